@@ -1,0 +1,1 @@
+//! The pipe between a database and an extractor.
