@@ -1,1 +1,5 @@
-//! Reads a source for a database.
+//! Reads a source for a database. Modules follow the data: `source` → `row` → (batch, pump) →
+//! `pipe`.
+
+pub mod row;
+pub mod source;
