@@ -14,6 +14,7 @@ pub mod json;
 pub mod limits;
 pub mod message;
 pub mod offset;
+pub mod session;
 pub mod wire;
 
 pub use error::{Class, Code, Failure};

@@ -57,7 +57,7 @@ pub enum StopMode {
     /// Finish the batch that has begun, answer the other credits with empty batches.
     #[serde(rename = "drain")]
     Drain,
-    /// Answer the open credits with empty batches; what was sent of an unfinished batch is void.
+    /// Void the open credits: nothing of an unfinished batch counts.
     #[serde(rename = "now", other)]
     Now,
 }
