@@ -1,1 +1,5 @@
 //! Plays the database.
+
+pub mod catalogue;
+pub mod store;
+pub mod transaction;
