@@ -1,5 +1,6 @@
 //! Plays the database.
 
 pub mod catalogue;
+pub mod run;
 pub mod store;
 pub mod transaction;

@@ -5,6 +5,8 @@
 
 use std::fmt;
 
+use protocol::Class;
+
 /// Longest message kept, in characters.
 ///
 /// Why 600: a database may quote a whole statement in its answer; a person needs the beginning.
@@ -45,15 +47,15 @@ pub enum StoreErrorKind {
 
 impl StoreErrorKind {
     /// The error class of the protocol that this kind belongs to.
-    pub fn class(self) -> &'static str {
+    pub fn class(self) -> Class {
         match self {
-            Self::Transient | Self::InDoubt => "transient",
-            Self::Fenced => "offset",
-            Self::Data { .. } | Self::TooLarge { .. } | Self::LoadMismatch => "data",
-            Self::Schema | Self::Config => "config",
-            Self::Resource => "resource",
-            Self::Auth => "auth",
-            Self::Internal => "internal",
+            Self::Transient | Self::InDoubt => Class::Transient,
+            Self::Fenced => Class::Offset,
+            Self::Data { .. } | Self::TooLarge { .. } | Self::LoadMismatch => Class::Data,
+            Self::Schema | Self::Config => Class::Config,
+            Self::Resource => Class::Resource,
+            Self::Auth => Class::Auth,
+            Self::Internal => Class::Internal,
         }
     }
 }
