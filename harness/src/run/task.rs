@@ -49,7 +49,7 @@ enum Wake {
     /// The extractor with this number sent something.
     Child { number: u64, what: FromChild },
     /// A batch ended.
-    Loaded(Done),
+    Loaded(Box<Done>),
     /// The coordinator decided which splits this task reads.
     Assign(Vec<String>),
 }
@@ -111,7 +111,7 @@ impl Task {
     ) -> Result<Self, RunError> {
         let (wake, events) = sync_channel(EVENTS_MAX);
         let loaded = wake.clone();
-        let done = move |done| loaded.send(Wake::Loaded(done)).is_ok();
+        let done = move |done| loaded.send(Wake::Loaded(Box::new(done))).is_ok();
         let jobs = load::start(Arc::clone(&setup), slot, leaf, done)?;
         Ok(Self {
             slot,
@@ -189,7 +189,7 @@ impl Task {
             match self.events.recv() {
                 Ok(Wake::Loaded(done)) => {
                     // What failed is read again from the committed offsets.
-                    let _read_again = self.loaded(done);
+                    let _read_again = self.loaded(*done);
                 }
                 Ok(Wake::Assign(keys)) => self.wanted = Some(keys),
                 Ok(Wake::Child { .. }) => {}
@@ -379,7 +379,7 @@ impl Task {
                 FromChild::Frame(frame) => Ok(Some(self.link()?.receive(&frame)?)),
                 FromChild::End(error) => Err(self.link()?.ended(error).into()),
             },
-            Ok(Wake::Loaded(done)) => self.loaded(done).map(|()| None),
+            Ok(Wake::Loaded(done)) => self.loaded(*done).map(|()| None),
             Ok(Wake::Assign(keys)) => {
                 self.wanted = Some(keys);
                 Ok(None)
