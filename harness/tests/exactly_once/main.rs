@@ -4,12 +4,22 @@
 //! that can run on MariaDB do so where `MARIADB_URL` names a server (`mysql://root@127.0.0.1:3306/any`),
 //! each in a fresh database that it drops.
 
+// `cfg(test)` tells the lints that helpers here are test code as well.
+#[cfg(test)]
 mod bed;
+#[cfg(test)]
 mod e02;
+#[cfg(test)]
 mod e03;
+#[cfg(test)]
 mod e04;
+#[cfg(test)]
 mod e05;
+#[cfg(test)]
 mod e08;
+#[cfg(test)]
 mod e13;
+#[cfg(test)]
 mod e14;
+#[cfg(test)]
 mod fault;
