@@ -244,7 +244,8 @@ fn bind(params: &[Param<'_>]) -> Params {
 
 /// Reads the first result and drains the others. One row above the limit is kept as the sign of it.
 fn collect<T: Protocol>(mut result: QueryResult<'_, '_, '_, T>) -> Result<RowSet, mysql::Error> {
-    let mut answer = RowSet::default();
+    // Read first: the counter belongs to the result that iterating leaves behind.
+    let mut answer = RowSet { affected: result.affected_rows(), ..RowSet::default() };
     let columns: Vec<(String, bool)> = result
         .columns()
         .as_ref()
@@ -264,7 +265,6 @@ fn collect<T: Protocol>(mut result: QueryResult<'_, '_, '_, T>) -> Result<RowSet
             }
         }
     }
-    answer.affected = result.affected_rows();
     answer.columns = columns.into_iter().map(|(name, _)| name).collect();
     while let Some(rest) = result.iter() {
         for row in rest {

@@ -24,6 +24,7 @@ pub(crate) const TABLE: &str = "rows_of_p";
 /// A fresh database, gone when this is dropped.
 pub(crate) struct Bed {
     pub(crate) url: StoreUrl,
+    address: String,
     gone_with_it: GoneWithIt,
 }
 
@@ -48,8 +49,9 @@ impl Bed {
     /// A fresh SQLite file.
     pub(crate) fn sqlite() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        let url = StoreUrl::Sqlite { path: folder.path().join("test.db") };
-        Self { url, gone_with_it: GoneWithIt::Folder(folder) }
+        let address = format!("sqlite:{}", folder.path().join("test.db").display());
+        let url = address.parse().expect("an address");
+        Self { url, address, gone_with_it: GoneWithIt::Folder(folder) }
     }
 
     /// A fresh database on the server, with `?…` after its address; `None` is a visible skip.
@@ -67,13 +69,19 @@ impl Bed {
         let mut store = connect(&server).expect("the server");
         store.execute(&format!("DROP DATABASE IF EXISTS {name}"), &[]).expect("drops");
         store.execute(&format!("CREATE DATABASE {name}"), &[]).expect("creates");
-        let url = format!("{authority}/{name}{query}").parse().expect("an address");
-        Some(Self { url, gone_with_it: GoneWithIt::Database { server, name } })
+        let address = format!("{authority}/{name}{query}");
+        let url = address.parse().expect("an address");
+        Some(Self { url, address, gone_with_it: GoneWithIt::Database { server, name } })
     }
 
     /// One of each kind that can be had.
     pub(crate) fn all() -> Vec<Self> {
         std::iter::once(Self::sqlite()).chain(Self::server("")).collect()
+    }
+
+    /// The address with its password, for a child process.
+    pub(crate) fn address(&self) -> &str {
+        &self.address
     }
 
     pub(crate) fn connect(&self) -> Arc<dyn Connect> {

@@ -47,7 +47,7 @@ fn e03_books_are_not_written_outside_the_transaction() {
 }
 
 /// The connection is lost at each verb, before and after the server did it.
-/// Keep the connection after an error in `Loader::attempt` to see it fail.
+/// Take both `begin()` out of `Loader::begin` in `transaction.rs` to see it fail.
 #[test]
 fn e03_a_lost_connection_leaves_nothing() {
     for verb in [Verb::Swap, Verb::Load, Verb::History] {
@@ -58,6 +58,74 @@ fn e03_a_lost_connection_leaves_nothing() {
             nothing_stays(&bed, verb, || Fault::LostAfter);
         }
     }
+}
+
+/// The rollback after an error is lost too. On a kept connection the next BEGIN would commit what it left.
+/// Keep the connection after an error in `Loader::attempt` (`self.store = Some(store)`) to see it fail.
+#[test]
+fn e03_a_connection_is_dropped_after_an_error() {
+    for bed in Bed::all() {
+        let mut owner = Owner::of(&bed);
+        let breaking = Breaking::at(bed.connect(), Verb::History, Fault::RefusedAndStuck);
+        let mut loader = Loader::new(Arc::<Breaking>::clone(&breaking));
+        let sent = owner.send(&mut loader, &at(1), &rows(&["[1]"]), &[]);
+        assert!(matches!(sent, Err(LoadError::Refused(_))), "{sent:?}");
+        assert!(breaking.is_spent());
+        let sent = owner.send(&mut loader, &at(1), &rows(&["[1]"]), &[]);
+        assert_eq!(sent, Ok(Committed { batch_id: Some(1) }));
+        assert_eq!((bed.row_count(), owner.stands_at()), (1, (1, at(1))));
+    }
+}
+
+/// The address of the database in which the child of the next test loads, and where it dies.
+const VICTIM_URL: &str = "S2X_TEST_VICTIM_URL";
+const VICTIM_VERB: &str = "S2X_TEST_VICTIM_VERB";
+
+/// The host is killed (SIGKILL) in the middle of a load, at each verb: neither rows nor offset are there.
+/// Take both `begin()` out of `Loader::begin` in `transaction.rs` to see it fail.
+#[test]
+fn e03_a_killed_host_leaves_nothing() {
+    for (word, _) in VERBS {
+        for bed in Bed::all() {
+            let mut owner = Owner::of(&bed);
+            let status = std::process::Command::new(std::env::current_exe().expect("this program"))
+                .args(["--exact", "e03::e03_child_that_is_killed", "--nocapture"])
+                .env(VICTIM_URL, bed.address())
+                .env(VICTIM_VERB, word)
+                .stdout(std::process::Stdio::null())
+                .status()
+                .expect("starts");
+            assert_eq!(std::os::unix::process::ExitStatusExt::signal(&status), Some(9), "{word}");
+            // The child took the split over, so this owner takes it back; that waits for a dead load.
+            owner = Owner::take(owner.catalogue, "p");
+            assert_eq!((bed.row_count(), owner.stands_at().0), (0, 0), "{word}");
+            let mut loader = Loader::new(bed.connect());
+            owner.send(&mut loader, &at(1), &rows(&["[1]"]), &[]).expect("goes on");
+            assert_eq!(bed.row_count(), 1, "{word}");
+        }
+    }
+}
+
+const VERBS: [(&str, Verb); 4] = [
+    ("swap", Verb::Swap),
+    ("load", Verb::Load),
+    ("history", Verb::History),
+    ("commit", Verb::Commit),
+];
+
+/// The child of the test above; by itself it has nothing to load.
+#[test]
+fn e03_child_that_is_killed() {
+    let (Ok(url), Ok(word)) = (std::env::var(VICTIM_URL), std::env::var(VICTIM_VERB)) else {
+        return;
+    };
+    let (_, verb) = VERBS.into_iter().find(|(name, _)| *name == word).expect("a verb");
+    let url: harness::store::StoreUrl = url.parse().expect("an address");
+    let catalogue = harness::catalogue::Catalogue::open(Arc::new(url.clone())).expect("opens");
+    let owner = Owner::take(catalogue, "p");
+    let mut loader = Loader::new(Breaking::at(Arc::new(url), verb, Fault::Killed));
+    let sent = owner.send(&mut loader, &at(1), &rows(&["[1]"]), &[]);
+    panic!("still alive: {sent:?}");
 }
 
 /// A kept connection that died between two batches is replaced without a word; nothing was sent in it.

@@ -28,6 +28,10 @@ pub(crate) enum Fault {
     LostAfter,
     /// The server forgets the transaction after the verb and tells nobody.
     Forgotten,
+    /// The database refuses the verb, and the rollback that follows never reaches it.
+    RefusedAndStuck,
+    /// This process is killed before the verb.
+    Killed,
     /// Nothing breaks: someone is told, and given a moment to get in between.
     Announced(SyncSender<()>),
     /// The connection is gone before the verb for this host; the server still has it, and someone who
@@ -68,7 +72,7 @@ impl Connect for Breaking {
         let method = inner.load_method();
         let inner = Some(inner);
         let plan = Arc::clone(&self.plan);
-        Ok(Box::new(BreakingStore { inner, plan, dialect, database, method }))
+        Ok(Box::new(BreakingStore { inner, plan, dialect, database, method, stuck: false }))
     }
 }
 
@@ -78,6 +82,7 @@ struct BreakingStore {
     dialect: Dialect,
     database: String,
     method: LoadMethod,
+    stuck: bool,
 }
 
 fn lost() -> StoreError {
@@ -114,6 +119,16 @@ impl BreakingStore {
                 let done = call(inner.as_mut());
                 inner.run("ROLLBACK").expect("the server forgets");
                 done
+            }
+            Some(Fault::RefusedAndStuck) => {
+                self.stuck = true;
+                let kind = StoreErrorKind::Data { row: None };
+                Err(StoreError::new(kind, "refused (by the test)"))
+            }
+            Some(Fault::Killed) => {
+                let this = nix::unistd::Pid::this();
+                nix::sys::signal::kill(this, nix::sys::signal::Signal::SIGKILL).expect("kills");
+                unreachable!("killed");
             }
             Some(Fault::Announced(to)) => {
                 to.send(()).expect("someone listens");
@@ -175,6 +190,10 @@ impl Store for BreakingStore {
     }
 
     fn rollback(&mut self) -> Result<(), StoreError> {
+        if self.stuck {
+            self.stuck = false;
+            return Err(lost());
+        }
         self.through(None, |store| store.rollback())
     }
 

@@ -23,3 +23,5 @@ mod e13;
 mod e14;
 #[cfg(test)]
 mod fault;
+#[cfg(test)]
+mod server;
