@@ -67,7 +67,9 @@ fn database_goes_away(test: &str, go: fn(&Own)) {
 
 #[test]
 fn database_stops_and_starts() {
-    database_goes_away("database_stops_and_starts", |own| own.services.stop(Name::Mariadb).unwrap());
+    database_goes_away("database_stops_and_starts", |own| {
+        own.services.stop(Name::Mariadb).unwrap()
+    });
 }
 
 #[test]

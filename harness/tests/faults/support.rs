@@ -154,7 +154,9 @@ impl Pipeline {
     pub fn new(name: &str, store: Option<&str>, config: &Value) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let copy = dir.path().join(format!("extractor-{:08x}", fastrand::u32(..)));
-        fs::hard_link(extractor(), &copy).or_else(|_| fs::copy(extractor(), &copy).map(|_| ())).unwrap();
+        fs::hard_link(extractor(), &copy)
+            .or_else(|_| fs::copy(extractor(), &copy).map(|_| ()))
+            .unwrap();
         let sqlite = format!("sqlite:{}", dir.path().join("store.db").display());
         let pipeline = Self {
             store: store.map_or(sqlite, ToOwned::to_owned),
@@ -205,15 +207,14 @@ impl Pipeline {
     pub fn query(&self, sql: &str) -> Vec<Vec<String>> {
         let url: StoreUrl = self.store.parse().unwrap();
         let rows = connect(&url).unwrap().run(sql).unwrap();
-        let text = |cell: &Cell| format!("{cell}");
-        rows.rows.iter().map(|row| row.cells().iter().map(text).collect()).collect()
+        rows.rows.iter().map(|row| row.0.iter().map(text).collect()).collect()
     }
 
     /// One number, or nothing while the store is away or has no such table.
     pub fn try_number(&self, sql: &str) -> Option<u64> {
         let url: StoreUrl = self.store.parse().unwrap();
         let rows = connect(&url).ok()?.run(sql).ok()?;
-        rows.rows.first()?.cells().first()?.to_string().parse().ok()
+        text(rows.rows.first()?.0.first()?).parse().ok()
     }
 
     /// Drops the pipeline; its table stays.
@@ -272,6 +273,14 @@ impl Pipeline {
         let last = self.runs.get();
         let file = self.dir.path().join(format!("run-{last}.log"));
         fs::read_to_string(file).unwrap_or_default()
+    }
+}
+
+fn text(cell: &Cell) -> String {
+    match cell {
+        Cell::Int(number) => number.to_string(),
+        Cell::Text(text) => text.clone(),
+        other => format!("{other:?}"),
     }
 }
 
