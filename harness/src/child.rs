@@ -29,8 +29,9 @@ use crate::run::ExtractorCommand;
 /// Standard error that is kept for an error report, bytes (SingleStore keeps 65,535).
 const STDERR_KEPT: usize = 64 * 1024;
 
-/// Characters of standard error that an error message quotes.
-const LAST_WORDS_CHARS: usize = 400;
+/// Lines of standard error that an error message quotes, and characters of each.
+const LAST_WORDS_LINES: usize = 3;
+const LAST_WORDS_CHARS: usize = 160;
 
 /// How long the rest of standard error is waited for; something that the extractor started may hold
 /// its other end.
@@ -147,10 +148,9 @@ impl Child {
         let kept = self.stderr.kept.lock().unwrap_or_else(PoisonError::into_inner);
         let bytes: Vec<u8> = kept.iter().copied().collect();
         let text = String::from_utf8_lossy(&bytes);
-        let lines: Vec<&str> =
-            text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
-        let end = lines.get(lines.len().saturating_sub(3)..).unwrap_or_default().join(" | ");
-        end.chars().take(LAST_WORDS_CHARS).collect()
+        let short = |line: &str| line.trim().chars().take(LAST_WORDS_CHARS).collect::<String>();
+        let lines: Vec<String> = text.lines().map(short).filter(|line| !line.is_empty()).collect();
+        lines.get(lines.len().saturating_sub(LAST_WORDS_LINES)..).unwrap_or_default().join(" | ")
     }
 
     /// Peak resident memory in bytes; `None` when the process is gone.
