@@ -3,6 +3,8 @@
 //! May touch: the `mysql` client and its connection. Invariants: the session is strict, in UTC, in UTF-8, and
 //! commits by itself only outside a transaction; nothing reconnects; every reply is checked before
 //! the next statement is sent.
+//!
+//! The client is built without TLS: reach the server over loopback, a private network or a tunnel.
 
 mod classify;
 mod load;
