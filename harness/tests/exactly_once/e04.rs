@@ -250,7 +250,7 @@ fn e04_racing_owners_load_every_row_once() {
 
 /// How many batches the racing child processes load, and the address of their database.
 const RACER_URL: &str = "S2X_TEST_RACER_URL";
-const RACER_BATCHES: u64 = 60;
+const RACER_BATCHES: u64 = 1500;
 
 /// Three hosts race for one split and are killed (SIGKILL) at random moments, again and again; every row
 /// comes once. The seed is printed; `SEED=…` repeats the kills.
@@ -267,11 +267,12 @@ fn e04_hosts_that_are_killed_at_random_load_every_row_once() {
         let mut killed = 0;
         while owner.stands_at().0 < RACER_BATCHES {
             assert!(Instant::now() < give_up, "stands at {}", owner.stands_at().0);
-            thread::sleep(Duration::from_millis(random.u64(10..120)));
+            thread::sleep(Duration::from_millis(random.u64(10..60)));
             racers[random.usize(..3)] = Racer::start(&bed);
             killed += 1;
         }
         drop(racers);
+        assert!(killed > 5, "only {killed} were killed; load more batches");
         let distinct = bed.number(&format!("SELECT COUNT(DISTINCT record) FROM {TABLE}"));
         let wanted = i64::try_from(2 * RACER_BATCHES).expect("small");
         assert_eq!((bed.row_count(), distinct), (wanted, wanted), "after {killed} kills");
