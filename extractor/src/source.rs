@@ -19,6 +19,8 @@ use crate::config::{Settings, Unknown, nearest};
 
 pub mod test;
 
+pub mod kafka;
+
 /// A split as DISCOVERED and PARTITIONS report it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Split {
