@@ -48,8 +48,8 @@ fn credit() -> Extract {
 
 fn blocks(rows: u64) -> Vec<u8> {
     let mut out = Vec::new();
-    put_block_start(&mut out, rows, rows as usize);
-    out.extend(vec![0; rows as usize]);
+    put_block_start(&mut out, rows, usize::try_from(rows).unwrap());
+    out.extend(vec![0; usize::try_from(rows).unwrap()]);
     out.extend(MARKER.0);
     out
 }
