@@ -85,7 +85,8 @@ fn a_child_that_does_not_read_is_told_in_bounded_time() {
 
 #[test]
 fn stderr_is_drained_and_bounded() {
-    let (mut child, rx) = start("head -c 3000000 /dev/zero | tr '\\0' x >&2; echo >&2; echo end >&2");
+    let (mut child, rx) =
+        start("head -c 3000000 /dev/zero | tr '\\0' x >&2; echo >&2; echo end >&2");
     assert!(matches!(rx.recv().unwrap(), FromChild::End(None)));
     assert_eq!(child.end(Duration::from_secs(5)), "exited with code 0");
     let deadline = Instant::now() + Duration::from_secs(5);
