@@ -1,6 +1,8 @@
 //! Plays the database.
 
 pub mod catalogue;
+pub mod exit;
+pub mod pipeline;
 pub mod run;
 pub mod store;
 pub mod transaction;
