@@ -3,6 +3,7 @@
 pub mod catalogue;
 pub mod exit;
 pub mod pipeline;
+pub mod report;
 pub mod run;
 pub mod store;
 pub mod transaction;
