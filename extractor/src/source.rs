@@ -15,6 +15,8 @@ use serde_json::{Map, Value};
 
 use crate::row::ErrorRow;
 
+pub mod kafka;
+
 /// A split as DISCOVERED and PARTITIONS report it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Split {

@@ -3,6 +3,13 @@
 //! `run` reads no file, argument or environment: the command line builds a [`Plan`], watches
 //! through an [`Observer`] and stops through a [`Control`].
 
+mod execute;
+mod failure;
+mod load;
+mod setup;
+mod share;
+mod task;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -13,6 +20,8 @@ use protocol::message::Start;
 use protocol::{Class, Failure};
 
 use crate::store::{StoreError, StoreUrl};
+
+pub use execute::execute;
 
 /// What to run.
 #[derive(Clone, Debug)]

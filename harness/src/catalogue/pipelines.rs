@@ -220,7 +220,7 @@ fn check_new(new: &NewPipeline<'_>) -> Result<(), StoreError> {
 /// Keeps rows out of the catalogue's own tables.
 fn refuse_own_name(table: &str) -> Result<(), StoreError> {
     let own = |name: &&str| name.eq_ignore_ascii_case(table);
-    if schema::TABLES.iter().any(|name| own(&name)) || super::VIEWS.iter().any(|name| own(&name)) {
+    if schema::TABLES.iter().any(own) || super::VIEWS.iter().any(own) {
         return Err(StoreError::new(
             StoreErrorKind::Config,
             format!("{table} belongs to the catalogue; load into another table"),
