@@ -15,7 +15,7 @@ from .messages import CLASS_OF, EXITS
 from .session import Broken, HostFrames
 from .source import Failure
 
-FEATURES = ["commit", "digest"]
+FEATURES = ["commit"]
 FRAME_BYTES = 256 << 10
 ROWS_PER_POLL = 512
 SECRET_KEY = re.compile(r"secret|password|token|sasl\.jaas|key$", re.IGNORECASE)
@@ -57,6 +57,7 @@ class Extractor:
             while True:
                 data = os.read(self.input, 1 << 16)
                 if not data:
+                    reader.end()
                     os._exit(0)
                 reader.feed(data)
                 while (frame := reader.next()) is not None:
@@ -94,10 +95,10 @@ class Extractor:
                 self.ending = frame.name if frame.name == "STOP" else self.ending
                 self.waiting.append(Entry(frame.seq, frame.name, frame.epoch, message,
                                           len(frame.payload)))
-                held = sum(entry.size for entry in self.waiting
-                           if entry.name not in ("CONFIGURE", "ASSIGN"))
-                if len(self.waiting) > UNREAD_FRAMES_MAX or held > UNREAD_BYTES_MAX:
-                    raise Broken("9", "more requests than this side holds", "BUFFER_LIMIT")
+                sizes = [entry.size for entry in self.waiting]
+                if (len(sizes) > UNREAD_FRAMES_MAX
+                        or sum(sizes) - max(sizes) > UNREAD_BYTES_MAX):
+                    raise Broken("9", "more requests than this side holds", "TOO_LARGE")
             self.change.notify_all()
 
     def terminate(self):
@@ -202,17 +203,27 @@ class Extractor:
         self.settings, unknown = source.configure(entry.message["config"])
         self.source = source.Source(self.settings)
         self.row_max = min(entry.message["settings"]["max_row_bytes"], ROW_BYTES_MAX,
-                           self.max_frame - 1024)
+                           self.max_frame - 44)
         effective = {name: "***" if SECRET_KEY.search(name) else value
                      for name, value in self.settings.items() if value is not None}
         return {"warnings": [], "unknown_config": unknown, "effective": effective}
 
-    def check(self, _entry):
+    def connect(self, entry):
+        """Takes test.connect.ms."""
+        self.phase = "connecting"
+        self.wait(entry, self.settings["test.connect.ms"] / 1000)
+        self.phase = "polling"
+        if entry.cancel:
+            raise Failure("CANCELLED", f"{entry.name} was cancelled")
+
+    def check(self, entry):
         """CHECKED."""
+        self.connect(entry)
         return {"checks": [{"name": "test source", "ms": 0}]}
 
-    def discover(self, _entry):
+    def discover(self, entry):
         """DISCOVERED."""
+        self.connect(entry)
         return self.source.discover()
 
     def get_offsets(self, entry):
@@ -239,9 +250,7 @@ class Extractor:
                 failure.more.update(part=index, at=canon.parse(given["value"].encode()))
                 raise
         self.parts = parts
-        if self.settings["test.split.at"] and any(
-                part.split.name == "p0" and part.closed for part in parts):
-            self.news.append(self.source.branch())
+        self.news = [self.source.close(part.split.name) for part in parts if part.closed]
         return {"parts": len(parts)}
 
     def stop(self, entry):
@@ -269,7 +278,7 @@ class Extractor:
             return self.void(entry)
         self.batches += 1
         self.rows += batch.rows
-        self.news += [news() for news in batch.news]
+        self.news += [self.source.close(name) for name in batch.news]
         return batch.end(reason)
 
     def void(self, entry):
@@ -397,8 +406,7 @@ class Batch:
             part.move(part.row + 1)
         if part.row == split.rows and split.closes and closed and not part.closed:
             part.move(part.row, True)
-            if settings["test.split.at"] and split.name == "p0":
-                self.news.append(self.extractor.source.branch)
+            self.news.append(split.name)
 
     def add(self, index, part):
         """Takes the row at which a part stands; False when the batch is full."""
@@ -407,11 +415,7 @@ class Batch:
             return False
         datum, bad = part.split.datum(part.row)
         if len(datum) > self.extractor.row_max:
-            row_id, record, _ = part.split.fields(part.row)
-            reason = f"row has {len(datum)} bytes, the limit is {self.extractor.row_max}"
-            fits = len(record.encode()) + 2048 < self.extractor.max_frame - 1024
-            datum, bad = avro.write_error(part.split.error(
-                part.row, row_id, record if fits else None, "ROW_TOO_LARGE", reason)), True
+            datum, bad = self.too_large(part, len(datum)), True
         if self.datum_bytes and self.datum_bytes + len(datum) > self.limits["max_bytes"]:
             self.full = "bytes"
             return False
@@ -419,7 +423,7 @@ class Batch:
         self.rows += not bad
         self.errors += bad
         self.counts[index][bad] += 1
-        if not bad and "digest" in self.extractor.features:
+        if not bad:
             self.digests[index] = crc32c(datum, self.digests[index])
         held = self.pending.setdefault((index, bad), [0, bytearray()])
         if held[1] and len(held[1]) + len(datum) > FRAME_BYTES:
@@ -430,6 +434,17 @@ class Batch:
         if self.rows + self.errors >= self.limits["max_rows"]:
             self.full = "rows"
         return True
+
+    def too_large(self, part, size):
+        """The error row for a row that is too large."""
+        row_id, record, _ = part.split.fields(part.row)
+        row = part.split.error(part.row, row_id, record, "ROW_TOO_LARGE",
+                               f"row has {size} bytes, which is over the limit")
+        datum = avro.write_error(row)
+        if len(datum) > min(self.extractor.max_frame - 44, ROW_BYTES_MAX):
+            row["reason"] += f" (key, value and headers left out of {len(datum)} bytes)"
+            datum = avro.write_error({**row, "key": None, "value": None})
+        return datum
 
     def flush_one(self, index, bad):
         """Sends what is held for a part."""
@@ -449,6 +464,7 @@ class Batch:
 
     def undo(self):
         """Goes back to where the last batch ended."""
+        self.news = []
         for part, (value, row, closed) in zip(self.parts, self.stood):
             part.value, part.row, part.closed = value, row, closed
 
@@ -461,13 +477,15 @@ class Batch:
             move = {"part": index, "from": canon.parse(self.stood[index][0].encode()),
                     "to": canon.parse(part.value.encode()), "rows": self.counts[index][0],
                     "errors": self.counts[index][1]}
-            if "digest" in self.extractor.features:
+            if move["rows"]:
                 move["digest"] = f"crc32c:{self.digests[index]:08x}"
             moves.append(move)
         lag = sum(part.split.rows - part.row for part in self.parts)
         return {"batch": self.extractor.batches, "rows": self.rows, "errors": self.errors,
                 "bytes": self.bytes, "frames": self.frames, "reason": reason, "offsets": moves,
-                "lag": {"rows": lag}, "caught_up": lag == 0}
+                "lag": {"rows": lag},
+                "caught_up": lag == 0 and all(part.closed or not part.split.closes
+                                              for part in self.parts)}
 
 
 def main(arguments):

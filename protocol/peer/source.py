@@ -9,7 +9,7 @@ MASK = (1 << 64) - 1
 PLAIN = "abcdefghijklmnopqrstuvwxyz012345"
 MIXED = ("abcdefghijklmnop\u00e9\u00df\u00f1\u00f8\u03bb\u0436\u05e9\u3042\u6f22\u5b57\ud55c"
          "\U0001f600\"\\\n\u0001")
-U64_MAX = MASK
+MOST = (1 << 53) - 1
 
 
 class Failure(Exception):
@@ -51,16 +51,16 @@ def _code(value):
 
 KEYS = {
     "connector.class": (_text, None),
-    "test.seed": (_number(U64_MAX), 0), "test.splits": (_number(4096), 1),
-    "test.rows": (_number(U64_MAX), 1000), "test.row.bytes": (_number(33554432), 100),
-    "test.topic": (_text, "test"), "test.tombstone.every": (_number(U64_MAX), 0),
-    "test.unicode": (_flag, False), "test.error.every": (_number(U64_MAX), 0),
-    "test.gap.at": (_number(U64_MAX), 0), "test.gap.len": (_number(U64_MAX), 0),
-    "test.close": (_flag, False), "test.split.at": (_number(U64_MAX), 0),
-    "test.stall.at": (_number(U64_MAX), 0), "test.stall.ms": (_number(U64_MAX), 0),
-    "test.throttle.ms": (_number(U64_MAX), 0), "test.fail.at": (_number(U64_MAX), None),
+    "test.seed": (_number(MASK), 0), "test.splits": (_number(4096), 1),
+    "test.rows": (_number(MOST), 1000), "test.row.bytes": (_number(83886080), 100),
+    "test.topic": (_text, "test"), "test.tombstone.every": (_number(MOST), 0),
+    "test.unicode": (_flag, False), "test.error.every": (_number(MOST), 0),
+    "test.gap.at": (_number(MOST), 0), "test.gap.len": (_number(MOST), 0),
+    "test.close": (_flag, False), "test.split.at": (_number(MOST), 0),
+    "test.stall.at": (_number(MOST), 0), "test.stall.ms": (_number(MOST), 0),
+    "test.throttle.ms": (_number(MOST), 0), "test.fail.at": (_number(MOST), 0),
     "test.fail.code": (_code, None), "test.stderr.flood": (_number(1 << 30), 0),
-    "test.print": (_flag, False),
+    "test.print": (_flag, False), "test.connect.ms": (_number(3600000), 0),
 }
 
 
@@ -139,8 +139,9 @@ class Split:
         """Id, record (None for a tombstone's null) and whether it is an error row."""
         settings, n = self.settings, self.random(row)
         row_id = f'{{"gen":"{self.name}","row":{row}}}'
-        every = settings["test.tombstone.every"]
-        if every and (row + 1) % every == 0:
+        error, every = settings["test.error.every"], settings["test.tombstone.every"]
+        bad = bool(error) and (row + 1) % error == 0
+        if not bad and every and (row + 1) % every == 0:
             record = "null"
         else:
             twelve = [self.alphabet[n >> 5 * j & 31] for j in range(12)]
@@ -148,8 +149,7 @@ class Split:
             payload = ("".join(twelve) * (length // 12 + 1))[:length]
             record = (f'{{"gen":"{self.name}","n":"{n}","payload":{canon.quote(payload)},'
                       f'"row":{row}}}')
-        bad = settings["test.error.every"]
-        return row_id, record, bool(bad) and (row + 1) % bad == 0
+        return row_id, record, bad
 
     def datum(self, row):
         """The encoded row and whether it is an error row."""
@@ -163,7 +163,7 @@ class Split:
         """An error row."""
         return {"split": self.key, "position": self.value(row), "timestamp": None,
                 "key": row_id.encode("utf-8"),
-                "value": None if record is None else record.encode("utf-8"), "headers": [],
+                "value": record.encode("utf-8"), "headers": [],
                 "code": code, "reason": reason}
 
     def skip(self, row, limit):
@@ -177,7 +177,7 @@ class Source:
 
     def __init__(self, settings):
         self.settings = settings
-        self.branched = False
+        self.closed = set()
 
     def names(self):
         """The splits that exist."""
@@ -202,12 +202,12 @@ class Source:
         splits = []
         for name in self.names():
             child = name in ("p0a", "p0b")
-            if child and not self.branched:
+            if child and "p0" not in self.closed:
                 continue
             split = {"key": {"gen": name}}
             if child:
                 split["parents"] = [{"gen": "p0"}]
-            split["closed"] = Split(self.settings, name).closes
+            split["closed"] = name in self.closed
             splits.append(split)
         splits.sort(key=lambda split: canon.canonical(split["key"]).encode())
         return {"incarnation": self.incarnation(), "splits": splits}
@@ -223,9 +223,10 @@ class Source:
             row = min(max(start, 0), split.rows)
         return {"key": {"gen": split.name}, "value": {"row": row}}
 
-    def branch(self):
-        """PARTITIONS when p0 has branched."""
-        self.branched = True
-        return {"closed": [{"gen": "p0"}],
-                "added": [{"key": {"gen": name}, "parents": [{"gen": "p0"}], "value": {"row": 0}}
-                          for name in ("p0a", "p0b")]}
+    def close(self, name):
+        """PARTITIONS when a split was read to its end."""
+        self.closed.add(name)
+        children = ("p0a", "p0b") if name == "p0" and self.settings["test.split.at"] else ()
+        return {"closed": [{"gen": name}],
+                "added": [{"key": {"gen": child}, "parents": [{"gen": "p0"}], "value": {"row": 0}}
+                          for child in children]}

@@ -3,6 +3,8 @@
 //! May touch: the `mysql` client and its connection. Invariants: the session is strict, in UTC, in UTF-8, and
 //! commits by itself only outside a transaction; nothing reconnects; every reply is checked before
 //! the next statement is sent.
+//!
+//! The client is built without TLS: reach the server over loopback, a private network or a tunnel.
 
 mod classify;
 mod load;
@@ -21,6 +23,12 @@ use super::{ANSWER_ROWS_MAX, Dialect, Rows, Store};
 
 /// How long a connection attempt may take.
 const CONNECT_WAIT: Duration = Duration::from_secs(10);
+
+/// How long an answer may take.
+///
+/// Why 300 s: several times the lock wait of a server (50 s), so that only one that hangs is given up; a
+/// commit given up is looked up afterwards.
+const ANSWER_WAIT: Duration = Duration::from_secs(300);
 
 /// When a silent connection is probed, in milliseconds. A dead server is noticed in about a minute.
 const KEEPALIVE_MS: u32 = 20_000;
@@ -63,6 +71,8 @@ impl MysqlStore {
             .prefer_socket(false)
             .tcp_nodelay(true)
             .tcp_connect_timeout(Some(CONNECT_WAIT))
+            .read_timeout(Some(ANSWER_WAIT))
+            .write_timeout(Some(ANSWER_WAIT))
             .tcp_keepalive_time_ms(Some(KEEPALIVE_MS))
             .tcp_keepalive_probe_interval_secs(Some(KEEPALIVE_PROBE_S))
             .tcp_keepalive_probe_count(Some(KEEPALIVE_PROBES))

@@ -26,6 +26,10 @@ const BUSY_WAIT: Duration = Duration::from_secs(10);
 /// Why 4000 (16 MiB): a few batches; the default of 1000 pages moves pages after nearly every batch.
 const CHECKPOINT_PAGES: u32 = 4000;
 
+/// Bytes that the write-ahead log keeps when it starts over. Why 64 MiB: one huge batch must not hold the
+/// disk for ever.
+const LOG_BYTES_KEPT: u32 = 64 * 1024 * 1024;
+
 /// How many prepared statements a connection keeps.
 const STATEMENTS_KEPT: usize = 64;
 
@@ -72,6 +76,7 @@ impl SqliteStore {
         self.connection
             .pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)
             .map_err(fail)?;
+        self.connection.pragma_update(None, "journal_size_limit", LOG_BYTES_KEPT).map_err(fail)?;
         Ok(())
     }
 

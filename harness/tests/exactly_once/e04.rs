@@ -5,7 +5,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use harness::catalogue::Catalogue;
-use harness::transaction::{Committed, LoadError, Loader};
+use harness::transaction::{Committed, LoadError, Loader, fenced_pause};
 
 use crate::bed::{Bed, KEY, Owner, START, TABLE, at, rows};
 use crate::fault::{Breaking, Fault, Verb};
@@ -80,6 +80,19 @@ fn e04_an_offset_set_by_hand_fences_the_owner() {
         zombie.split.rev = 1;
         is_fenced(&zombie.send(&mut loader, &at(1), &rows(&["[1]"]), &[]));
         assert_eq!(bed.row_count(), 0);
+    }
+}
+
+/// The pipeline gets another configuration; what was extracted by the old one is not loaded.
+/// Take `fence_all` out of `alter_config` in `catalogue/pipelines.rs` to see it fail.
+#[test]
+fn e04_an_altered_pipeline_fences_the_owner() {
+    for bed in Bed::all() {
+        let mut zombie = Owner::of(&bed);
+        zombie.catalogue.alter_config(zombie.pipeline.id, "{}", None, 2).expect("alters");
+        let mut loader = Loader::new(bed.connect());
+        is_fenced(&zombie.send(&mut loader, &at(1), &rows(&["[1]"]), &[]));
+        assert_eq!((bed.row_count(), zombie.stands_at().0), (0, 0));
     }
 }
 
@@ -235,6 +248,68 @@ fn e04_racing_owners_load_every_row_once() {
     }
 }
 
+/// How many batches the racing child processes load, and the address of their database.
+const RACER_URL: &str = "S2X_TEST_RACER_URL";
+const RACER_BATCHES: u64 = 1500;
+
+/// Three hosts race for one split and are killed (SIGKILL) at random moments, again and again; every row
+/// comes once. The seed is printed; `SEED=…` repeats the kills.
+#[test]
+fn e04_hosts_that_are_killed_at_random_load_every_row_once() {
+    let seed = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok());
+    let seed = seed.unwrap_or_else(|| fastrand::u64(..));
+    eprintln!("SEED={seed}");
+    let mut random = fastrand::Rng::with_seed(seed);
+    for bed in Bed::all() {
+        let mut owner = Owner::of(&bed);
+        let give_up = Instant::now() + Duration::from_secs(120);
+        let mut racers: Vec<Racer> = (0..3).map(|_| Racer::start(&bed)).collect();
+        let mut killed = 0;
+        while owner.stands_at().0 < RACER_BATCHES {
+            assert!(Instant::now() < give_up, "stands at {}", owner.stands_at().0);
+            thread::sleep(Duration::from_millis(random.u64(10..60)));
+            racers[random.usize(..3)] = Racer::start(&bed);
+            killed += 1;
+        }
+        drop(racers);
+        assert!(killed > 5, "only {killed} were killed; load more batches");
+        let distinct = bed.number(&format!("SELECT COUNT(DISTINCT record) FROM {TABLE}"));
+        let wanted = i64::try_from(2 * RACER_BATCHES).expect("small");
+        assert_eq!((bed.row_count(), distinct), (wanted, wanted), "after {killed} kills");
+    }
+}
+
+/// A child process that is killed when this is dropped.
+struct Racer(std::process::Child);
+
+impl Racer {
+    fn start(bed: &Bed) -> Self {
+        let child = std::process::Command::new(std::env::current_exe().expect("this program"))
+            .args(["--exact", "e04::e04_child_that_races", "--nocapture"])
+            .env(RACER_URL, bed.address())
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::null())
+            .spawn();
+        Self(child.expect("starts"))
+    }
+}
+
+impl Drop for Racer {
+    fn drop(&mut self) {
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}
+
+/// The child of the test above; by itself it has nothing to race for.
+#[test]
+fn e04_child_that_races() {
+    let Ok(url) = std::env::var(RACER_URL) else { return };
+    let url: harness::store::StoreUrl = url.parse().expect("an address");
+    let connect: Arc<dyn harness::store::Connect> = Arc::new(url);
+    race(&connect, RACER_BATCHES);
+}
+
 /// Takes the split over and loads batch after batch until it is fenced, until all are loaded.
 fn race(connect: &Arc<dyn harness::store::Connect>, batches: u64) {
     let mut loader = Loader::new(Arc::clone(connect));
@@ -250,7 +325,10 @@ fn race(connect: &Arc<dyn harness::store::Connect>, batches: u64) {
             let to = at(u32::try_from(rev).expect("small") + 1);
             match owner.send(&mut loader, &to, &rows(&[&a, &b]), &[]) {
                 Ok(_) => owner.split.rev += 1,
-                Err(LoadError::Fenced(_) | LoadError::InDoubt(_)) => break,
+                Err(LoadError::Fenced(_) | LoadError::InDoubt(_)) => {
+                    thread::sleep(fenced_pause(0));
+                    break;
+                }
                 Err(LoadError::NotCommitted(_)) => {}
                 Err(error @ LoadError::Refused(_)) => panic!("{error}"),
             }

@@ -1,29 +1,27 @@
 //! E14: packets.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use harness::store::{Connect, RowRef, Store, StoreError, StoreErrorKind, StoreUrl};
 use harness::transaction::{LoadError, Loader};
 
-use crate::bed::{Bed, Owner, at};
+use crate::bed::{Bed, Owner, TABLE, at};
 
 /// Connections that were told a small limit. The limit is the server's alone, so it is lowered for
-/// the moment of the connection.
-struct SmallPackets {
-    url: StoreUrl,
-    one_at_a_time: Mutex<()>,
-}
+/// the moment of the connection, by one test at a time on the whole server.
+struct SmallPackets(StoreUrl);
 
 const SMALL: usize = 1024 * 1024;
 
 impl Connect for SmallPackets {
     fn connect(&self) -> Result<Box<dyn Store>, StoreError> {
-        let _alone = self.one_at_a_time.lock().expect("alone");
-        let mut admin = harness::store::connect(&self.url)?;
+        let mut admin = harness::store::connect(&self.0)?;
+        let alone = admin.query("SELECT GET_LOCK('s2x_test_small_packets', 60)", &[])?;
+        assert_eq!(alone.rows[0].int(0), Ok(1), "no other test lowers it now");
         let before = admin.query("SELECT @@GLOBAL.max_allowed_packet", &[])?;
         let before = before.rows[0].count(0)?;
         admin.execute(&format!("SET GLOBAL max_allowed_packet = {SMALL}"), &[])?;
-        let store = harness::store::connect(&self.url);
+        let store = harness::store::connect(&self.0);
         admin.execute(&format!("SET GLOBAL max_allowed_packet = {before}"), &[])?;
         store
     }
@@ -37,7 +35,7 @@ fn small(query: &str) -> Option<(Bed, Owner, Loader)> {
     let bed = Bed::server(query)?;
     let owner = Owner::of(&bed);
     let url = bed.url.clone();
-    let loader = Loader::new(Arc::new(SmallPackets { url, one_at_a_time: Mutex::new(()) }));
+    let loader = Loader::new(Arc::new(SmallPackets(url)));
     Some((bed, owner, loader))
 }
 
@@ -69,6 +67,22 @@ fn e14_a_row_that_cannot_fit_is_named() {
         assert_eq!(kind, StoreErrorKind::TooLarge { row: Some(2) }, "{error}");
         assert!(error.to_string().contains("max_allowed_packet"), "{error}");
         assert_eq!((bed.row_count(), owner.stands_at().0), (0, 0));
+    }
+}
+
+/// A row larger than one packet of the wire (16 MiB) and smaller than the server's limit is stored.
+#[test]
+fn e14_a_row_of_twenty_mebibytes_is_stored() {
+    let record = json_of(20 * 1024 * 1024);
+    let beds = Bed::all().into_iter().chain(Bed::server("?load=load-data"));
+    for bed in beds {
+        let owner = Owner::of(&bed);
+        let row = RowRef { topic: "t", id: "1", record: "{}" };
+        let rows = [row, RowRef { record: &record, ..row }, row];
+        owner.send(&mut Loader::new(bed.connect()), &at(1), &rows, &[]).expect("commits");
+        let length = bed.number(&format!("SELECT MAX(LENGTH(record)) FROM {TABLE}"));
+        assert_eq!(length, 20 * 1024 * 1024);
+        assert_eq!(bed.row_count(), 3);
     }
 }
 

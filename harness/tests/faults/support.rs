@@ -15,10 +15,10 @@ use xtask::kafka::Client;
 use xtask::services::{Extra, Name, Services};
 
 /// Longest time that any of these runs may take.
-pub const RUN_MAX: Duration = Duration::from_secs(240);
+pub(crate) const RUN_MAX: Duration = Duration::from_secs(240);
 
 /// The extractor binary, built once.
-pub fn extractor() -> &'static Path {
+pub(crate) fn extractor() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     BUILT.get_or_init(|| {
         let harness = Path::new(env!("CARGO_BIN_EXE_harness"));
@@ -34,7 +34,7 @@ pub fn extractor() -> &'static Path {
 }
 
 /// The seed of a random test, printed so that it can be given again.
-pub fn seed(test: &str) -> u64 {
+pub(crate) fn seed(test: &str) -> u64 {
     let seed = match std::env::var("SEED") {
         Ok(text) => text.parse().expect("SEED is a number"),
         Err(_) => u64::from(std::process::id()) << 20 ^ fastrand::u64(..) >> 40,
@@ -44,7 +44,7 @@ pub fn seed(test: &str) -> u64 {
 }
 
 /// A real server that a test needs; prints why the test is skipped when it is not there.
-pub fn need(variable: &str, test: &str) -> Option<String> {
+pub(crate) fn need(variable: &str, test: &str) -> Option<String> {
     let value = std::env::var(variable).ok().filter(|value| !value.is_empty());
     if value.is_none() {
         say(&format!("skipped: {test}: {variable} is not set"));
@@ -53,18 +53,18 @@ pub fn need(variable: &str, test: &str) -> Option<String> {
 }
 
 /// Writes a line past the test runner, which swallows what the print macros write.
-pub fn say(line: &str) {
+pub(crate) fn say(line: &str) {
     writeln!(std::io::stderr().lock(), "{line}").unwrap();
 }
 
 /// Real services of one test alone, for tests that stop and kill them.
-pub struct Own {
-    pub services: Services,
+pub(crate) struct Own {
+    pub(crate) services: Services,
     path: PathBuf,
 }
 
 impl Own {
-    pub fn start(test: &str, name: Name) -> Option<Self> {
+    pub(crate) fn start(test: &str, name: Name) -> Option<Self> {
         let real = std::env::var("S2X_REAL").is_ok_and(|value| value == "1");
         let reason = if real { name.unavailable() } else { Some("S2X_REAL is not 1".to_owned()) };
         if let Some(reason) = reason {
@@ -87,7 +87,7 @@ impl Drop for Own {
 
 /// A topic of `rows` committed records with numbers as keys over four partitions, and aborted
 /// ones between them. Gives the ids of the committed ones.
-pub fn produce(bootstrap: &str, topic: &str, rows: u64) -> Vec<String> {
+pub(crate) fn produce(bootstrap: &str, topic: &str, rows: u64) -> Vec<String> {
     let mut client = Client::start(bootstrap).unwrap();
     client.call(&format!("topic-create {topic} partitions=4")).unwrap();
     let repeat = rows / 100;
@@ -97,7 +97,7 @@ pub fn produce(bootstrap: &str, topic: &str, rows: u64) -> Vec<String> {
 }
 
 /// Configuration of a pipeline that reads a topic.
-pub fn kafka(bootstrap: &str, topic: &str) -> Value {
+pub(crate) fn kafka(bootstrap: &str, topic: &str) -> Value {
     json!({
         "connector.class": "kafka",
         "bootstrap.servers": bootstrap,
@@ -107,14 +107,14 @@ pub fn kafka(bootstrap: &str, topic: &str) -> Value {
 }
 
 /// A database on the MariaDB server of the test run, empty; dropped at the end.
-pub struct Database {
-    pub url: String,
+pub(crate) struct Database {
+    pub(crate) url: String,
     server: String,
     name: String,
 }
 
 impl Database {
-    pub fn new(test: &str) -> Option<Self> {
+    pub(crate) fn new(test: &str) -> Option<Self> {
         let server = need("MARIADB_URL", test)?;
         let name = format!("t_{}_{:08x}", std::process::id(), fastrand::u32(..));
         let (base, _) = server.rsplit_once('/').expect("MARIADB_URL names a database");
@@ -139,19 +139,19 @@ impl Drop for Database {
 }
 
 /// A pipeline in a folder of its own.
-pub struct Pipeline {
+pub(crate) struct Pipeline {
     dir: tempfile::TempDir,
-    pub name: String,
-    pub store: String,
+    pub(crate) name: String,
+    pub(crate) store: String,
     /// A copy of the extractor under a name that nobody else uses: what still runs under it is
     /// ours.
-    pub extractor: PathBuf,
+    pub(crate) extractor: PathBuf,
     runs: std::cell::Cell<u32>,
 }
 
 impl Pipeline {
     /// A pipeline whose configuration is `config`; `store` `None` is a SQLite file.
-    pub fn new(name: &str, store: Option<&str>, config: &Value) -> Self {
+    pub(crate) fn new(name: &str, store: Option<&str>, config: &Value) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let copy = dir.path().join(format!("extractor-{:08x}", fastrand::u32(..)));
         fs::hard_link(extractor(), &copy)
@@ -170,17 +170,17 @@ impl Pipeline {
     }
 
     /// Replaces the configuration.
-    pub fn configure(&self, config: &Value) {
+    pub(crate) fn configure(&self, config: &Value) {
         let file = json!({ "name": self.name, "config": config });
         fs::write(self.file(), file.to_string()).unwrap();
     }
 
-    pub fn file(&self) -> PathBuf {
+    pub(crate) fn file(&self) -> PathBuf {
         self.dir.path().join("pipeline.json")
     }
 
     /// Starts `harness run` with more arguments.
-    pub fn start(&self, args: &[&str]) -> Run {
+    pub(crate) fn start(&self, args: &[&str]) -> Run {
         self.runs.set(self.runs.get() + 1);
         let log = self.dir.path().join(format!("run-{}.log", self.runs.get()));
         let mut command = Command::new(env!("CARGO_BIN_EXE_harness"));
@@ -197,28 +197,28 @@ impl Pipeline {
     }
 
     /// Runs until caught up.
-    pub fn run(&self, args: &[&str]) {
+    pub(crate) fn run(&self, args: &[&str]) {
         let args: Vec<&str> = ["--until-caught-up"].iter().chain(args).copied().collect();
         let mut run = self.start(&args);
         assert_eq!(run.wait(), Some(0), "{}", run.log());
     }
 
     /// Answers of a query, as text.
-    pub fn query(&self, sql: &str) -> Vec<Vec<String>> {
+    pub(crate) fn query(&self, sql: &str) -> Vec<Vec<String>> {
         let url: StoreUrl = self.store.parse().unwrap();
         let rows = connect(&url).unwrap().run(sql).unwrap();
         rows.rows.iter().map(|row| row.0.iter().map(text).collect()).collect()
     }
 
     /// One number, or nothing while the store is away or has no such table.
-    pub fn try_number(&self, sql: &str) -> Option<u64> {
+    pub(crate) fn try_number(&self, sql: &str) -> Option<u64> {
         let url: StoreUrl = self.store.parse().unwrap();
         let rows = connect(&url).ok()?.run(sql).ok()?;
         text(rows.rows.first()?.0.first()?).parse().ok()
     }
 
     /// Drops the pipeline; its table stays.
-    pub fn drop_pipeline(&self) {
+    pub(crate) fn drop_pipeline(&self) {
         let dropped = Command::new(env!("CARGO_BIN_EXE_harness"))
             .args(["drop", &self.name, "--store", &self.store])
             .output()
@@ -234,7 +234,7 @@ impl Pipeline {
 
     /// Every one of these ids is there exactly once, and nothing else.
     #[track_caller]
-    pub fn assert_exactly_once(&self, expected: impl IntoIterator<Item = String>) {
+    pub(crate) fn assert_exactly_once(&self, expected: impl IntoIterator<Item = String>) {
         let ids = self.ids();
         let expected: std::collections::BTreeSet<String> = expected.into_iter().collect();
         let lost: Vec<_> = expected.iter().filter(|id| !ids.contains_key(*id)).take(5).collect();
@@ -251,7 +251,7 @@ impl Pipeline {
 
     /// No extractor of this pipeline is left.
     #[track_caller]
-    pub fn assert_no_process_left(&self) {
+    pub(crate) fn assert_no_process_left(&self) {
         let deadline = Instant::now() + Duration::from_secs(5);
         while !self.extractors().is_empty() {
             assert!(Instant::now() < deadline, "left: {:?}", self.extractors());
@@ -260,7 +260,7 @@ impl Pipeline {
     }
 
     /// Process ids of the extractors of this pipeline.
-    pub fn extractors(&self) -> Vec<i32> {
+    pub(crate) fn extractors(&self) -> Vec<i32> {
         let name = self.extractor.to_str().unwrap();
         let runs = |pid: &i32| {
             let args = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
@@ -291,28 +291,28 @@ fn pids() -> impl Iterator<Item = i32> {
 }
 
 /// A running harness.
-pub struct Run {
+pub(crate) struct Run {
     child: Child,
     log: PathBuf,
 }
 
 impl Run {
-    pub fn pid(&self) -> i32 {
+    pub(crate) fn pid(&self) -> i32 {
         i32::try_from(self.child.id()).unwrap()
     }
 
-    pub fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         fs::read_to_string(&self.log).unwrap_or_default()
     }
 
     /// The exit code, once it has ended; -1 when a signal ended it.
-    pub fn ended(&mut self) -> Option<i32> {
+    pub(crate) fn ended(&mut self) -> Option<i32> {
         self.child.try_wait().unwrap().map(|status| status.code().unwrap_or(-1))
     }
 
     /// Waits for the end.
     #[track_caller]
-    pub fn wait(&mut self) -> Option<i32> {
+    pub(crate) fn wait(&mut self) -> Option<i32> {
         let deadline = Instant::now() + RUN_MAX;
         while Instant::now() < deadline {
             if let Some(code) = self.ended() {
@@ -332,17 +332,17 @@ impl Drop for Run {
 }
 
 /// Sends a signal to a process that may be gone.
-pub fn signal(pid: i32, signal: nix::sys::signal::Signal) {
+pub(crate) fn signal(pid: i32, signal: nix::sys::signal::Signal) {
     let _gone = nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), signal);
 }
 
 /// Configuration of the test source.
-pub fn generator(splits: u32, rows: u64) -> Value {
+pub(crate) fn generator(splits: u32, rows: u64) -> Value {
     json!({ "connector.class": "test", "test.splits": splits, "test.rows": rows, "tasks.max": 2 })
 }
 
 /// The ids of the test source's rows.
-pub fn generated_ids(splits: u32, rows: u64) -> impl Iterator<Item = String> {
+pub(crate) fn generated_ids(splits: u32, rows: u64) -> impl Iterator<Item = String> {
     (0..splits).flat_map(move |split| {
         (0..rows).map(move |row| format!(r#"{{"gen":"p{split}","row":{row}}}"#))
     })

@@ -1,7 +1,7 @@
 //! The one librdkafka client of the process: its configuration, its log lines and errors, and calls
 //! that wait for a broker. It fetches nothing by itself and belongs to no consumer group.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -12,6 +12,7 @@ use rdkafka::bindings::rd_kafka_t;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::KafkaError;
+use rdkafka::metadata::MetadataBroker;
 use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::{ClientContext, Offset, TopicPartitionList};
 
@@ -52,6 +53,8 @@ pub(super) struct Client {
     consumer: BaseConsumer<Events>,
     servers: String,
     asks: AtomicU64,
+    /// The broker that described topics last, or -1.
+    last_broker: AtomicI32,
 }
 
 impl Client {
@@ -64,7 +67,8 @@ impl Client {
                 let text = format!("librdkafka refuses the settings: {e}");
                 Failure::new(Code::ConfigInvalid, text).with("pointer", "/config").fatal()
             })?;
-        Ok(Self { consumer, servers: settings.servers.clone(), asks: AtomicU64::new(0) })
+        let (asks, last_broker) = (AtomicU64::new(0), AtomicI32::new(-1));
+        Ok(Self { consumer, servers: settings.servers.clone(), asks, last_broker })
     }
 
     /// The handle, for the two files that call librdkafka themselves.
@@ -80,6 +84,34 @@ impl Client {
     /// What is known of the connections.
     pub(super) fn link(&self) -> &Link {
         &self.consumer.context().link
+    }
+
+    /// The broker that answered last.
+    pub(super) fn last_broker(&self) -> Option<i32> {
+        let id = self.last_broker.load(Ordering::Relaxed);
+        (id >= 0).then_some(id)
+    }
+
+    /// Remembers the broker that answered.
+    pub(super) fn set_last_broker(&self, id: i32) {
+        self.last_broker.store(id, Ordering::Relaxed);
+    }
+
+    /// The ids of all brokers, the one that answers this question first; blocks for at most
+    /// `timeout`. `topic` only keeps the answer small.
+    pub(super) fn brokers(
+        &self,
+        topic: &str,
+        timeout: Duration,
+    ) -> Result<Vec<i32>, RDKafkaErrorCode> {
+        let metadata = self
+            .consumer
+            .fetch_metadata(Some(topic), timeout)
+            .map_err(|e| e.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail))?;
+        let first = metadata.orig_broker_id();
+        let mut ids: Vec<_> = metadata.brokers().iter().map(MetadataBroker::id).collect();
+        ids.sort_unstable_by_key(|id| (*id != first, *id));
+        Ok(ids)
     }
 
     /// Handles log lines and errors; waits at most `wait` for the first.

@@ -1,14 +1,16 @@
 //! Topics as the broker describes them: which life, how many partitions. It may call librdkafka
 //! past the safe `rdkafka` crate, whose metadata call does not give the topic id.
 //!
-//! The request never creates a topic.
+//! The request never creates a topic. It is sent to a broker that answered before, and not to the
+//! controller as librdkafka would by default: any broker can answer it, and a controller that is
+//! down must not stop the reading.
 #![expect(unsafe_code, reason = "rdkafka has no DescribeTopics")]
 
 use std::collections::BTreeMap;
 use std::ffi::{CStr, CString, c_char};
 use std::ptr::NonNull;
 use std::slice;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::bindings as native;
 use rdkafka::types::{RDKafkaErrorCode, RDKafkaRespErr};
@@ -56,9 +58,40 @@ impl<T> Drop for Owned<T> {
     }
 }
 
-/// Asks one broker about `topics`; blocks for at most `timeout`.
+/// Brokers that are asked one after the other.
+const BROKERS_MAX: u32 = 3;
+
+/// Asks a broker about `topics`; blocks for at most `timeout`.
 pub(super) fn describe(
     client: &Client,
+    topics: &[String],
+    timeout: Duration,
+) -> Result<Topics, RDKafkaErrorCode> {
+    let deadline = Instant::now() + timeout;
+    let slice = timeout / BROKERS_MAX;
+    if let Some(broker) = client.last_broker()
+        && let Ok(topics) = describe_at(client, broker, topics, slice)
+    {
+        return Ok(topics);
+    }
+    let left = || deadline.saturating_duration_since(Instant::now());
+    let any = topics.first().map(String::as_str).unwrap_or_default();
+    let brokers = client.brokers(any, left())?;
+    let mut answer = Err(RDKafkaErrorCode::AllBrokersDown);
+    for broker in brokers.into_iter().take(BROKERS_MAX as usize) {
+        answer = describe_at(client, broker, topics, left().min(slice));
+        if answer.is_ok() {
+            client.set_last_broker(broker);
+            break;
+        }
+    }
+    answer
+}
+
+/// Asks one broker.
+fn describe_at(
+    client: &Client,
+    broker: i32,
     topics: &[String],
     timeout: Duration,
 ) -> Result<Topics, RDKafkaErrorCode> {
@@ -84,6 +117,12 @@ pub(super) fn describe(
         native::rd_kafka_AdminOptions_set_request_timeout(
             options.get(),
             timeout_ms,
+            text.as_mut_ptr(),
+            text.len(),
+        );
+        native::rd_kafka_AdminOptions_set_broker(
+            options.get(),
+            broker,
             text.as_mut_ptr(),
             text.len(),
         );

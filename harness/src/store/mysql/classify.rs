@@ -131,6 +131,10 @@ fn sort(code: u16) -> (StoreErrorKind, &'static str) {
             StoreErrorKind::Config,
             "; set local_infile=ON on the server, or load with ?load=insert",
         ),
+        3159 => (
+            StoreErrorKind::Config,
+            "; this program speaks no TLS: use a tunnel, or turn require_secure_transport off",
+        ),
         1021 | 1030 | 1037 | 1038 | 1041 | 1114 | 1207 | 1290 | 1792 | 1836 | 3675 => {
             (StoreErrorKind::Resource, "; make room or make the server writable, then start again")
         }
