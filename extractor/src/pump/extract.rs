@@ -157,11 +157,11 @@ impl Pump {
     /// Plans another attempt, or reports the failure.
     fn back_off(&mut self, failure: Failure) -> Result<Look, Failure> {
         let (retry, failure) = super::Retry::next(self.retry.take(), failure, self.retry_within)?;
-        tracing::warn!(
-            code = failure.code.name(),
-            "source failed, trying again: {}",
-            failure.message
-        );
+        if retry.attempts == 1 {
+            // PROGRESS repeats it for as long as it lasts.
+            let code = failure.code.name();
+            tracing::warn!(code, "source failed, trying again: {}", failure.message);
+        }
         self.link.board.back_off(retry.at, failure.message);
         self.retry = Some(retry);
         Ok(Look::Again)
