@@ -16,7 +16,7 @@ use crate::decode::{Decoder, Record};
 use crate::row::ErrorRow;
 use crate::source::{RowSink, Taken};
 
-/// What one call of [`Reader::read`] did.
+/// What a call of [`Reader::fetch`] or [`Reader::deliver`] did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Did {
     /// Something was delivered, moved or dropped.
@@ -89,15 +89,17 @@ impl Reader {
         }
     }
 
-    /// Takes one batch from the queue and hands it to the sink. What the sink refuses stays.
-    pub(super) fn read(&mut self, sink: &mut dyn RowSink, wait: Duration) -> Result<Did, Failure> {
-        let room = sink.rows_left();
-        if room == 0 {
-            return Ok(Did::Full);
+    /// Takes messages from the queue, at most as many as the sink has room for.
+    pub(super) fn fetch(&mut self, sink: &dyn RowSink, wait: Duration) -> Did {
+        match sink.rows_left() {
+            0 => Did::Full,
+            room if self.queue.fill(room, wait) == 0 => Did::Nothing,
+            _ => Did::Something,
         }
-        if self.queue.fill(room, wait) == 0 {
-            return Ok(Did::Nothing);
-        }
+    }
+
+    /// Hands what was taken to the sink. What the sink refuses stays.
+    pub(super) fn deliver(&mut self, sink: &mut dyn RowSink) -> Result<Did, Failure> {
         loop {
             let is_last = self.queue.is_last();
             let Some(item) = self.queue.front() else { return Ok(Did::Something) };
