@@ -254,6 +254,78 @@ fn f18_deleted_records_are_an_error_with_numbers() {
 }
 
 #[test]
+fn f18_records_that_expire_under_a_slow_reader_are_an_error_with_numbers() {
+    let Some(topic) = Topic::new("f18-slow", 1, &[]) else { return };
+    let producer = topic.producer(&[("batch.num.messages", "1")]);
+    let large = format!("\"{}\"", "x".repeat(100_000));
+    topic.send(&producer, 0, &vec![large.as_str(); 200]);
+    for (choice, fails) in [("error", true), ("earliest", false)] {
+        let config = json!({"kafka.memory.bytes": 1024 * 1024, "auto.offset.reset": choice});
+        let mut source = topic.source(&config);
+        let low = source.offsets(Start::Earliest, &[topic.key(0)], &Cancel::default()).unwrap();
+        let low = offset(&low[0]);
+        assign(&mut source, &[(topic.key(0), at(low))]);
+        let mut first = Sink::new(1);
+        poll_until(&mut source, &mut first, LIMIT, |sink, _| sink.room == 0).unwrap();
+        // Long enough for the queue to fill and the fetcher to stop.
+        thread::sleep(Duration::from_secs(1));
+        let new_low = low + 90;
+        topic.delete_records(0, new_low);
+        if fails {
+            let (sink, failure) = read_failure(&mut source);
+            let read = i64::try_from(sink.rows.len()).unwrap() + 1;
+            assert_eq!(failure.code, Code::OffsetOutOfRange, "{failure}");
+            assert_eq!(failure.detail["offset"], low + read);
+            assert_eq!(failure.detail["gap"], new_low - low - read);
+            assert_eq!(position(&source, 0), low + read, "what was read before is kept");
+            assert!(0 < read && read < 90, "{read}");
+        } else {
+            let sink = read_all(&mut source);
+            let last: Vec<_> = sink.rows.iter().rev().take(110 - 90).collect();
+            assert_eq!(last.len(), 20);
+            assert_eq!(position(&source, 0), 200);
+        }
+    }
+}
+
+#[test]
+fn f28_a_corrupt_batch_is_an_error_and_never_skipped() {
+    let Some(topic) = Topic::new("crc", 1, &[]) else { return };
+    let Ok(services) = std::env::var("S2X_SERVICES_DIR") else {
+        eprintln!("skipped: S2X_SERVICES_DIR is not set, so the broker's files are unknown");
+        return;
+    };
+    let producer = topic.producer(&[]);
+    for value in ["\"batch-one\"", "\"batch-two\"", "\"batch-three\""] {
+        topic.send(&producer, 0, &[value]);
+    }
+    let file = format!("{services}/kafka/data/{}-0/00000000000000000000.log", topic.name);
+    let flip = |byte: &mut u8| *byte ^= 1;
+    let damage = || {
+        let mut bytes = std::fs::read(&file).unwrap();
+        let at = bytes.windows(9).position(|w| w == b"batch-two" || w == b"batch-tvo").unwrap();
+        bytes.iter_mut().skip(at + 7).take(1).for_each(flip);
+        let file = std::fs::OpenOptions::new().write(true).open(&file).unwrap();
+        std::os::unix::fs::FileExt::write_all_at(&file, &bytes, 0).unwrap();
+    };
+    damage();
+    let mut source = topic.source(&json!({}));
+    assign(&mut source, &[(topic.key(0), at(0))]);
+    let (sink, failure) = read_failure(&mut source);
+    assert_eq!(sink.records(0), ["\"batch-one\""], "nothing behind the damage");
+    assert_eq!(failure.code, Code::DecodeFailed, "{failure}");
+    assert_eq!(failure.detail["offset"], 1, "{failure}");
+    assert!(failure.message.contains(&topic.name) && failure.message.contains("CRC"), "{failure}");
+    assert_eq!(position(&source, 0), 1);
+    let again = source.poll(&mut Sink::new(9), Duration::from_millis(50)).unwrap_err();
+    assert_eq!(again.code, Code::DecodeFailed, "it stays broken");
+    damage();
+    let value = source.position(0).unwrap();
+    assign(&mut source, &[(topic.key(0), value)]);
+    assert_eq!(read_all(&mut source).records(0), ["\"batch-two\"", "\"batch-three\""]);
+}
+
+#[test]
 fn f22_an_offset_past_the_end_is_an_error_with_numbers() {
     let Some(topic) = Topic::new("f22", 1, &[]) else { return };
     topic.send(&topic.producer(&[]), 0, &["1", "2"]);

@@ -11,6 +11,7 @@
 mod client;
 mod describe;
 mod failure;
+mod incarnation;
 mod monitor;
 mod part;
 mod position;
@@ -29,6 +30,7 @@ use serde_json::{Map, Value};
 
 use self::client::{At, Client, ask};
 use self::describe::{Topics, describe};
+use self::incarnation::{expected_ids, incarnation};
 use self::monitor::{Monitor, is_unknown};
 use self::part::Part;
 use self::position::{Place, Position};
@@ -466,37 +468,6 @@ impl Source for KafkaSource {
     }
 }
 
-/// The ids of all topics as one text, `name:id` joined by commas; topics without an id are left
-/// out, and the text is empty where the broker gives none.
-fn incarnation(topics: &Topics) -> String {
-    let ids = topics.iter().filter_map(|(name, topic)| {
-        let id = topic.as_ref().ok()?.id.as_ref()?;
-        Some(format!("{name}:{id}"))
-    });
-    ids.collect::<Vec<_>>().join(",")
-}
-
-/// The id that each topic must have: that of the incarnation, or the present one.
-fn expected_ids(
-    incarnation: &str,
-    topics: &Topics,
-) -> Result<BTreeMap<String, Option<String>>, Failure> {
-    let before: BTreeMap<&str, &str> =
-        incarnation.split(',').filter_map(|entry| entry.split_once(':')).collect();
-    let mut expected = BTreeMap::new();
-    for (name, topic) in topics {
-        let now = topic.as_ref().ok().and_then(|topic| topic.id.as_deref());
-        match (before.get(name.as_str()), now) {
-            (Some(before), Some(now)) if *before != now => {
-                return Err(failure::id_changed(name, before, now));
-            }
-            _ => {}
-        }
-        expected.insert(name.clone(), now.map(ToOwned::to_owned));
-    }
-    Ok(expected)
-}
-
 /// Sleeps, unless cancelled.
 fn pause(cancel: &Cancel, time: Duration) -> Result<(), Failure> {
     const SLICE: Duration = Duration::from_millis(100);
@@ -509,6 +480,3 @@ fn pause(cancel: &Cancel, time: Duration) -> Result<(), Failure> {
     }
     Ok(())
 }
-
-#[cfg(test)]
-mod tests;
