@@ -9,13 +9,9 @@
 #[path = "kafka_support/support.rs"]
 mod support;
 
-use std::future::Future;
-use std::pin::pin;
 use std::process::{Command, Stdio};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::task::{Context, Poll, Wake, Waker};
-use std::thread::{self, Thread};
+use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use extractor::source::{Cancel, Polled, Source, Start};
@@ -30,24 +26,6 @@ use serde_json::json;
 use support::*;
 
 const TIMEOUT: Duration = Duration::from_secs(20);
-
-/// Waits for a future without a runtime.
-fn wait<T>(future: impl Future<Output = T>) -> T {
-    struct Unpark(Thread);
-    impl Wake for Unpark {
-        fn wake(self: Arc<Self>) {
-            self.0.unpark();
-        }
-    }
-    let waker = Waker::from(Arc::new(Unpark(thread::current())));
-    let mut future = pin!(future);
-    loop {
-        if let Poll::Ready(value) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
-            return value;
-        }
-        thread::park_timeout(Duration::from_millis(100));
-    }
-}
 
 /// A topic of its own on the real broker, deleted at the end.
 struct Topic {
