@@ -23,7 +23,9 @@ use protocol::wire::{FrameSealer, Head, Kind};
 use protocol::{Code, OffsetValue};
 use serde_json::{Value, json};
 
-use process::{MARKER, Peer, has_python, hello, key, run_by_hand, value};
+use process::{
+    MARKER, Peer, check_vectors, copy_folders, has_python, hello, key, run_by_hand, testdata, value,
+};
 
 /// Row numbers in what came for a part.
 fn row_numbers(peer: &Peer, part: u32) -> Vec<u64> {
@@ -370,4 +372,59 @@ fn run_by_hand_it_explains_itself() {
     assert_eq!(output.status.code(), Some(64));
     assert_eq!(output.stdout, b"");
     assert!(!output.stderr.is_empty());
+}
+
+/// The peer agrees with every golden vector, and notices when one of them is changed.
+#[test]
+fn it_passes_the_golden_vectors() {
+    if !has_python() {
+        return;
+    }
+    let (passed, output) = check_vectors(&testdata());
+    assert!(passed, "{output}");
+    let copy = std::env::temp_dir().join(format!("peer-vectors-{}", std::process::id()));
+    for (folder, file, from, to) in [
+        ("frames", "type-0b-ping.hex", "seq=0", "seq=1"),
+        ("avro", "blocks-static.hex", "orders", "others"),
+        ("offsets", "cases.jsonl", "1234", "1235"),
+        ("rows", "plain.json", "crc32c:", "crc32c:0"),
+        ("sessions", "refuse-h10-moves-nowhere.s2x", "host H10", "host H9"),
+    ] {
+        copy_folders(&testdata(), &copy);
+        let path = copy.join(folder).join(file);
+        let text = std::fs::read_to_string(&path).unwrap();
+        let changed = text.replacen(from, to, 1);
+        assert_ne!(text, changed);
+        std::fs::write(&path, changed).unwrap();
+        let (passed, output) = check_vectors(&copy);
+        assert!(!passed && output.contains(file), "{file}: {output}");
+    }
+    std::fs::remove_dir_all(&copy).unwrap();
+}
+
+/// What the extractor delivers is what `testdata/rows` says.
+#[test]
+fn its_rows_are_the_golden_ones() {
+    if !has_python() {
+        return;
+    }
+    for name in ["plain", "unicode", "errors-and-tombstones"] {
+        let path = testdata().join("rows").join(format!("{name}.json"));
+        let case: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+        let mut peer = Peer::configured(case["config"].clone());
+        let seed = format!("test-{}", case["config"]["test.seed"]);
+        let parts = [(key("p0"), value(r#"{"row":0}"#)), (key("p1"), value(r#"{"row":0}"#))];
+        let sent = peer.host.assign(1, MARKER, &seed, &parts);
+        peer.send(sent);
+        peer.wait_assigned();
+        peer.extract(2000, 10_000, &[]);
+        let end = peer.batch().end;
+        for (part, split) in [(0, "p0"), (1, "p1")] {
+            let wanted = &case["splits"][split];
+            let step = end.offsets.iter().find(|step| step.part == part).unwrap();
+            assert_eq!(wanted["rows"]["count"], step.rows, "{name} {split}");
+            assert_eq!(wanted["errors"]["count"], step.errors, "{name} {split}");
+            assert_eq!(wanted["rows"]["digest"], *step.digest.as_ref().unwrap(), "{name} {split}");
+        }
+    }
 }

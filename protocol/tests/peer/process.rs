@@ -1,7 +1,7 @@
 //! The Python extractor as a child process, and a host for it.
 
 use std::io::{Read, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::thread::JoinHandle;
@@ -38,6 +38,34 @@ fn command() -> Command {
 /// Runs the program by hand: nothing is a pipe to a host.
 pub(crate) fn run_by_hand() -> std::process::Output {
     command().stdin(Stdio::null()).output().unwrap()
+}
+
+/// `testdata` at the top of the repository.
+pub(crate) fn testdata() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("testdata")
+}
+
+/// Whether the peer agrees with all vectors in a folder, and what it says.
+pub(crate) fn check_vectors(folder: &Path) -> (bool, String) {
+    let output = Command::new("python3")
+        .args(["-B", "-m", "peer", "vectors"])
+        .arg(folder)
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .unwrap();
+    let text = [output.stdout, output.stderr].concat();
+    (output.status.success(), String::from_utf8(text).unwrap())
+}
+
+/// Copies the folders of vectors.
+pub(crate) fn copy_folders(from: &Path, to: &Path) {
+    for folder in ["avro", "frames", "offsets", "rows", "sessions"] {
+        std::fs::create_dir_all(to.join(folder)).unwrap();
+        for entry in std::fs::read_dir(from.join(folder)).unwrap() {
+            let entry = entry.unwrap();
+            std::fs::copy(entry.path(), to.join(folder).join(entry.file_name())).unwrap();
+        }
+    }
 }
 
 /// A child and the host's half of its session.

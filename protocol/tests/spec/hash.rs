@@ -63,7 +63,10 @@ fn the_wire_code_is_the_one_that_was_specified() {
         return;
     }
     if std::env::var_os("UPDATE_SPEC").is_some() {
-        fs::write(crate_folder().join("SPEC.md"), text.replace(line, &wanted)).unwrap();
+        // Other tests read the file meanwhile: it is replaced as a whole.
+        let fresh = crate_folder().join("SPEC.md.new");
+        fs::write(&fresh, text.replace(line, &wanted)).unwrap();
+        fs::rename(fresh, crate_folder().join("SPEC.md")).unwrap();
         return;
     }
     panic!(
