@@ -40,9 +40,9 @@ impl Screen {
 
 fn style(tally: &Arc<Tally>, has_total: bool) -> ProgressStyle {
     let template = if has_total {
-        "{prefix:.bold} {progress} {speed}\n{details:.dim}"
+        "{prefix:.bold} {progress}  {speed}\n{details:.dim}"
     } else {
-        "{spinner} {prefix:.bold} {progress} {speed}\n{details:.dim}"
+        "{spinner} {prefix:.bold}  {progress}  {speed}\n{details:.dim}"
     };
     // A template that does not parse would be a bug; the plain bar still shows that it goes on.
     let style =
@@ -55,7 +55,7 @@ fn style(tally: &Arc<Tally>, has_total: bool) -> ProgressStyle {
         .with_key("speed", move |_: &ProgressState, to: &mut dyn std::fmt::Write| {
             let now = second.snapshot(Instant::now());
             let (rows, data) = (count(now.rows_per_s), bytes(now.bytes_per_s));
-            write!(to, "{rows} rows/s {data}/s").ok();
+            write!(to, "{rows} rows/s  {data}/s").ok();
         })
         .with_key("details", move |_: &ProgressState, to: &mut dyn std::fmt::Write| {
             to.write_str(&details(&third)).ok();
