@@ -203,7 +203,12 @@ pub const CLASS: &str = "connector.class";
 
 /// Every source of this program, as HELLO_OK lists them.
 pub fn classes() -> Vec<SourceClass> {
-    vec![SourceClass { class: test::CLASS.to_owned(), offset_key: vec![test::KEY.to_owned()] }]
+    let class = |class: &str, keys: &[&str]| SourceClass {
+        class: class.to_owned(),
+        offset_key: keys.iter().map(|&key| key.to_owned()).collect(),
+    };
+    let kafka = kafka::CLASSES.iter().map(|name| class(name, &kafka::OFFSET_KEY));
+    kafka.chain([class(test::CLASS, &[test::KEY])]).collect()
 }
 
 /// Makes the source that the settings name.
@@ -211,6 +216,7 @@ pub fn open(settings: &Settings) -> Result<Opened, Failure> {
     let class = settings.text(CLASS).ok_or_else(|| Settings::missing(CLASS, "names the source"))?;
     match class {
         test::CLASS => test::open(settings),
+        class if kafka::CLASSES.contains(&class) => kafka::open(settings),
         other => {
             let known: Vec<String> = classes().into_iter().map(|known| known.class).collect();
             let words: Vec<&str> = known.iter().map(String::as_str).collect();
