@@ -10,6 +10,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{ChildStderr, ChildStdin, ChildStdout, ExitStatus};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -28,8 +29,13 @@ use crate::run::ExtractorCommand;
 /// Standard error that is kept for an error report, bytes (SingleStore keeps 65,535).
 const STDERR_KEPT: usize = 64 * 1024;
 
-/// Characters of standard error that an error message quotes.
-const LAST_WORDS_CHARS: usize = 400;
+/// Lines of standard error that an error message quotes, and characters of each.
+const LAST_WORDS_LINES: usize = 3;
+const LAST_WORDS_CHARS: usize = 160;
+
+/// How long the rest of standard error is waited for; something that the extractor started may hold
+/// its other end.
+const LAST_WORDS_WAIT: Duration = Duration::from_millis(200);
 
 /// Longest line of standard error that is passed on; the rest of the line is dropped.
 const STDERR_LINE_MAX: u64 = 4096;
@@ -52,12 +58,19 @@ pub enum FromChild {
     End(Option<FrameError>),
 }
 
+/// The end of what an extractor wrote to standard error.
+#[derive(Debug, Default)]
+struct Stderr {
+    kept: Mutex<VecDeque<u8>>,
+    ended: AtomicBool,
+}
+
 /// A running extractor. Dropping it kills it with everything it started, and waits for it.
 #[derive(Debug)]
 pub struct Child {
     process: std::process::Child,
     stdin: Option<ChildStdin>,
-    stderr: Arc<Mutex<VecDeque<u8>>>,
+    stderr: Arc<Stderr>,
     reaped: Option<ExitStatus>,
 }
 
@@ -71,7 +84,7 @@ impl Child {
         lines: impl Fn(&str) + Send + 'static,
     ) -> Result<Self, SpawnError> {
         let mut process = spawn::spawn(command)?;
-        let stderr = Arc::new(Mutex::new(VecDeque::new()));
+        let stderr = Arc::new(Stderr::default());
         if let Some(pipe) = process.stderr.take() {
             let kept = Arc::clone(&stderr);
             let read = move || read_stderr(pipe, &kept, lines);
@@ -122,15 +135,22 @@ impl Child {
         Ok(())
     }
 
-    /// The end of what it wrote to standard error, as text on one line.
+    /// The end of what it wrote to standard error, as text on one line. Waits a moment for what is
+    /// still on its way from a process that has ended.
     pub fn last_words(&self) -> String {
-        let kept = self.stderr.lock().unwrap_or_else(PoisonError::into_inner);
+        let deadline = Instant::now() + LAST_WORDS_WAIT;
+        while self.reaped.is_some()
+            && !self.stderr.ended.load(Ordering::Acquire)
+            && Instant::now() < deadline
+        {
+            wait_a_little();
+        }
+        let kept = self.stderr.kept.lock().unwrap_or_else(PoisonError::into_inner);
         let bytes: Vec<u8> = kept.iter().copied().collect();
         let text = String::from_utf8_lossy(&bytes);
-        let lines: Vec<&str> =
-            text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
-        let end = lines.get(lines.len().saturating_sub(3)..).unwrap_or_default().join(" | ");
-        end.chars().take(LAST_WORDS_CHARS).collect()
+        let short = |line: &str| line.trim().chars().take(LAST_WORDS_CHARS).collect::<String>();
+        let lines: Vec<String> = text.lines().map(short).filter(|line| !line.is_empty()).collect();
+        lines.get(lines.len().saturating_sub(LAST_WORDS_LINES)..).unwrap_or_default().join(" | ")
     }
 
     /// Peak resident memory in bytes; `None` when the process is gone.
@@ -249,22 +269,23 @@ fn read_frames(
     }
 }
 
-fn read_stderr(pipe: ChildStderr, kept: &Mutex<VecDeque<u8>>, line: impl Fn(&str)) {
+fn read_stderr(pipe: ChildStderr, stderr: &Stderr, line: impl Fn(&str)) {
     let mut reader = BufReader::new(pipe);
     let mut bytes = Vec::new();
     loop {
         bytes.clear();
         match reader.by_ref().take(STDERR_LINE_MAX).read_until(b'\n', &mut bytes) {
-            Ok(0) | Err(_) => return,
+            Ok(0) | Err(_) => break,
             Ok(_) => {}
         }
-        let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = stderr.kept.lock().unwrap_or_else(PoisonError::into_inner);
         kept.extend(&bytes);
         let surplus = kept.len().saturating_sub(STDERR_KEPT);
         kept.drain(..surplus);
         drop(kept);
         line(String::from_utf8_lossy(&bytes).trim_end());
     }
+    stderr.ended.store(true, Ordering::Release);
 }
 
 #[cfg(test)]

@@ -2,8 +2,12 @@
 
 pub mod catalogue;
 pub mod child;
+pub mod cli;
+mod demo;
+pub mod exit;
 pub mod link;
 pub mod pipeline;
+pub mod report;
 pub mod run;
 pub mod stage;
 pub mod store;

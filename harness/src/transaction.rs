@@ -16,7 +16,7 @@
 mod resolve;
 
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use crate::catalogue::{
     BATCHES_KEPT_DEFAULT, BatchState, ErrorRow, NONCE_LEN, NewBatch, Numbers, SPLITS_MAX, Trace,
@@ -80,7 +80,7 @@ pub enum LoadError {
     /// Nothing was written; the same batch may be sent again.
     #[error("not committed: {0}")]
     NotCommitted(StoreError),
-    /// Nothing was written, and the same batch will be refused again.
+    /// Nothing was written, and the same batch is refused again until what the error names is changed.
     #[error("refused: {0}")]
     Refused(StoreError),
     /// The answer to the commit was lost and the database cannot be asked. Take a new epoch: it waits
@@ -119,6 +119,16 @@ impl From<StoreError> for LoadError {
         }
     }
 }
+
+/// How long an owner that was fenced waits before it takes its splits again (EXACTLY-ONCE E13: two copies
+/// that own the same split must not fence each other in step). `fenced` counts the times in a row.
+pub fn fenced_pause(fenced: u32) -> Duration {
+    let longest = FENCED_PAUSE_FIRST.saturating_mul(1 << fenced.min(6));
+    longest.mul_f64(fastrand::f64())
+}
+
+/// The longest pause after the first time; each next one is up to twice as long, 64 times at most.
+const FENCED_PAUSE_FIRST: Duration = Duration::from_millis(200);
 
 /// Commits batches over one connection; one per task.
 ///

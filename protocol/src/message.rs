@@ -44,10 +44,16 @@ pub struct Empty {}
 /// # Errors
 /// `BAD_PAYLOAD`, with the place in the text. Payload bytes are not quoted: they may be secret.
 pub fn decode<T: DeserializeOwned>(kind: Kind, payload: &[u8]) -> Result<T, Failure> {
-    json::decode(payload).map_err(|error| {
+    let refuse = |error: &dyn std::fmt::Display| {
         Failure::new(Code::BadPayload, format!("payload of {} is refused: {error}", kind.name()))
             .fatal()
-    })
+    };
+    let value = json::parse(payload).map_err(|e| refuse(&e))?;
+    if !value.is_object() {
+        // Otherwise an array of the right length would pass as an object.
+        return Err(refuse(&"not a JSON object"));
+    }
+    serde_json::from_value(value).map_err(|e| refuse(&e))
 }
 
 /// Writes the JSON payload of a control frame.

@@ -24,6 +24,8 @@ enum State {
     Configured,
     Ready,
     Stopping,
+    /// The host has seen STOPPED: nothing may follow.
+    Ended,
 }
 
 impl State {

@@ -97,14 +97,14 @@ impl Catalogue {
         state: PipelineState,
         error: Option<&str>,
     ) -> Result<(), StoreError> {
-        self.update(
-            pipeline_id,
-            "state = ?, error = ?",
-            &[Param::Text(state.as_str()), Param::from(error)],
-        )
+        self.transact("set the pipeline's state", |store| {
+            let params = [Param::Text(state.as_str()), Param::from(error)];
+            update(store, pipeline_id, "state = ?, error = ?", &params)
+        })
     }
 
-    /// Replaces the configuration, its credentials and the number of tasks.
+    /// Replaces the configuration, its credentials and the number of tasks; every owner is fenced, as
+    /// what it has extracted belongs to the old configuration (EXACTLY-ONCE E4).
     ///
     /// # Errors
     /// It was dropped, or the database cannot be reached.
@@ -116,11 +116,16 @@ impl Catalogue {
         tasks_max: u32,
     ) -> Result<(), StoreError> {
         require_positive("tasks.max", tasks_max)?;
-        self.update(
-            pipeline_id,
-            "config_json = ?, credentials = ?, tasks_max = ?",
-            &[Param::Text(config_json), Param::from(credentials), Param::from(tasks_max)],
-        )
+        self.transact("alter the pipeline", |store| {
+            fence_all(store, pipeline_id)?;
+            let assignments = "config_json = ?, credentials = ?, tasks_max = ?";
+            update(
+                store,
+                pipeline_id,
+                assignments,
+                &[Param::Text(config_json), Param::from(credentials), Param::from(tasks_max)],
+            )
+        })
     }
 
     /// Remembers which life of the source the pipeline reads.
@@ -132,7 +137,9 @@ impl Catalogue {
         pipeline_id: u64,
         incarnation: &str,
     ) -> Result<(), StoreError> {
-        self.update(pipeline_id, "incarnation = ?", &[Param::Text(incarnation)])
+        self.transact("set the pipeline's incarnation", |store| {
+            update(store, pipeline_id, "incarnation = ?", &[Param::Text(incarnation)])
+        })
     }
 
     /// Changes the number of leaves that share the splits, on purpose; every owner is fenced.
@@ -147,12 +154,7 @@ impl Catalogue {
         require_positive("the number of leaves", leaf_count)?;
         self.transact("change the number of leaves", |store| {
             fence_all(store, pipeline_id)?;
-            store
-                .execute(
-                    "UPDATE s2x_pipelines SET leaf_count = ? WHERE pipeline_id = ?",
-                    &[Param::from(leaf_count), Param::from(pipeline_id)],
-                )
-                .map(|_| ())
+            update(store, pipeline_id, "leaf_count = ?", &[Param::from(leaf_count)])
         })
     }
 
@@ -177,23 +179,22 @@ impl Catalogue {
             check_table(store, name)
         })
     }
+}
 
-    fn update(
-        &mut self,
-        pipeline_id: u64,
-        assignments: &str,
-        params: &[Param<'_>],
-    ) -> Result<(), StoreError> {
-        let sql =
-            format!("UPDATE s2x_pipelines SET {assignments}, altered_us = ? WHERE pipeline_id = ?");
-        self.transact("alter the pipeline", |store| {
-            let mut params = params.to_vec();
-            params.extend([Param::from(now_us()), Param::from(pipeline_id)]);
-            match store.execute(&sql, &params)? {
-                1 => Ok(()),
-                _ => Err(gone(pipeline_id)),
-            }
-        })
+/// Assigns columns of a pipeline's row.
+fn update(
+    store: &mut dyn Store,
+    pipeline_id: u64,
+    assignments: &str,
+    params: &[Param<'_>],
+) -> Result<(), StoreError> {
+    let sql =
+        format!("UPDATE s2x_pipelines SET {assignments}, altered_us = ? WHERE pipeline_id = ?");
+    let mut params = params.to_vec();
+    params.extend([Param::from(now_us()), Param::from(pipeline_id)]);
+    match store.execute(&sql, &params)? {
+        1 => Ok(()),
+        _ => Err(gone(pipeline_id)),
     }
 }
 
@@ -220,7 +221,7 @@ fn check_new(new: &NewPipeline<'_>) -> Result<(), StoreError> {
 /// Keeps rows out of the catalogue's own tables.
 fn refuse_own_name(table: &str) -> Result<(), StoreError> {
     let own = |name: &&str| name.eq_ignore_ascii_case(table);
-    if schema::TABLES.iter().any(|name| own(&name)) || super::VIEWS.iter().any(|name| own(&name)) {
+    if schema::TABLES.iter().any(own) || super::VIEWS.iter().any(own) {
         return Err(StoreError::new(
             StoreErrorKind::Config,
             format!("{table} belongs to the catalogue; load into another table"),

@@ -115,14 +115,15 @@ fn spell(dialect: Dialect, database: &str, body: &str) -> String {
     while let Some((before, after)) = rest.split_once("{time:") {
         let (column, after) = after.split_once('}').unwrap_or((after, ""));
         text.push_str(before);
-        text.push_str(&match dialect {
+        let date = match dialect {
             Dialect::Sqlite => {
                 format!("strftime('%Y-%m-%d %H:%M:%f', {column} / 1000000.0, 'unixepoch')")
             }
             Dialect::Mysql | Dialect::Mariadb | Dialect::SingleStore => {
                 format!("FROM_UNIXTIME({column} / 1000000)")
             }
-        });
+        };
+        text.push_str(&date);
         rest = after;
     }
     text.push_str(rest);

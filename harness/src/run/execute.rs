@@ -15,7 +15,7 @@ use protocol::{Failure, OffsetKey};
 use super::failure::Stop;
 use super::setup::{Counters, Setup};
 use super::share::{Parents, keys_of, leaf_of, own_slots, slots};
-use super::task::{News, Orders, Task};
+use super::task::{News, Order, Orders, Task};
 use super::{Control, Event, Observer, Plan, RunError, Summary, Until};
 use crate::catalogue::{Catalogue, NewPipeline, Pipeline, PipelineState};
 use crate::store::Connect;
@@ -121,6 +121,7 @@ struct Running {
     orders: Orders,
     thread: JoinHandle<()>,
     keys: Vec<String>,
+    order: u64,
     caught_up: bool,
 }
 
@@ -205,7 +206,7 @@ impl Coordinator {
             .name(format!("task-{slot}"))
             .spawn(move || task.run())
             .map_err(|e| RunError::Internal(format!("cannot start a thread: {e}")))?;
-        let running = Running { orders, thread, keys: Vec::new(), caught_up: false };
+        let running = Running { orders, thread, keys: Vec::new(), order: 0, caught_up: false };
         self.tasks.insert(slot, running);
         Ok(())
     }
@@ -216,10 +217,11 @@ impl Coordinator {
         let splits = self.catalogue.splits(self.setup.pipeline.id)?;
         for (slot, running) in &mut self.tasks {
             let keys = keys_of(*slot, &self.setup.plan.share, &splits, &self.parents);
-            if keys != running.keys {
+            if running.order == 0 || keys != running.keys {
                 running.caught_up = false;
+                running.order += 1;
                 running.keys.clone_from(&keys);
-                running.orders.assign(keys);
+                running.orders.assign(Order { number: running.order, keys });
             }
         }
         Ok(())
@@ -233,8 +235,9 @@ impl Coordinator {
             match self.news.recv_timeout(TICK) {
                 Ok(News::Partitions(partitions)) => self.grow(&partitions)?,
                 Ok(News::SplitEnded) => self.assign()?,
-                Ok(News::CaughtUp { task, caught_up }) => {
-                    if let Some(running) = self.tasks.get_mut(&task) {
+                Ok(News::CaughtUp { task, order, caught_up }) => {
+                    let running = self.tasks.get_mut(&task);
+                    if let Some(running) = running.filter(|running| running.order == order) {
                         running.caught_up = caught_up;
                     }
                 }

@@ -49,9 +49,9 @@ enum Wake {
     /// The extractor with this number sent something.
     Child { number: u64, what: FromChild },
     /// A batch ended.
-    Loaded(Done),
+    Loaded(Box<Done>),
     /// The coordinator decided which splits this task reads.
-    Assign(Vec<String>),
+    Assign(Order),
 }
 
 /// What a task tells the coordinator.
@@ -60,10 +60,19 @@ pub(super) enum News {
     Partitions(Partitions),
     /// A split was read to its end and that is committed.
     SplitEnded,
-    /// Every split of the task was read to the end of what is there, or not any more.
-    CaughtUp { task: u32, caught_up: bool },
+    /// Every split of the task was read to the end of what is there, or not any more. Said of one
+    /// order: what was said of an earlier one does not count.
+    CaughtUp { task: u32, order: u64, caught_up: bool },
     /// The task ended.
     Finished { task: u32, result: Result<(), RunError> },
+}
+
+/// Which splits a task reads.
+#[derive(Debug, Default)]
+pub(super) struct Order {
+    /// Counts the orders to this task, from 1.
+    pub number: u64,
+    pub keys: Vec<String>,
 }
 
 /// Gives a task its splits.
@@ -72,8 +81,8 @@ pub(super) struct Orders(SyncSender<Wake>);
 
 impl Orders {
     /// Replaces the splits of the task. A task that is gone does not mind.
-    pub(super) fn assign(&self, keys: Vec<String>) {
-        let _gone = self.0.send(Wake::Assign(keys));
+    pub(super) fn assign(&self, order: Order) {
+        let _gone = self.0.send(Wake::Assign(order));
     }
 }
 
@@ -88,8 +97,8 @@ pub(super) struct Task {
     link: Option<Link>,
     link_number: u64,
     /// Splits that the coordinator wants read; `None` when there is nothing new.
-    wanted: Option<Vec<String>>,
-    keys: Vec<String>,
+    wanted: Option<Order>,
+    order: Order,
     jobs: SyncSender<Job>,
     loading: usize,
     assignments: u64,
@@ -111,7 +120,7 @@ impl Task {
     ) -> Result<Self, RunError> {
         let (wake, events) = sync_channel(EVENTS_MAX);
         let loaded = wake.clone();
-        let done = move |done| loaded.send(Wake::Loaded(done)).is_ok();
+        let done = move |done| loaded.send(Wake::Loaded(Box::new(done))).is_ok();
         let jobs = load::start(Arc::clone(&setup), slot, leaf, done)?;
         Ok(Self {
             slot,
@@ -123,7 +132,7 @@ impl Task {
             link: None,
             link_number: 0,
             wanted: None,
-            keys: Vec::new(),
+            order: Order::default(),
             jobs,
             loading: 0,
             assignments: 0,
@@ -157,13 +166,14 @@ impl Task {
             if self.setup.control.is_now() {
                 return Err(RunError::Interrupted);
             }
-            if let Some(keys) = self.wanted.take() {
-                self.keys = keys;
+            if let Some(order) = self.wanted.take() {
+                self.order = order;
+                self.was_caught_up = false;
             }
             if self.setup.is_draining() {
                 return Ok(());
             }
-            if self.keys.is_empty() {
+            if self.order.keys.is_empty() {
                 self.wait_for_splits();
                 continue;
             }
@@ -177,8 +187,8 @@ impl Task {
     /// Nothing to read: tells so, and waits for splits or the end.
     fn wait_for_splits(&mut self) {
         self.tell_caught_up(true);
-        if let Ok(Wake::Assign(keys)) = self.events.recv_timeout(TICK) {
-            self.wanted = Some(keys);
+        if let Ok(Wake::Assign(order)) = self.events.recv_timeout(TICK) {
+            self.wanted = Some(order);
         }
     }
 
@@ -189,9 +199,9 @@ impl Task {
             match self.events.recv() {
                 Ok(Wake::Loaded(done)) => {
                     // What failed is read again from the committed offsets.
-                    let _read_again = self.loaded(done);
+                    let _read_again = self.loaded(*done);
                 }
-                Ok(Wake::Assign(keys)) => self.wanted = Some(keys),
+                Ok(Wake::Assign(order)) => self.wanted = Some(order),
                 Ok(Wake::Child { .. }) => {}
                 Err(_) => return,
             }
@@ -244,7 +254,8 @@ impl Task {
     fn tell_caught_up(&mut self, caught_up: bool) {
         if self.was_caught_up != caught_up {
             self.was_caught_up = caught_up;
-            let _gone = self.news.send(News::CaughtUp { task: self.slot, caught_up });
+            let (task, order) = (self.slot, self.order.number);
+            let _gone = self.news.send(News::CaughtUp { task, order, caught_up });
         }
     }
 
@@ -379,9 +390,9 @@ impl Task {
                 FromChild::Frame(frame) => Ok(Some(self.link()?.receive(&frame)?)),
                 FromChild::End(error) => Err(self.link()?.ended(error).into()),
             },
-            Ok(Wake::Loaded(done)) => self.loaded(done).map(|()| None),
-            Ok(Wake::Assign(keys)) => {
-                self.wanted = Some(keys);
+            Ok(Wake::Loaded(done)) => self.loaded(*done).map(|()| None),
+            Ok(Wake::Assign(order)) => {
+                self.wanted = Some(order);
                 Ok(None)
             }
             // An extractor that was replaced.
@@ -439,7 +450,7 @@ impl Task {
 
     /// Whether the task reads this split.
     pub(super) fn has_key(&self, key: &str) -> bool {
-        self.keys.iter().any(|own| own == key)
+        self.order.keys.iter().any(|own| own == key)
     }
 
     /// Lets an extractor that is of no use go.

@@ -26,6 +26,10 @@ const BUSY_WAIT: Duration = Duration::from_secs(10);
 /// Why 4000 (16 MiB): a few batches; the default of 1000 pages moves pages after nearly every batch.
 const CHECKPOINT_PAGES: u32 = 4000;
 
+/// Bytes that the write-ahead log keeps when it starts over. Why 64 MiB: one huge batch must not hold the
+/// disk for ever.
+const LOG_BYTES_KEPT: u32 = 64 * 1024 * 1024;
+
 /// How many prepared statements a connection keeps.
 const STATEMENTS_KEPT: usize = 64;
 
@@ -72,6 +76,7 @@ impl SqliteStore {
         self.connection
             .pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)
             .map_err(fail)?;
+        self.connection.pragma_update(None, "journal_size_limit", LOG_BYTES_KEPT).map_err(fail)?;
         Ok(())
     }
 
@@ -84,8 +89,7 @@ impl SqliteStore {
         statement: &mut rusqlite::Statement<'_>,
         params: &[Param<'_>],
     ) -> Result<RowSet, rusqlite::Error> {
-        let columns: Vec<String> =
-            statement.column_names().into_iter().map(str::to_owned).collect();
+        let columns: Vec<String> = statement.column_names().map(str::to_owned).collect();
         if columns.is_empty() {
             let affected = statement.execute(params_from_iter(params))?;
             let affected = u64::try_from(affected).unwrap_or(u64::MAX);
@@ -204,7 +208,13 @@ impl Store for SqliteStore {
 
 /// Makes an absent file with mode 0600; SQLite gives its log files the same mode.
 fn create_private(path: &Path) -> Result<(), StoreError> {
-    let made = OpenOptions::new().read(true).write(true).create(true).mode(0o600).open(path);
+    let made = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(path);
     let Err(error) = made else { return Ok(()) };
     let shown = path.display();
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
@@ -213,7 +223,7 @@ fn create_private(path: &Path) -> Result<(), StoreError> {
             StoreErrorKind::Config,
             format!(
                 "{shown}: the folder {} does not exist; make it first",
-                parent.unwrap_or(Path::new(".")).display()
+                parent.unwrap_or_else(|| Path::new(".")).display()
             ),
         ),
         std::io::ErrorKind::IsADirectory => {

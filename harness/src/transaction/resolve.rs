@@ -55,7 +55,8 @@ pub(super) fn resolve(
         return Ok(());
     }
     if rev == swap.to.rev {
-        return Err(LoadError::NotCommitted(lost));
+        // Rolled back: what the commit answered says whether sending again helps (a full disk does not).
+        return Err(lost.into());
     }
     Err(LoadError::Fenced(StoreError::new(
         StoreErrorKind::Fenced,

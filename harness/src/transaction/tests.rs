@@ -57,3 +57,13 @@ fn commits_a_batch_and_moves_its_split() {
     assert_eq!(offsets.rows[0].int(2), Ok(1));
     assert_eq!(offsets.rows[0].text(5), Ok(r#"{"sequenceNumber":"1"}"#));
 }
+
+#[test]
+fn a_fenced_owner_waits_longer_each_time_and_never_in_step() {
+    let longest = |fenced| (0..200).map(|_| fenced_pause(fenced)).max().expect("some");
+    assert!(longest(0) <= Duration::from_millis(200));
+    assert!(longest(3) > Duration::from_millis(200));
+    assert!(longest(u32::MAX) <= Duration::from_millis(200) * 64);
+    let pauses: std::collections::HashSet<_> = (0..20).map(|_| fenced_pause(2)).collect();
+    assert!(pauses.len() > 10, "{pauses:?}");
+}

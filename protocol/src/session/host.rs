@@ -151,6 +151,22 @@ struct Tally {
     frames: u64,
 }
 
+/// What HELLO offered: the answer must stay within it.
+#[derive(Debug, Default)]
+struct Offered {
+    protocols: Vec<u32>,
+    features: Vec<String>,
+    max_frame: u32,
+}
+
+/// A schema that rows may name.
+#[derive(Debug)]
+struct Live {
+    is_keyed: bool,
+    /// Length and checksum of the header: a number keeps its meaning within an epoch.
+    mark: (usize, u32),
+}
+
 #[derive(Debug)]
 struct OpenRequest {
     seq: u32,
@@ -171,7 +187,8 @@ pub struct HostSession {
     chain: Vec<OffsetValue>,
     /// Assignments whose ASSIGNED has not come: until then frames belong to the epoch before.
     pending: VecDeque<(u32, Marker, Vec<OffsetValue>)>,
-    schemas: HashMap<u32, bool>,
+    schemas: HashMap<u32, Live>,
+    offered: Offered,
     tally: Tally,
     last_batch: u64,
 }
@@ -187,6 +204,7 @@ impl Default for HostSession {
             chain: Vec::new(),
             pending: VecDeque::new(),
             schemas: HashMap::new(),
+            offered: Offered::default(),
             tally: Tally::default(),
             last_batch: 0,
         }
@@ -196,7 +214,10 @@ impl Default for HostSession {
 impl HostSession {
     /// HELLO.
     pub fn hello(&mut self, hello: &Hello) -> Result<Sent, SessionError> {
-        self.request(Head::new(Kind::Hello, 0), hello)
+        let sent = self.request(Head::new(Kind::Hello, 0), hello)?;
+        let Hello { protocols, features, limits, .. } = hello.clone();
+        self.offered = Offered { protocols, features, max_frame: limits.max_frame };
+        Ok(sent)
     }
 
     /// CONFIGURE, marked as secret.

@@ -48,8 +48,8 @@ fn credit() -> Extract {
 
 fn blocks(rows: u64) -> Vec<u8> {
     let mut out = Vec::new();
-    put_block_start(&mut out, rows, rows as usize);
-    out.extend(vec![0; rows as usize]);
+    put_block_start(&mut out, rows, usize::try_from(rows).unwrap());
+    out.extend(vec![0; usize::try_from(rows).unwrap()]);
     out.extend(MARKER.0);
     out
 }
@@ -267,9 +267,78 @@ fn assign_voids_credits_and_stale_rows_are_dropped() {
 
 #[test]
 fn a_voided_credit_carries_nothing() {
+    let void = BatchEnd { reason: Reason::Void, ..end(0, vec![]) };
+    let moves = BatchEnd { reason: Reason::Void, ..end(0, vec![step(0, 0, 1, 0)]) };
+    // Counts whose sum wraps to 0 are counts.
+    let wraps = BatchEnd { rows: u64::MAX, errors: 1, ..void.clone() };
+    let bytes = BatchEnd { bytes: 1, ..void };
+    for end in [moves, wraps, bytes] {
+        let mut pair = Pair::ready();
+        check_broken(pair.answer(&end), "carries nothing");
+    }
+}
+
+#[test]
+fn a_schema_number_keeps_its_meaning() {
     let mut pair = Pair::ready();
-    let void = BatchEnd { reason: Reason::Void, ..end(0, vec![step(0, 0, 1, 0)]) };
-    check_broken(pair.answer(&void), "carries nothing");
+    pair.schema(1, STATIC_SCHEMA, &[]).unwrap();
+    check_broken(pair.schema(1, ERROR_SCHEMA, &[]), "changes its meaning");
+    let mut pair = Pair::ready();
+    check_broken(pair.schema(0, STATIC_SCHEMA, &[]), "not the error schema");
+}
+
+#[test]
+fn hello_ok_stays_within_the_offer() {
+    let fine = HelloOk {
+        protocol: 1,
+        features: vec![],
+        limits: WireLimits::default(),
+        extractor: Peer::default(),
+        sources: vec![],
+    };
+    let cases = [
+        (HelloOk { protocol: 2, ..fine.clone() }, "protocol 2"),
+        (HelloOk { features: vec!["extra".into()], ..fine.clone() }, "\"extra\""),
+        (HelloOk { limits: WireLimits { max_frame: 1 }, ..fine.clone() }, "max_frame 1"),
+    ];
+    for (answer, text) in cases {
+        let mut pair = Pair::new();
+        let sent = pair.host.hello(&hello()).unwrap();
+        pair.deliver(&sent).unwrap();
+        check_broken(pair.answer(&answer), text);
+    }
+}
+
+#[test]
+fn a_failed_assign_leaves_nothing_assigned() {
+    let mut pair = Pair::ready();
+    pair.answer(&end(0, vec![])).unwrap();
+    pair.assign(6);
+    let head = pair.extractor.answer_error();
+    let failure = Failure::new(Code::OffsetOutOfRange, "gone");
+    let event = pair.send(head, &encode(&failure)).unwrap();
+    assert!(matches!(event, Event::Failed { request: Some(Kind::Assign), .. }));
+    assert!(matches!(pair.host.extract(&credit()), Err(SessionError::NotNow { .. })));
+    pair.assign(7);
+    pair.answer(&Assigned { parts: 2 }).unwrap();
+    pair.extract();
+}
+
+#[test]
+fn nothing_follows_stopped() {
+    let mut pair = Pair::ready();
+    pair.answer(&end(0, vec![])).unwrap();
+    let sent = pair.host.stop(Stop { mode: StopMode::Drain, deadline_ms: 5 }).unwrap();
+    pair.deliver(&sent).unwrap();
+    pair.answer(&Stopped::default()).unwrap();
+    let log = Log { level: "info".into(), ..Log::default() };
+    check_broken(pair.send(Head::new(Kind::Log, 5), &encode(&log)), "follow STOPPED");
+}
+
+#[test]
+fn an_array_is_no_message() {
+    let failure = decode::<Assigned>(Kind::Assigned, b"[2]").unwrap_err();
+    assert_eq!(failure.code, Code::BadPayload);
 }
 
 #[test]

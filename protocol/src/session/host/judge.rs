@@ -1,13 +1,13 @@
 //! Judging what the extractor sends: one rule of `SPEC.md` section 7 after the other.
 
-use super::{Event, Finished, HostSession, OpenRequest, Rows, SessionError, Tally};
-use crate::avro::row::ERROR_SCHEMA_NUMBER;
+use super::{Event, Finished, HostSession, Live, OpenRequest, Rows, SessionError, State, Tally};
+use crate::avro::row::{ERROR_SCHEMA, ERROR_SCHEMA_NUMBER};
 use crate::avro::{Blocks, ContainerHeader};
 use crate::error::Failure;
-use crate::limits::{ROW_BYTES_MAX, SCHEMAS_MAX};
+use crate::limits::{DATA_FRAME_BYTES_MIN, ROW_BYTES_MAX, SCHEMAS_MAX};
 use crate::message::{
     Assigned, BATCH_PREFIX_LEN, BatchEnd, BatchPrefix, HelloOk, Move, Operation, PROTOCOL, Reason,
-    decode,
+    Stopped, decode,
 };
 use crate::wire::{Frame, Kind, NONE};
 
@@ -16,6 +16,9 @@ impl HostSession {
     pub fn receive(&mut self, frame: &Frame) -> Result<Event, SessionError> {
         let kind = frame.head.kind;
         let payload = &frame.payload[..];
+        if self.state == State::Ended {
+            return Err(broken(frame, "nothing may follow STOPPED".to_owned()));
+        }
         Ok(match kind {
             Kind::Schema => self.schema(frame)?,
             Kind::Batch => self.rows(frame)?,
@@ -34,23 +37,39 @@ impl HostSession {
         let (kind, payload) = (frame.head.kind, &frame.payload[..]);
         self.take_request(frame)?;
         Ok(match kind {
-            Kind::HelloOk => {
-                let hello: HelloOk = read(kind, payload)?;
-                if hello.protocol != PROTOCOL {
-                    let what = format!("picks protocol {}, {PROTOCOL} was offered", hello.protocol);
-                    return Err(broken(frame, what));
-                }
-                Event::HelloOk(hello)
-            }
+            Kind::HelloOk => self.hello_ok(frame)?,
             Kind::Configured => Event::Configured(read(kind, payload)?),
             Kind::Checked => Event::Checked(read(kind, payload)?),
             Kind::Discovered => Event::Discovered(read(kind, payload)?),
             Kind::Offsets => Event::Offsets(read(kind, payload)?),
             Kind::Updated => Event::Updated(read(kind, payload)?),
-            Kind::Stopped => Event::Stopped(read(kind, payload)?),
+            Kind::Stopped => {
+                let stopped: Stopped = read(kind, payload)?;
+                self.state = State::Ended;
+                Event::Stopped(stopped)
+            }
             Kind::Assigned => self.assigned(frame)?,
             other => return Err(broken(frame, format!("{} answers nothing", other.name()))),
         })
+    }
+
+    fn hello_ok(&self, frame: &Frame) -> Result<Event, SessionError> {
+        let hello: HelloOk = read(frame.head.kind, &frame.payload)?;
+        let offered = &self.offered;
+        if hello.protocol != PROTOCOL || !offered.protocols.contains(&hello.protocol) {
+            let what = format!("picks protocol {}, {PROTOCOL} was offered", hello.protocol);
+            return Err(broken(frame, what));
+        }
+        if let Some(feature) = hello.features.iter().find(|name| !offered.features.contains(name)) {
+            let what = format!("picks feature {feature:?}, which was not offered");
+            return Err(broken(frame, what));
+        }
+        let max_frame = hello.limits.max_frame;
+        if !(DATA_FRAME_BYTES_MIN..=offered.max_frame).contains(&max_frame) {
+            let what = format!("picks max_frame {max_frame}, offered was {}", offered.max_frame);
+            return Err(broken(frame, what));
+        }
+        Ok(Event::HelloOk(hello))
     }
 
     fn assigned(&mut self, frame: &Frame) -> Result<Event, SessionError> {
@@ -85,7 +104,16 @@ impl HostSession {
         if self.tally.frames > 0 {
             return Err(broken(frame, "a schema must not change inside a batch".to_owned()));
         }
-        self.schemas.insert(header.schema, !header.key_columns.is_empty());
+        if header.schema == ERROR_SCHEMA_NUMBER && header.avro_schema != ERROR_SCHEMA {
+            return Err(broken(frame, "schema 0 is not the error schema".to_owned()));
+        }
+        let mark = (frame.payload.len(), crc32c::crc32c(&frame.payload));
+        let is_keyed = !header.key_columns.is_empty();
+        let live = self.schemas.entry(header.schema).or_insert(Live { is_keyed, mark });
+        if live.mark != mark {
+            let what = format!("schema {} changes its meaning within an epoch", header.schema);
+            return Err(broken(frame, what));
+        }
         if self.schemas.len() > SCHEMAS_MAX {
             return Err(broken(frame, format!("more than {SCHEMAS_MAX} live schemas")));
         }
@@ -122,7 +150,8 @@ impl HostSession {
         let (rows, errors) = self.tally.parts.entry(part).or_default();
         *(if prefix.operation == Operation::Error { errors } else { rows }) += count;
         // A batch may hold one row more than its bytes, and frames and blocks around the rows.
-        let bytes_max = 2 * open.max_bytes + ROW_BYTES_MAX as u64 + (1 << 20);
+        let spare = ROW_BYTES_MAX as u64 + (1 << 20);
+        let bytes_max = open.max_bytes.saturating_mul(2).saturating_add(spare);
         if self.tally.total > open.max_rows || self.tally.bytes > bytes_max {
             let Tally { total, bytes, .. } = self.tally;
             let what = format!("{total} rows in {bytes} bytes are more than EXTRACT asked for");
@@ -143,8 +172,10 @@ impl HostSession {
         let allowed = match self.schemas.get(&schema) {
             None => return Err(broken(frame, format!("schema {schema} is not known"))),
             Some(_) if schema == ERROR_SCHEMA_NUMBER => operation == Operation::Error,
-            Some(true) => matches!(operation, Operation::Upsert | Operation::Delete),
-            Some(false) => operation == Operation::Insert,
+            Some(Live { is_keyed: true, .. }) => {
+                matches!(operation, Operation::Upsert | Operation::Delete)
+            }
+            Some(Live { is_keyed: false, .. }) => operation == Operation::Insert,
         };
         if allowed {
             return Ok(());
@@ -158,7 +189,8 @@ impl HostSession {
         let tally = std::mem::take(&mut self.tally);
         if end.reason == Reason::Void {
             // The rows that came before belong to no batch.
-            if end.rows + end.errors + end.frames > 0 || !end.offsets.is_empty() {
+            let counts = [end.rows, end.errors, end.bytes, end.frames];
+            if counts != [0; 4] || !end.offsets.is_empty() {
                 return Err(broken(frame, "a voided credit carries nothing".to_owned()));
             }
             return Ok(Event::BatchEnd(Finished { extract: open.seq, end }));
@@ -241,6 +273,10 @@ impl HostSession {
         let open = self.take_request_any(frame)?;
         if open.kind == Kind::Assign {
             self.pending.pop_front();
+            // Nothing is assigned now: rows may be asked for only after another ASSIGN.
+            if self.pending.is_empty() && self.state == State::Ready {
+                self.state = State::Configured;
+            }
         }
         self.tally = Tally::default();
         Ok(Event::Failed { request: Some(open.kind), failure })

@@ -1,0 +1,286 @@
+//! What a Kafka record is, as the pipeline declares it, and its JSON texts. Pure.
+//!
+//! Nothing is guessed per record: a record that is not what was declared is an error row. Valid
+//! JSON is embedded byte for byte, so that no number passes through a float. The same record makes
+//! the same bytes in every process.
+
+use protocol::Code;
+use serde::de::IgnoredAny;
+use thiserror::Error;
+
+use crate::encode::{write_integer, write_json_base64, write_json_string, write_string};
+
+/// Nesting of objects and arrays in a record.
+///
+/// Why 128: it is where common JSON readers stop (`serde_json`), so that a record that passes here
+/// can be read again.
+pub const RECORD_DEPTH_MAX: usize = 128;
+
+/// How the bytes of a key or a value are declared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// A JSON text, embedded as it is.
+    Json,
+    /// UTF-8 text, as a JSON string.
+    String,
+    /// Any bytes, as a JSON string of base64.
+    Bytes,
+}
+
+/// Every format with its name in the settings.
+pub const FORMATS: [(&str, Format); 3] =
+    [("json", Format::Json), ("string", Format::String), ("bytes", Format::Bytes)];
+
+/// A header: its name, and its value unless that is null.
+pub type Header<'a> = (&'a [u8], Option<&'a [u8]>);
+
+/// One Kafka record as it came.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Record<'a> {
+    /// Its topic.
+    pub topic: &'a str,
+    /// Its partition.
+    pub partition: i32,
+    /// Its offset.
+    pub offset: i64,
+    /// Milliseconds since the epoch; `None` where the topic has none.
+    pub timestamp: Option<i64>,
+    /// The key; null and empty are different.
+    pub key: Option<&'a [u8]>,
+    /// The value; null and empty are different.
+    pub value: Option<&'a [u8]>,
+    /// Headers in their order; needed only where [`Decoder::wants_metadata`] says so.
+    pub headers: Vec<Header<'a>>,
+}
+
+/// Why a record is not what was declared. Texts hold places, never payload.
+#[derive(Debug, Error, PartialEq, Eq)]
+pub enum Undecodable {
+    /// The bytes are not UTF-8.
+    #[error("{role} is not UTF-8 at byte {at}")]
+    Utf8 {
+        /// `key`, `value` or `header name`.
+        role: &'static str,
+        /// First bad byte.
+        at: usize,
+    },
+    /// The text is not one JSON value.
+    #[error("{role} of {len} bytes is not JSON near byte {at}: {reason}")]
+    Json {
+        /// `key` or `value`.
+        role: &'static str,
+        /// Bytes of the text.
+        len: usize,
+        /// Where the reader stopped, give or take one byte.
+        at: usize,
+        /// What the reader says.
+        reason: String,
+    },
+    /// The JSON text is nested too deep.
+    #[error("{role} is nested deeper than {RECORD_DEPTH_MAX} levels at byte {at}")]
+    Depth {
+        /// `key` or `value`.
+        role: &'static str,
+        /// The bracket that goes too deep.
+        at: usize,
+    },
+}
+
+impl Undecodable {
+    /// The code of the error row.
+    pub const fn code(&self) -> Code {
+        match self {
+            Self::Utf8 { .. } => Code::InvalidUtf8,
+            Self::Json { .. } | Self::Depth { .. } => Code::DecodeFailed,
+        }
+    }
+}
+
+/// Turns records into rows by a fixed declaration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Decoder {
+    /// How keys are declared.
+    pub key: Format,
+    /// How values are declared.
+    pub value: Format,
+    /// Whether `record` is an object with headers, offset, partition, timestamp and value.
+    pub metadata: bool,
+}
+
+impl Decoder {
+    /// Whether headers and timestamp are part of the row.
+    pub const fn wants_metadata(&self) -> bool {
+        self.metadata
+    }
+
+    /// Checks a record against the declaration; what it returns can be written without failing.
+    pub fn decode<'a>(&self, record: &'a Record<'a>) -> Result<Row<'a>, Undecodable> {
+        let key = record.key.map(|key| Text::check(self.key, "key", key)).transpose()?;
+        let value =
+            record.value.map(|value| Text::check(self.value, "value", value)).transpose()?;
+        let mut headers = Vec::new();
+        if self.metadata {
+            headers.reserve(record.headers.len());
+            for (name, value) in &record.headers {
+                headers.push((utf8("header name", name)?, *value));
+            }
+        }
+        Ok(Row { record, key, value, headers, metadata: self.metadata })
+    }
+}
+
+/// A checked record, ready to be written.
+#[derive(Clone, Debug)]
+pub struct Row<'a> {
+    record: &'a Record<'a>,
+    key: Option<Text<'a>>,
+    value: Option<Text<'a>>,
+    headers: Vec<(&'a str, Option<&'a [u8]>)>,
+    metadata: bool,
+}
+
+impl Row<'_> {
+    /// Appends the static row: topic, id, record.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        let topic = self.record.topic;
+        write_string(out, |out| out.extend_from_slice(topic.as_bytes()), topic.len());
+        write_string(out, |out| self.write_id(out), self.key.map_or(32, Text::len_hint));
+        let room = if self.metadata { 96 } else { 0 };
+        let hint = self.value.map_or(4, Text::len_hint) + room;
+        write_string(out, |out| self.write_record(out), hint);
+    }
+
+    /// Appends the key as JSON, or where the record lies if it has no key.
+    fn write_id(&self, out: &mut Vec<u8>) {
+        if let Some(key) = self.key {
+            return key.write(out);
+        }
+        out.extend_from_slice(b"{\"offset\":");
+        write_integer(out, self.record.offset);
+        out.extend_from_slice(b",\"partition\":");
+        write_integer(out, i64::from(self.record.partition));
+        out.push(b'}');
+    }
+
+    fn write_record(&self, out: &mut Vec<u8>) {
+        if !self.metadata {
+            return Text::write_or_null(self.value, out);
+        }
+        out.extend_from_slice(b"{\"headers\":[");
+        for (index, (name, value)) in self.headers.iter().enumerate() {
+            out.extend_from_slice(if index == 0 { b"{\"name\":" } else { b",{\"name\":" });
+            write_json_string(out, name);
+            out.extend_from_slice(b",\"value\":");
+            Text::write_or_null(value.map(Text::Bytes), out);
+            out.push(b'}');
+        }
+        out.extend_from_slice(b"],\"offset\":");
+        write_integer(out, self.record.offset);
+        out.extend_from_slice(b",\"partition\":");
+        write_integer(out, i64::from(self.record.partition));
+        out.extend_from_slice(b",\"timestamp\":");
+        match self.record.timestamp {
+            Some(timestamp) => write_integer(out, timestamp),
+            None => out.extend_from_slice(b"null"),
+        }
+        out.extend_from_slice(b",\"value\":");
+        Text::write_or_null(self.value, out);
+        out.push(b'}');
+    }
+}
+
+/// Bytes that were checked to be what they are declared as.
+#[derive(Clone, Copy, Debug)]
+enum Text<'a> {
+    Json(&'a str),
+    String(&'a str),
+    Bytes(&'a [u8]),
+}
+
+impl<'a> Text<'a> {
+    fn check(format: Format, role: &'static str, bytes: &'a [u8]) -> Result<Self, Undecodable> {
+        Ok(match format {
+            Format::Json => Self::Json(json(role, utf8(role, bytes)?)?),
+            Format::String => Self::String(utf8(role, bytes)?),
+            Format::Bytes => Self::Bytes(bytes),
+        })
+    }
+
+    fn len_hint(self) -> usize {
+        match self {
+            Self::Json(text) => text.len(),
+            Self::String(text) => text.len() + 2,
+            Self::Bytes(bytes) => bytes.len().div_ceil(3) * 4 + 2,
+        }
+    }
+
+    fn write(self, out: &mut Vec<u8>) {
+        match self {
+            Self::Json(text) => out.extend_from_slice(text.as_bytes()),
+            Self::String(text) => write_json_string(out, text),
+            Self::Bytes(bytes) => write_json_base64(out, bytes),
+        }
+    }
+
+    fn write_or_null(text: Option<Self>, out: &mut Vec<u8>) {
+        match text {
+            Some(text) => text.write(out),
+            None => out.extend_from_slice(b"null"),
+        }
+    }
+}
+
+fn utf8<'a>(role: &'static str, bytes: &'a [u8]) -> Result<&'a str, Undecodable> {
+    std::str::from_utf8(bytes).map_err(|e| Undecodable::Utf8 { role, at: e.valid_up_to() })
+}
+
+fn json<'a>(role: &'static str, text: &'a str) -> Result<&'a str, Undecodable> {
+    match serde_json::from_str::<IgnoredAny>(text) {
+        Ok(_) => match first_too_deep(text.as_bytes()) {
+            None => Ok(text),
+            Some(at) => Err(Undecodable::Depth { role, at }),
+        },
+        Err(e) => {
+            let full = e.to_string();
+            let reason = full.split(" at line ").next().unwrap_or_default().to_owned();
+            let at = byte_of(text, e.line(), e.column());
+            Err(Undecodable::Json { role, len: text.len(), at, reason })
+        }
+    }
+}
+
+/// The byte at a line and column, both counted from one as JSON readers do.
+fn byte_of(text: &str, line: usize, column: usize) -> usize {
+    let lines = text.split_inclusive('\n').take(line.saturating_sub(1));
+    let before: usize = lines.map(str::len).sum();
+    let at = if column == 0 { before.saturating_sub(1) } else { before + column - 1 };
+    at.min(text.len())
+}
+
+/// The first bracket of a valid JSON text that opens more than [`RECORD_DEPTH_MAX`] levels.
+fn first_too_deep(text: &[u8]) -> Option<usize> {
+    let opens = text.iter().filter(|byte| matches!(byte, b'{' | b'[')).count();
+    if opens <= RECORD_DEPTH_MAX {
+        return None;
+    }
+    let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);
+    for (at, byte) in text.iter().enumerate() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if in_string => escaped = true,
+            b'"' => in_string = !in_string,
+            b'{' | b'[' if !in_string => {
+                depth += 1;
+                if depth > RECORD_DEPTH_MAX {
+                    return Some(at);
+                }
+            }
+            b'}' | b']' if !in_string => depth -= 1,
+            _ => {}
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,231 @@
+//! Declared formats against real bytes, and every row against what apache-avro writes.
+
+use apache_avro::Schema;
+use apache_avro::reader::datum::GenericDatumReader;
+use apache_avro::types::Value as Avro;
+use apache_avro::writer::datum::GenericDatumWriter;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use super::*;
+
+const JSON: Decoder = Decoder { key: Format::String, value: Format::Json, metadata: false };
+
+fn schema() -> Schema {
+    let text = r#"{"type":"record","name":"row","fields":[{"name":"topic","type":"string"},
+        {"name":"id","type":"string"},{"name":"record","type":"string"}]}"#;
+    Schema::parse_str(text).unwrap()
+}
+
+/// The three texts of a row, read back by apache-avro.
+fn texts(decoder: Decoder, record: &Record<'_>) -> Result<[String; 3], Undecodable> {
+    let mut out = Vec::new();
+    decoder.decode(record)?.write(&mut out);
+    let mut bytes = out.as_slice();
+    let schema = schema();
+    let reader = GenericDatumReader::builder(&schema).build().unwrap();
+    let datum = reader.read_value(&mut bytes).unwrap();
+    assert!(bytes.is_empty(), "bytes after the row");
+    let writer = GenericDatumWriter::builder(&schema).build().unwrap();
+    assert_eq!(
+        out,
+        writer.write_value_to_vec(datum.clone()).unwrap(),
+        "not the bytes of apache-avro"
+    );
+    let Avro::Record(fields) = datum else { panic!("not a record") };
+    let texts = fields.into_iter().map(|(_, value)| match value {
+        Avro::String(text) => text,
+        other => panic!("not a string: {other:?}"),
+    });
+    Ok(texts.collect::<Vec<_>>().try_into().unwrap())
+}
+
+fn record<'a>(key: Option<&'a [u8]>, value: Option<&'a [u8]>) -> Record<'a> {
+    let (topic, partition, offset) = ("orders", 3, 42);
+    Record { topic, partition, offset, key, value, ..Record::default() }
+}
+
+#[track_caller]
+fn check(decoder: Decoder, key: Option<&[u8]>, value: Option<&[u8]>, expected: [&str; 2]) {
+    let [topic, id, text] = texts(decoder, &record(key, value)).unwrap();
+    assert_eq!((topic.as_str(), [id.as_str(), text.as_str()]), ("orders", expected));
+}
+
+#[test]
+fn json_is_embedded_byte_for_byte() {
+    let key = Some(b"k".as_slice());
+    for text in [
+        r#"{"b":1,"a":2}"#,
+        r#" { "n" : 1.0 } "#,
+        "12345678901234567890123456789.000000000000000000001",
+        "1e400",
+        "-0.0",
+        r#""\ud83d\ude00""#,
+        "null",
+    ] {
+        check(JSON, key, Some(text.as_bytes()), [r#""k""#, text]);
+    }
+}
+
+#[test]
+fn null_and_empty_are_different() {
+    let text = Decoder { value: Format::String, ..JSON };
+    let bytes = Decoder { key: Format::Bytes, value: Format::Bytes, ..JSON };
+    check(JSON, Some(b""), None, [r#""""#, "null"]);
+    check(text, Some(b""), Some(b""), [r#""""#, r#""""#]);
+    check(bytes, Some(b""), Some(b""), [r#""""#, r#""""#]);
+    check(bytes, None, None, [r#"{"offset":42,"partition":3}"#, "null"]);
+    assert!(texts(JSON, &record(None, Some(b""))).is_err());
+}
+
+#[test]
+fn the_key_follows_its_own_format() {
+    let decoder = |key| Decoder { key, ..JSON };
+    check(decoder(Format::Json), Some(b"[1]"), Some(b"1"), ["[1]", "1"]);
+    check(decoder(Format::Bytes), Some(b"\xff"), Some(b"1"), [r#""/w==""#, "1"]);
+    check(decoder(Format::String), Some(b"a\"b"), Some(b"1"), [r#""a\"b""#, "1"]);
+    let failure = texts(decoder(Format::String), &record(Some(b"a\xff"), None)).unwrap_err();
+    assert_eq!(failure.to_string(), "key is not UTF-8 at byte 1");
+    assert_eq!(failure.code(), Code::InvalidUtf8);
+}
+
+#[test]
+fn metadata_wraps_the_value_with_sorted_keys() {
+    let decoder = Decoder { metadata: true, ..JSON };
+    let mut with = record(Some(b"k"), Some(b"{}"));
+    with.timestamp = Some(1_700_000_000_000);
+    with.headers = vec![(b"h".as_slice(), Some(b"\x00".as_slice())), (b"h", None)];
+    let [_, _, text] = texts(decoder, &with).unwrap();
+    let expected = r#"{"headers":[{"name":"h","value":"AA=="},{"name":"h","value":null}],"offset":42,"partition":3,"timestamp":1700000000000,"value":{}}"#;
+    assert_eq!(text, expected);
+    let [_, _, text] = texts(decoder, &record(None, None)).unwrap();
+    let expected = r#"{"headers":[],"offset":42,"partition":3,"timestamp":null,"value":null}"#;
+    assert_eq!(text, expected);
+    with.headers = vec![(b"\xfe".as_slice(), None)];
+    assert_eq!(
+        texts(decoder, &with).unwrap_err().to_string(),
+        "header name is not UTF-8 at byte 0"
+    );
+}
+
+#[track_caller]
+fn refused(value: &[u8], code: Code, reason: &str) {
+    let failure = texts(JSON, &record(None, Some(value))).unwrap_err();
+    assert_eq!((failure.code(), failure.to_string().as_str()), (code, reason));
+}
+
+#[test]
+fn a_bad_value_names_the_byte_and_shows_no_payload() {
+    refused(
+        b"",
+        Code::DecodeFailed,
+        "value of 0 bytes is not JSON near byte 0: EOF while parsing a value",
+    );
+    refused(
+        b"{\n\"a\": x}",
+        Code::DecodeFailed,
+        "value of 9 bytes is not JSON near byte 7: expected value",
+    );
+    refused(
+        b"1 2",
+        Code::DecodeFailed,
+        "value of 3 bytes is not JSON near byte 2: trailing characters",
+    );
+    refused(b"\"\xff\"", Code::InvalidUtf8, "value is not UTF-8 at byte 1");
+    refused(b"NaN", Code::DecodeFailed, "value of 3 bytes is not JSON near byte 0: expected value");
+    refused(
+        b"\"\n\"",
+        Code::DecodeFailed,
+        "value of 3 bytes is not JSON near byte 0: control character (\\u0000-\\u001F) found while parsing a string",
+    );
+}
+
+#[test]
+fn depth_is_limited_and_brackets_in_strings_do_not_count() {
+    let nested = |levels: usize| format!("{}{}", "[".repeat(levels), "]".repeat(levels));
+    assert!(texts(JSON, &record(None, Some(nested(RECORD_DEPTH_MAX).as_bytes()))).is_ok());
+    let reason = "value is nested deeper than 128 levels at byte 128";
+    refused(nested(RECORD_DEPTH_MAX + 1).as_bytes(), Code::DecodeFailed, reason);
+    refused(nested(100_000).as_bytes(), Code::DecodeFailed, reason);
+    let quoted = format!(r#"["\"{}","\\"]"#, "[".repeat(1000));
+    assert!(texts(JSON, &record(None, Some(quoted.as_bytes()))).is_ok());
+    let flat = format!("[{}[]]", "[],".repeat(1000));
+    assert!(texts(JSON, &record(None, Some(flat.as_bytes()))).is_ok());
+}
+
+/// What the id and the record must say, made from parsed JSON.
+fn expected(decoder: Decoder, record: &Record<'_>) -> (Value, Value) {
+    let one = |format, bytes: &[u8]| match format {
+        Format::Json => serde_json::from_slice(bytes).unwrap(),
+        Format::String => Value::from(std::str::from_utf8(bytes).unwrap()),
+        Format::Bytes => Value::from(STANDARD.encode(bytes)),
+    };
+    let place = json!({"offset": record.offset, "partition": record.partition});
+    let id = record.key.map_or(place, |key| one(decoder.key, key));
+    let value = record.value.map_or(Value::Null, |value| one(decoder.value, value));
+    if !decoder.metadata {
+        return (id, value);
+    }
+    let headers = record.headers.iter().map(|(name, value)| {
+        json!({"name": String::from_utf8_lossy(name), "value": value.map(|v| STANDARD.encode(v))})
+    });
+    let headers = headers.collect::<Vec<_>>();
+    let wrapped = json!({"headers": headers, "offset": record.offset,
+        "partition": record.partition, "timestamp": record.timestamp, "value": value});
+    (id, wrapped)
+}
+
+fn formats() -> impl Strategy<Value = Format> {
+    prop_oneof![Just(Format::Json), Just(Format::String), Just(Format::Bytes)]
+}
+
+fn payloads() -> impl Strategy<Value = Option<Vec<u8>>> {
+    let json = any::<(i64, String, bool)>().prop_map(|(number, text, flag)| {
+        json!({"n": number, text.clone(): [flag, text, null]}).to_string().into_bytes()
+    });
+    let text = any::<String>().prop_map(String::into_bytes);
+    proptest::option::of(prop_oneof![json, text, any::<Vec<u8>>()])
+}
+
+proptest! {
+    #[test]
+    fn every_row_is_valid_json_and_what_apache_avro_writes(
+        (key_format, value_format, metadata) in (formats(), formats(), any::<bool>()),
+        (key, value) in (payloads(), payloads()),
+        headers in proptest::collection::vec((any::<String>(), any::<Option<Vec<u8>>>()), 0..3),
+        (partition, offset, timestamp) in (0..i32::MAX, 0..i64::MAX, any::<Option<i64>>()),
+    ) {
+        let decoder = Decoder { key: key_format, value: value_format, metadata };
+        let headers = headers.iter().map(|(name, value)| (name.as_bytes(), value.as_deref()));
+        let record = Record {
+            topic: "täglich", partition, offset, timestamp,
+            key: key.as_deref(), value: value.as_deref(), headers: headers.collect(),
+        };
+        match texts(decoder, &record) {
+            Ok([topic, id, text]) => {
+                let (want_id, want_text) = expected(decoder, &record);
+                prop_assert_eq!(topic, "täglich");
+                prop_assert_eq!(serde_json::from_str::<Value>(&id).unwrap(), want_id);
+                prop_assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), want_text);
+            }
+            Err(_) => {
+                let fits = |format, bytes: Option<&[u8]>| bytes.is_none_or(|bytes| match format {
+                    Format::Json => serde_json::from_slice::<Value>(bytes).is_ok(),
+                    Format::String => std::str::from_utf8(bytes).is_ok(),
+                    Format::Bytes => true,
+                });
+                prop_assert!(!fits(key_format, record.key) || !fits(value_format, record.value));
+            }
+        }
+    }
+
+    #[test]
+    fn noise_never_panics(value in any::<Vec<u8>>()) {
+        for (_, format) in FORMATS {
+            let decoder = Decoder { key: format, value: format, metadata: true };
+            drop(texts(decoder, &record(Some(&value), Some(&value))));
+        }
+    }
+}

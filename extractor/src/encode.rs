@@ -1,0 +1,105 @@
+//! Avro datums and JSON texts, appended by hand to a reused buffer. Pure.
+//!
+//! An Avro string is its length as a zigzag varint, then its bytes. The length of a JSON text is
+//! known only after it was written, so the writer leaves room for a guessed width and moves the
+//! text when the guess was wrong.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
+/// Appends an Avro string whose text `write` appends; `guess` is its likely length.
+pub fn write_string(out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>), guess: usize) {
+    let start = out.len();
+    let width = varint_len(guess);
+    out.resize(start + width, 0);
+    write(out);
+    let len = out.len() - start - width;
+    let actual = varint_len(len);
+    if actual > width {
+        let text_end = out.len();
+        out.resize(text_end + actual - width, 0);
+        out.copy_within(start + width..text_end, start + actual);
+    } else if actual < width {
+        out.copy_within(start + width.., start + actual);
+        out.truncate(start + actual + len);
+    }
+    let mut zigzag = (len as u64) << 1;
+    for (index, slot) in out.iter_mut().skip(start).take(actual).enumerate() {
+        let more = if index + 1 < actual { 0x80 } else { 0 };
+        *slot = low_seven_bits(zigzag) | more;
+        zigzag >>= 7;
+    }
+}
+
+/// Bytes of `len` as a zigzag varint.
+const fn varint_len(len: usize) -> usize {
+    let zigzag = (len as u64) << 1;
+    let bits = 64 - (zigzag | 1).leading_zeros() as usize;
+    bits.div_ceil(7)
+}
+
+const fn low_seven_bits(number: u64) -> u8 {
+    (number & 0x7f) as u8
+}
+
+/// Appends `text` as a JSON string.
+pub fn write_json_string(out: &mut Vec<u8>, text: &str) {
+    out.push(b'"');
+    let bytes = text.as_bytes();
+    let mut clean_from = 0;
+    for (index, byte) in bytes.iter().enumerate() {
+        if !must_escape(*byte) {
+            continue;
+        }
+        out.extend_from_slice(bytes.get(clean_from..index).unwrap_or_default());
+        clean_from = index + 1;
+        write_escape(out, *byte);
+    }
+    out.extend_from_slice(bytes.get(clean_from..).unwrap_or_default());
+    out.push(b'"');
+}
+
+/// RFC 8259 section 7: quotation mark, reverse solidus and the control characters.
+const fn must_escape(byte: u8) -> bool {
+    byte < 0x20 || byte == b'"' || byte == b'\\'
+}
+
+fn write_escape(out: &mut Vec<u8>, byte: u8) {
+    const HEX: [u8; 16] = *b"0123456789abcdef";
+    let short = match byte {
+        b'"' | b'\\' => byte,
+        0x08 => b'b',
+        0x09 => b't',
+        0x0a => b'n',
+        0x0c => b'f',
+        0x0d => b'r',
+        _ => {
+            out.extend_from_slice(b"\\u00");
+            for nibble in [byte >> 4, byte & 0xf] {
+                out.extend(HEX.get(usize::from(nibble)));
+            }
+            return;
+        }
+    };
+    out.extend_from_slice(&[b'\\', short]);
+}
+
+/// Appends `bytes` as a JSON string of base64 (RFC 4648 section 4, with padding).
+pub fn write_json_base64(out: &mut Vec<u8>, bytes: &[u8]) {
+    out.push(b'"');
+    let start = out.len();
+    out.resize(start + bytes.len().div_ceil(3) * 4, 0);
+    let room = out.get_mut(start..).unwrap_or_default();
+    #[expect(clippy::expect_used, reason = "four characters for every three bytes were reserved")]
+    let written = STANDARD.encode_slice(bytes, room).expect("room for the base64 text");
+    out.truncate(start + written);
+    out.push(b'"');
+}
+
+/// Appends a whole number.
+pub fn write_integer(out: &mut Vec<u8>, number: i64) {
+    out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
+}
+
+#[cfg(test)]
+mod tests;

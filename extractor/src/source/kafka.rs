@@ -1,0 +1,506 @@
+//! The Kafka source: partitions of topics as splits. rdkafka types stop here and below.
+//!
+//! ```text
+//! broker ─► client (one, no group) ─► queue ─► reader ─► decode ─► sink
+//!              └─► monitor: topic ids, new and vanished partitions
+//! ```
+//!
+//! It reads what it is assigned from where it is told, commits nothing, joins no group and creates
+//! no topic.
+
+mod client;
+mod describe;
+mod failure;
+mod monitor;
+mod part;
+mod position;
+mod queue;
+mod reader;
+mod settings;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use protocol::{Code, Failure, OffsetKey, OffsetValue};
+use rdkafka::types::RDKafkaErrorCode;
+use serde_json::{Map, Value};
+
+use self::client::{At, Client, ask};
+use self::describe::{Topics, describe};
+use self::monitor::{Monitor, is_unknown};
+use self::part::Part;
+use self::position::{Place, Position};
+use self::queue::FetchQueue;
+use self::reader::{Did, Reader};
+pub use self::settings::{
+    CLASSES, KEYS, KafkaSettings, MEMORY_BYTES_DEFAULT, OnGap, PROPERTY_PREFIX, TOPICS_MAX,
+};
+use super::{
+    Cancel, Discovery, Lag, Opened, Polled, Probe, RowSink, Source, Split, Start, Topology,
+};
+use crate::config::Settings;
+
+/// How long a question to the brokers may take before the host's own deadline (10 s for offsets).
+const ASK_TIMEOUT: Duration = Duration::from_secs(8);
+
+/// Partitions that CHECK reads from. Why 8: each costs a round trip.
+const CHECK_PARTITIONS_MAX: usize = 8;
+
+/// Keys of the offset KEY.
+pub const OFFSET_KEY: [&str; 2] = ["partition", "topic"];
+
+/// How long unreachable brokers are waited for inside one poll. The pump tries again for as long
+/// as the host allows, and tells the host why meanwhile.
+const UNREACHABLE: Duration = Duration::from_secs(2);
+
+/// Makes the source that the settings describe.
+///
+/// # Errors
+/// The first setting that cannot be used.
+pub fn open(settings: &Settings) -> Result<Opened, Failure> {
+    let unknown = KafkaSettings::unknown(settings);
+    let mut settings = KafkaSettings::read(settings)?;
+    let warnings = std::mem::take(&mut settings.warnings);
+    let source = Box::new(KafkaSource::open(settings, UNREACHABLE)?);
+    Ok(Opened { source, unknown, warnings })
+}
+
+/// See the file.
+pub struct KafkaSource {
+    settings: KafkaSettings,
+    retry: Duration,
+    client: Arc<Client>,
+    monitor: Monitor,
+    reader: Reader,
+    /// What is assigned belongs to topic ids that the broker confirmed.
+    verified: BTreeSet<String>,
+}
+
+impl KafkaSource {
+    /// Makes the client and connects in the background. `retry`: how long unreachable brokers are
+    /// tried again inside [`Source::poll`] before that is an error.
+    pub fn open(settings: KafkaSettings, retry: Duration) -> Result<Self, Failure> {
+        let client = Arc::new(Client::new(&settings)?);
+        let monitor = Monitor::start(Arc::clone(&client))?;
+        let queue = FetchQueue::new(Arc::clone(&client))
+            .ok_or_else(|| Failure::new(Code::OutOfMemory, "librdkafka gave no queue"))?;
+        let reader = Reader::new(queue, settings.decoder);
+        Ok(Self { settings, retry, client, monitor, reader, verified: BTreeSet::new() })
+    }
+
+    /// Describes the configured topics; missing ones are waited for as long as configured.
+    fn topics(&self, cancel: &Cancel) -> Result<Topics, Failure> {
+        let started = Instant::now();
+        loop {
+            let names = self.settings.topics.clone();
+            let call = move |client: &Client, limit| describe(client, &names, limit);
+            let topics = ask(&self.client, cancel, ASK_TIMEOUT, call)?
+                .map_err(|code| failure::from_code(&self.client, "list topics", code))?;
+            self.client.link().up();
+            let unknown = |topic: &Result<_, RDKafkaErrorCode>| match topic {
+                Ok(_) => false,
+                Err(code) => is_unknown(*code),
+            };
+            let missing =
+                self.settings.topics.iter().find(|name| topics.get(*name).is_none_or(unknown));
+            let Some(missing) = missing else {
+                for (name, topic) in &topics {
+                    if let Err(code) = topic {
+                        return Err(failure::from_code(
+                            &self.client,
+                            &format!("topic {name}"),
+                            *code,
+                        ));
+                    }
+                }
+                return Ok(topics);
+            };
+            if started.elapsed() >= self.settings.topic_wait {
+                let what = format!("topic {missing}");
+                let code = RDKafkaErrorCode::UnknownTopic;
+                return Err(
+                    failure::from_code(&self.client, &what, code).with("topic", missing.as_str())
+                );
+            }
+            pause(cancel, Duration::from_millis(500))?;
+        }
+    }
+
+    /// Asks for one offset of every place.
+    fn ask_offsets(
+        &self,
+        places: &[Place],
+        at: At,
+        cancel: &Cancel,
+    ) -> Result<Vec<Option<i64>>, Failure> {
+        let asked = places.to_vec();
+        let call = move |client: &Client, limit| client.list_offsets(&asked, at, limit);
+        ask(&self.client, cancel, ASK_TIMEOUT, call)?.map_err(|(place, code)| {
+            let what = place.map_or_else(|| "list offsets".to_owned(), |place| place.to_string());
+            failure::from_code(&self.client, &what, code)
+        })
+    }
+
+    /// The oldest offset and the end of one partition.
+    fn range(&self, place: &Place) -> Result<(i64, i64), Failure> {
+        let places = std::slice::from_ref(place);
+        let one = |at| {
+            let offsets = self.ask_offsets(places, at, &Cancel::default())?;
+            let none =
+                || failure::from_code(&self.client, &place.to_string(), RDKafkaErrorCode::Fail);
+            offsets.first().copied().flatten().ok_or_else(none)
+        };
+        Ok((one(At::Earliest)?, one(At::Latest)?))
+    }
+
+    /// Refuses positions before the oldest record, all in one round.
+    fn check_range(&self, parts: &[Part], cancel: &Cancel) -> Result<(), Failure> {
+        if self.settings.on_gap != OnGap::Error {
+            return Ok(());
+        }
+        let places: Vec<_> = parts.iter().map(|part| part.place.clone()).collect();
+        let low = self.ask_offsets(&places, At::Earliest, cancel)?;
+        for (index, (part, low)) in parts.iter().zip(low).enumerate() {
+            let low = low.unwrap_or(0);
+            let position = part.position();
+            if position.offset < low {
+                let high = self.range(&part.place)?.1;
+                let number = u32::try_from(index).unwrap_or(u32::MAX);
+                let failure = failure::before_start(&part.place, position, low, high);
+                return Err(failure.at(number, position.to_value().ok()));
+            }
+        }
+        Ok(())
+    }
+
+    /// Looks at partitions whose fetcher gave up: gone records, an offset past the end, damage.
+    fn find_lost(&mut self) -> Result<(), Failure> {
+        for index in 0..self.reader.parts.len() {
+            let Some(part) = self.reader.parts.get(index) else { break };
+            let Some(damage) = part.lost() else { continue };
+            let (place, position, damage) = (part.place.clone(), part.position(), damage.cloned());
+            if let Some(damage) = damage {
+                self.restart(index, damage)?;
+                continue;
+            }
+            let (low, high) = self.range(&place)?;
+            let same_life = self.verified.contains(&place.topic);
+            let jump = match self.settings.on_gap {
+                OnGap::Error => None,
+                OnGap::Earliest => Some(low),
+                OnGap::Latest => Some(high),
+            };
+            let Some(part) = self.reader.parts.get_mut(index) else { break };
+            if position.offset > high {
+                part.fail(failure::after_end(&place, position, (low, high), same_life));
+                self.reader.stop(index);
+            } else if position.offset >= low {
+                let text = format!(
+                    "{place}: the broker refuses offset {} although it has it",
+                    position.offset
+                );
+                self.restart(index, Failure::new(Code::SourceUnavailable, text))?;
+            } else if let Some(to) = jump {
+                tracing::warn!(
+                    %place, from = position.offset, to, lost = low - position.offset,
+                    "records expired before they were read; going on as auto.offset.reset says"
+                );
+                part.jump(to);
+                self.reader.start_again(index)?;
+            } else {
+                part.fail(failure::before_start(&place, position, low, high));
+                self.reader.stop(index);
+            }
+        }
+        Ok(())
+    }
+
+    fn restart(&mut self, index: usize, failure: Failure) -> Result<(), Failure> {
+        let again = self.reader.parts.get_mut(index).is_some_and(|part| part.restart(failure));
+        if again {
+            return self.reader.start_again(index);
+        }
+        self.reader.stop(index);
+        Ok(())
+    }
+
+    /// The first partition that can not be read any more, as an error.
+    fn first_broken(&self) -> Result<(), Failure> {
+        for (index, part) in self.reader.parts.iter().enumerate() {
+            if let Some(failure) = part.broken() {
+                let number = u32::try_from(index).unwrap_or(u32::MAX);
+                return Err(failure.clone().at(number, part.position().to_value().ok()));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether some partitions have an `until` and all of those have reached it.
+    fn has_reached_until(&self) -> bool {
+        let parts = &self.reader.parts;
+        parts.iter().any(Part::has_until) && !parts.iter().any(Part::is_short_of_until)
+    }
+
+    /// What to say when nothing was delivered.
+    fn idle(&self) -> Result<Polled, Failure> {
+        let down = self.client.link().down_for();
+        if down.is_some_and(|down| down >= self.retry) {
+            return Err(failure::unreachable(&self.client));
+        }
+        let caught_up = down.is_none() && self.reader.parts.iter().all(Part::is_at_end);
+        Ok(Polled::Idle { caught_up })
+    }
+
+    /// Reads one record, or meets the end, of one partition.
+    fn probe_read(&mut self, place: &Place, cancel: &Cancel) -> Result<(), Failure> {
+        let low = self.range(place)?.0;
+        let part = Part::new(place.clone(), place.to_key()?, Position::at(low));
+        self.reader.start(part)?;
+        let started = Instant::now();
+        let answer = loop {
+            if self.reader.queue.fill(1, Duration::from_millis(50)) > 0 {
+                break self.reader.queue.front().and_then(|item| item.error());
+            }
+            if cancel.is_set() || started.elapsed() > ASK_TIMEOUT {
+                break Some(RDKafkaErrorCode::OperationTimedOut);
+            }
+        };
+        self.reader.stop_all();
+        match answer {
+            None | Some(RDKafkaErrorCode::PartitionEOF) => Ok(()),
+            Some(code) => Err(failure::from_code(&self.client, &format!("read {place}"), code)),
+        }
+    }
+}
+
+impl Source for KafkaSource {
+    fn check(&mut self, cancel: &Cancel) -> Result<Vec<Probe>, Failure> {
+        let started = Instant::now();
+        let topics = self.topics(cancel)?;
+        let mut probes = vec![Probe { name: "topics".to_owned(), elapsed: started.elapsed() }];
+        if !self.reader.parts.is_empty() {
+            return Ok(probes);
+        }
+        let firsts = topics.into_iter().filter_map(|(topic, found)| {
+            let partition = found.ok()?.partitions.first().copied()?;
+            Some(Place { topic, partition })
+        });
+        for place in firsts.take(CHECK_PARTITIONS_MAX).collect::<Vec<_>>() {
+            let started = Instant::now();
+            self.probe_read(&place, cancel)?;
+            probes.push(Probe { name: format!("read {place}"), elapsed: started.elapsed() });
+        }
+        Ok(probes)
+    }
+
+    fn discover(&mut self, cancel: &Cancel) -> Result<Discovery, Failure> {
+        let topics = self.topics(cancel)?;
+        self.monitor.learn(&topics);
+        let incarnation = incarnation(&topics);
+        if topics.values().flatten().any(|topic| topic.id.is_none()) {
+            tracing::warn!(
+                "unverified: the broker gives no topic ids; a topic that is created again is \
+                 noticed only by its leader epoch or an offset past its end"
+            );
+        }
+        let mut splits = Vec::new();
+        for (topic, found) in &topics {
+            for partition in found.iter().flat_map(|topic| &topic.partitions) {
+                let place = Place { topic: topic.clone(), partition: *partition };
+                splits.push(Split { key: place.to_key()?, parents: Vec::new(), closed: false });
+            }
+        }
+        splits.sort_by(|a, b| a.key.cmp(&b.key));
+        Ok(Discovery { incarnation, splits })
+    }
+
+    /// `latest` is the last stable offset: a transaction that is open at that moment is read once
+    /// it commits, whereas the high watermark would skip its records.
+    fn offsets(
+        &mut self,
+        start: Start,
+        keys: &[OffsetKey],
+        cancel: &Cancel,
+    ) -> Result<Vec<OffsetValue>, Failure> {
+        let places: Vec<_> = keys.iter().map(Place::from_key).collect::<Result<_, _>>()?;
+        let mut offsets = match start {
+            Start::Earliest => self.ask_offsets(&places, At::Earliest, cancel)?,
+            // The end is asked first: what arrives between the two questions is at or after it.
+            Start::Latest | Start::Timestamp(_) => self.ask_offsets(&places, At::Latest, cancel)?,
+        };
+        if let Start::Timestamp(ms) = start {
+            let found = self.ask_offsets(&places, At::Timestamp(ms), cancel)?;
+            for (offset, found) in offsets.iter_mut().zip(found) {
+                *offset = found.or(*offset);
+            }
+        }
+        let value = |(place, offset): (&Place, Option<i64>)| {
+            let none =
+                || failure::from_code(&self.client, &place.to_string(), RDKafkaErrorCode::Fail);
+            Position::at(offset.ok_or_else(none)?).to_value()
+        };
+        places.iter().zip(offsets).map(value).collect()
+    }
+
+    fn assign(
+        &mut self,
+        incarnation: &str,
+        parts: &[(OffsetKey, OffsetValue)],
+        cancel: &Cancel,
+    ) -> Result<(), Failure> {
+        self.reader.stop_all();
+        let mut wanted = Vec::with_capacity(parts.len());
+        for (key, value) in parts {
+            let place = Place::from_key(key)?;
+            if !self.settings.topics.contains(&place.topic) {
+                let text = format!("KEY {key}: its topic is not one of the pipeline's topics");
+                return Err(Failure::new(Code::OffsetInvalid, text));
+            }
+            wanted.push(Part::new(place, key.clone(), Position::from_value(value)?));
+        }
+        let topics = self.topics(cancel)?;
+        let expected = expected_ids(incarnation, &topics)?;
+        for part in &wanted {
+            let place = &part.place;
+            let known = topics.get(&place.topic).and_then(|topic| topic.as_ref().ok());
+            if !known.is_some_and(|topic| topic.partitions.contains(&place.partition)) {
+                return Err(failure::vanished(&place.to_string(), self.client.servers()));
+            }
+        }
+        self.check_range(&wanted, cancel)?;
+        let places: Vec<_> = wanted.iter().map(|part| part.place.clone()).collect();
+        self.monitor.learn(&topics);
+        self.monitor.assign(&expected, &places);
+        self.verified =
+            expected.into_iter().filter(|(_, id)| id.is_some()).map(|(name, _)| name).collect();
+        self.reader.doubt = false;
+        for part in wanted {
+            self.reader.start(part)?;
+        }
+        Ok(())
+    }
+
+    fn set_until(&mut self, until: &[(u32, OffsetValue)]) -> Result<(), Failure> {
+        let mut ends = BTreeMap::new();
+        for (part, value) in until {
+            ends.insert(usize::try_from(*part).unwrap_or(usize::MAX), Position::from_value(value)?);
+        }
+        for index in 0..self.reader.parts.len() {
+            let Some(part) = self.reader.parts.get_mut(index) else { break };
+            let start_again = part.set_until(ends.get(&index).map(|end| end.offset));
+            if start_again {
+                self.reader.start_again(index)?;
+            } else if part.reaches_now() {
+                self.reader.stop(index);
+            }
+        }
+        Ok(())
+    }
+
+    fn poll(&mut self, sink: &mut dyn RowSink, wait: Duration) -> Result<Polled, Failure> {
+        self.first_broken()?;
+        if self.has_reached_until() {
+            return Ok(Polled::ReachedUntil);
+        }
+        let withhold = self.monitor.verdict()?;
+        if withhold {
+            thread::sleep(wait.min(Duration::from_millis(50)));
+            return Ok(Polled::Idle { caught_up: false });
+        }
+        let did = self.reader.read(sink, wait)?;
+        if std::mem::take(&mut self.reader.doubt) {
+            self.monitor.suspect();
+        }
+        self.find_lost()?;
+        match did {
+            Did::Full => Ok(Polled::Full),
+            Did::Something => Ok(Polled::Progress),
+            Did::Nothing => self.idle(),
+        }
+    }
+
+    fn position(&self, part: u32) -> Option<OffsetValue> {
+        let part = self.reader.parts.get(usize::try_from(part).ok()?)?;
+        part.position().to_value().ok()
+    }
+
+    fn lag(&self) -> Lag {
+        let mut lag = Lag { rows: Some(0), ms: Some(0) };
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let now_ms = i64::try_from(now.as_millis()).unwrap_or(i64::MAX);
+        for part in self.reader.parts.iter().filter(|part| !part.is_at_end()) {
+            let end = self.reader.queue.end_seen(&part.place.topic, part.place.partition);
+            let rows = end.map(|end| end.saturating_sub(part.position().offset).max(0));
+            let rows = rows.and_then(|rows| u64::try_from(rows).ok());
+            let age = part.seen_ms.map(|seen| now_ms.saturating_sub(seen).max(0));
+            let age = age.and_then(|age| u64::try_from(age).ok());
+            lag.rows = lag.rows.zip(rows).map(|(sum, rows)| sum.saturating_add(rows));
+            lag.ms = lag.ms.zip(age).map(|(worst, age)| worst.max(age));
+        }
+        lag
+    }
+
+    fn topology(&mut self) -> Option<Topology> {
+        let added = self.monitor.take_added();
+        let splits = added.into_iter().filter_map(|place| {
+            let split = Split { key: place.to_key().ok()?, parents: Vec::new(), closed: false };
+            Some((split, Position::at(0).to_value().ok()?))
+        });
+        let added: Vec<_> = splits.collect();
+        (!added.is_empty()).then_some(Topology { closed: Vec::new(), added })
+    }
+
+    /// PLAINTEXT has no credentials; there is nothing to change.
+    fn rotate(&mut self, _: &Map<String, Value>) -> Result<(), Failure> {
+        Ok(())
+    }
+}
+
+/// The ids of all topics as one text, `name:id` joined by commas; topics without an id are left
+/// out, and the text is empty where the broker gives none.
+fn incarnation(topics: &Topics) -> String {
+    let ids = topics.iter().filter_map(|(name, topic)| {
+        let id = topic.as_ref().ok()?.id.as_ref()?;
+        Some(format!("{name}:{id}"))
+    });
+    ids.collect::<Vec<_>>().join(",")
+}
+
+/// The id that each topic must have: that of the incarnation, or the present one.
+fn expected_ids(
+    incarnation: &str,
+    topics: &Topics,
+) -> Result<BTreeMap<String, Option<String>>, Failure> {
+    let before: BTreeMap<&str, &str> =
+        incarnation.split(',').filter_map(|entry| entry.split_once(':')).collect();
+    let mut expected = BTreeMap::new();
+    for (name, topic) in topics {
+        let now = topic.as_ref().ok().and_then(|topic| topic.id.as_deref());
+        match (before.get(name.as_str()), now) {
+            (Some(before), Some(now)) if *before != now => {
+                return Err(failure::id_changed(name, before, now));
+            }
+            _ => {}
+        }
+        expected.insert(name.clone(), now.map(ToOwned::to_owned));
+    }
+    Ok(expected)
+}
+
+/// Sleeps, unless cancelled.
+fn pause(cancel: &Cancel, time: Duration) -> Result<(), Failure> {
+    const SLICE: Duration = Duration::from_millis(100);
+    let started = Instant::now();
+    while started.elapsed() < time {
+        if cancel.is_set() {
+            return Err(Failure::new(Code::Cancelled, "cancelled while waiting for a topic"));
+        }
+        thread::sleep(SLICE.min(time.saturating_sub(started.elapsed())));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

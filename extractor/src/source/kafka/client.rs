@@ -1,0 +1,362 @@
+//! The one librdkafka client of the process: its configuration, its log lines and errors, and calls
+//! that wait for a broker. It fetches nothing by itself and belongs to no consumer group.
+
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
+use std::sync::mpsc::{RecvTimeoutError, sync_channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use protocol::{Code, Failure};
+use rdkafka::bindings::rd_kafka_t;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::error::KafkaError;
+use rdkafka::metadata::MetadataBroker;
+use rdkafka::types::RDKafkaErrorCode;
+use rdkafka::{ClientContext, Offset, TopicPartitionList};
+
+use super::failure;
+use super::position::Place;
+use super::settings::KafkaSettings;
+use crate::source::Cancel;
+
+/// Log lines of librdkafka per second; what is over is counted. Why 20: a broker that is down
+/// makes a few lines per attempt.
+const LOG_LINES_PER_SECOND_MAX: u64 = 20;
+
+/// Bytes of one log line or cause that is kept.
+const LINE_BYTES_MAX: usize = 500;
+
+/// How long a call goes on while no broker is reachable.
+const UNREACHABLE_GRACE: Duration = Duration::from_secs(5);
+
+/// Events handled in one go. Why a limit: whoever drains them has other work.
+const EVENTS_MAX: usize = 100;
+
+/// Calls that wait at the same time; a cancelled one ends by its own timeout.
+const ASKS_MAX: u64 = 8;
+
+/// Which of the offsets of a partition is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum At {
+    /// The oldest record.
+    Earliest,
+    /// The last stable offset, or the end where uncommitted records are read.
+    Latest,
+    /// The first record at or after a time; `None` in the answer when there is none.
+    Timestamp(i64),
+}
+
+/// The client. Dropping it may wait for brokers, so the last owner is the monitor's thread.
+pub(super) struct Client {
+    consumer: BaseConsumer<Events>,
+    servers: String,
+    asks: AtomicU64,
+    /// The broker that described topics last, or -1.
+    last_broker: AtomicI32,
+}
+
+impl Client {
+    /// Makes the client; connections come later.
+    pub(super) fn new(settings: &KafkaSettings) -> Result<Self, Failure> {
+        let mut config = settings.client_config();
+        config.set_log_level(RDKafkaLogLevel::Info);
+        let consumer: BaseConsumer<Events> =
+            config.create_with_context(Events::default()).map_err(|e| {
+                let text = format!("librdkafka refuses the settings: {e}");
+                Failure::new(Code::ConfigInvalid, text).with("pointer", "/config").fatal()
+            })?;
+        let (asks, last_broker) = (AtomicU64::new(0), AtomicI32::new(-1));
+        Ok(Self { consumer, servers: settings.servers.clone(), asks, last_broker })
+    }
+
+    /// The handle, for the two files that call librdkafka themselves.
+    pub(super) fn native(&self) -> *mut rd_kafka_t {
+        self.consumer.client().native_ptr()
+    }
+
+    /// The brokers as the user named them.
+    pub(super) fn servers(&self) -> &str {
+        &self.servers
+    }
+
+    /// What is known of the connections.
+    pub(super) fn link(&self) -> &Link {
+        &self.consumer.context().link
+    }
+
+    /// The broker that answered last.
+    pub(super) fn last_broker(&self) -> Option<i32> {
+        let id = self.last_broker.load(Ordering::Relaxed);
+        (id >= 0).then_some(id)
+    }
+
+    /// Remembers the broker that answered.
+    pub(super) fn set_last_broker(&self, id: i32) {
+        self.last_broker.store(id, Ordering::Relaxed);
+    }
+
+    /// The ids of all brokers, the one that answers this question first; blocks for at most
+    /// `timeout`. `topic` only keeps the answer small.
+    pub(super) fn brokers(
+        &self,
+        topic: &str,
+        timeout: Duration,
+    ) -> Result<Vec<i32>, RDKafkaErrorCode> {
+        let metadata = self
+            .consumer
+            .fetch_metadata(Some(topic), timeout)
+            .map_err(|e| e.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail))?;
+        let first = metadata.orig_broker_id();
+        let mut ids: Vec<_> = metadata.brokers().iter().map(MetadataBroker::id).collect();
+        ids.sort_unstable_by_key(|id| (*id != first, *id));
+        Ok(ids)
+    }
+
+    /// Handles log lines and errors; waits at most `wait` for the first.
+    pub(super) fn drain_events(&self, wait: Duration) {
+        let mut wait = wait;
+        for _ in 0..EVENTS_MAX {
+            let before = self.consumer.context().handled.load(Ordering::Relaxed);
+            // A record cannot arrive here: no partition is started on the main queue.
+            drop(self.consumer.poll(wait));
+            if self.consumer.context().handled.load(Ordering::Relaxed) == before {
+                return;
+            }
+            wait = Duration::ZERO;
+        }
+    }
+
+    /// Asks the leaders of all `places` in one round; blocks for at most `timeout`.
+    pub(super) fn list_offsets(
+        &self,
+        places: &[Place],
+        at: At,
+        timeout: Duration,
+    ) -> Result<Vec<Option<i64>>, (Option<Place>, RDKafkaErrorCode)> {
+        if places.is_empty() {
+            return Ok(Vec::new());
+        }
+        let code = |e: &KafkaError| e.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail);
+        let offset = match at {
+            At::Earliest => Offset::Beginning,
+            At::Latest => Offset::End,
+            At::Timestamp(ms) => Offset::Offset(ms.max(0)),
+        };
+        let mut list = TopicPartitionList::with_capacity(places.len());
+        for place in places {
+            list.add_partition_offset(&place.topic, place.partition, offset)
+                .map_err(|e| (Some(place.clone()), code(&e)))?;
+        }
+        let answer =
+            self.consumer.offsets_for_times(list, timeout).map_err(|e| (None, code(&e)))?;
+        let mut offsets = Vec::with_capacity(places.len());
+        for place in places {
+            let found = answer.find_partition(&place.topic, place.partition);
+            let found =
+                found.ok_or_else(|| (Some(place.clone()), RDKafkaErrorCode::UnknownPartition))?;
+            found.error().map_err(|e| (Some(place.clone()), code(&e)))?;
+            offsets.push(match found.offset() {
+                Offset::Offset(offset) => Some(offset),
+                _ => None,
+            });
+        }
+        Ok(offsets)
+    }
+}
+
+/// Runs a call that waits for a broker on a thread of its own, so that `cancel` is looked at.
+///
+/// # Errors
+/// `CANCELLED`, or no answer in time with the cause that librdkafka gave last.
+pub(super) fn ask<T: Send + 'static>(
+    client: &Arc<Client>,
+    cancel: &Cancel,
+    limit: Duration,
+    call: impl FnOnce(&Client, Duration) -> T + Send + 'static,
+) -> Result<T, Failure> {
+    const SLICE: Duration = Duration::from_millis(100);
+    let too_many = || Failure::new(Code::Timeout, "too many calls wait for the brokers; try again");
+    if client.asks.fetch_add(1, Ordering::AcqRel) >= ASKS_MAX {
+        client.asks.fetch_sub(1, Ordering::AcqRel);
+        return Err(too_many());
+    }
+    let (sender, receiver) = sync_channel(1);
+    let asked = Arc::clone(client);
+    let run = move || {
+        let answer = call(&asked, limit);
+        asked.asks.fetch_sub(1, Ordering::AcqRel);
+        // Nobody listens any more after a cancellation.
+        drop(sender.send(answer));
+    };
+    if let Err(e) = thread::Builder::new().name("kafka-ask".to_owned()).spawn(run) {
+        client.asks.fetch_sub(1, Ordering::AcqRel);
+        return Err(Failure::new(Code::BufferLimit, format!("start a thread: {e}")));
+    }
+    let started = Instant::now();
+    loop {
+        match receiver.recv_timeout(SLICE) {
+            Ok(answer) => return Ok(answer),
+            Err(RecvTimeoutError::Disconnected) => {
+                return Err(Failure::new(
+                    Code::Bug,
+                    "a call to librdkafka ended without an answer",
+                ));
+            }
+            Err(RecvTimeoutError::Timeout) => {}
+        }
+        client.drain_events(Duration::ZERO);
+        if cancel.is_set() {
+            return Err(Failure::new(Code::Cancelled, "cancelled while waiting for the brokers"));
+        }
+        let unreachable = client.link().down_for().is_some_and(|down| down >= UNREACHABLE_GRACE);
+        if started.elapsed() >= limit + UNREACHABLE_GRACE
+            || (unreachable && started.elapsed() >= UNREACHABLE_GRACE)
+        {
+            return Err(failure::unreachable(client));
+        }
+    }
+}
+
+/// What is known of the connections to the brokers.
+#[derive(Debug, Default)]
+pub(super) struct Link {
+    state: Mutex<LinkState>,
+    recheck: AtomicBool,
+}
+
+#[derive(Clone, Debug, Default)]
+struct LinkState {
+    down_since: Option<Instant>,
+    cause: Option<(Instant, RDKafkaErrorCode, String)>,
+}
+
+impl Link {
+    fn state(&self) -> MutexGuard<'_, LinkState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A broker answered.
+    pub(super) fn up(&self) {
+        *self.state() = LinkState::default();
+    }
+
+    /// How long no broker has been reachable.
+    pub(super) fn down_for(&self) -> Option<Duration> {
+        self.state().down_since.map(|since| since.elapsed())
+    }
+
+    /// The last error of a connection, if it is fresh.
+    pub(super) fn cause(&self) -> Option<(RDKafkaErrorCode, String)> {
+        const FRESH: Duration = Duration::from_secs(60);
+        let cause = self.state().cause.clone();
+        cause.filter(|(at, ..)| at.elapsed() < FRESH).map(|(_, code, text)| (code, text))
+    }
+
+    /// Whether a connection failed since the last call: what was known may have changed.
+    pub(super) fn take_recheck(&self) -> bool {
+        self.recheck.swap(false, Ordering::AcqRel)
+    }
+
+    fn failed(&self, code: RDKafkaErrorCode, text: &str) {
+        let now = Instant::now();
+        let mut state = self.state();
+        if code == RDKafkaErrorCode::AllBrokersDown {
+            state.down_since.get_or_insert(now);
+        } else {
+            state.cause = Some((now, code, cut(text).to_owned()));
+        }
+        self.recheck.store(true, Ordering::Release);
+    }
+}
+
+/// Receives what librdkafka says.
+#[derive(Default)]
+struct Events {
+    link: Link,
+    handled: AtomicU64,
+    gate: Mutex<LogGate>,
+}
+
+/// Lets a bounded number of lines through per second.
+#[derive(Debug, Default)]
+struct LogGate {
+    second: Option<Instant>,
+    lines: u64,
+}
+
+impl LogGate {
+    /// Whether a line may pass, and how many were held back before it.
+    fn pass(&mut self, now: Instant) -> Option<u64> {
+        const WINDOW: Duration = Duration::from_secs(1);
+        let fresh = self.second.is_some_and(|start| now.duration_since(start) < WINDOW);
+        let held_back = self.lines.saturating_sub(LOG_LINES_PER_SECOND_MAX);
+        if !fresh {
+            *self = Self { second: Some(now), lines: 0 };
+        }
+        self.lines += 1;
+        let passes = self.lines <= LOG_LINES_PER_SECOND_MAX;
+        passes.then_some(if fresh { 0 } else { held_back })
+    }
+}
+
+impl Events {
+    fn pass(&self) -> bool {
+        self.handled.fetch_add(1, Ordering::Relaxed);
+        let mut gate = self.gate.lock().unwrap_or_else(PoisonError::into_inner);
+        match gate.pass(Instant::now()) {
+            Some(0) => true,
+            Some(suppressed) => {
+                tracing::warn!(target: "librdkafka", suppressed, "log lines held back");
+                true
+            }
+            None => false,
+        }
+    }
+}
+
+impl ClientContext for Events {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
+        if !self.pass() {
+            return;
+        }
+        let line = cut(line);
+        match level {
+            RDKafkaLogLevel::Emerg
+            | RDKafkaLogLevel::Alert
+            | RDKafkaLogLevel::Critical
+            | RDKafkaLogLevel::Error
+            | RDKafkaLogLevel::Warning => {
+                tracing::warn!(target: "librdkafka", facility, "{line}");
+            }
+            RDKafkaLogLevel::Notice | RDKafkaLogLevel::Info => {
+                tracing::info!(target: "librdkafka", facility, "{line}");
+            }
+            RDKafkaLogLevel::Debug => tracing::debug!(target: "librdkafka", facility, "{line}"),
+        }
+    }
+
+    fn stats_raw(&self, _: &[u8]) {
+        self.handled.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail);
+        self.link.failed(code, reason);
+        if self.pass() {
+            tracing::warn!(target: "librdkafka", code = ?code, "{}", cut(reason));
+        }
+    }
+}
+
+impl ConsumerContext for Events {}
+
+/// The start of a text, on one line.
+fn cut(text: &str) -> &str {
+    let line = text.lines().next().unwrap_or_default();
+    line.get(..line.floor_char_boundary(LINE_BYTES_MAX)).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,157 @@
+//! What goes wrong with a broker, said to users: what, where, and what to do. Pure but for the
+//! last cause that the client remembers.
+
+use protocol::{Code, Failure};
+use rdkafka::types::RDKafkaErrorCode;
+
+use super::client::Client;
+use super::position::{Place, Position};
+
+/// No broker answers.
+pub(super) fn unreachable(client: &Client) -> Failure {
+    let servers = client.servers();
+    let (code, cause) = match client.link().cause() {
+        Some((RDKafkaErrorCode::Resolve, text)) => (Code::Dns, text),
+        Some((RDKafkaErrorCode::Authentication, text)) => (Code::AuthFailed, text),
+        Some((_, text)) => (Code::SourceUnavailable, text),
+        None if client.link().down_for().is_some() => {
+            (Code::SourceUnavailable, "all brokers are down".to_owned())
+        }
+        None => {
+            let text = format!(
+                "no answer from the brokers in time (bootstrap.servers {servers}); try again"
+            );
+            return Failure::new(Code::Timeout, text).with("servers", servers);
+        }
+    };
+    let text = format!(
+        "no broker of bootstrap.servers {servers} can be reached: {cause}; check the address and \
+         that the broker is running"
+    );
+    Failure::new(code, text).with("servers", servers)
+}
+
+/// A broker answered with an error, or librdkafka made one up.
+pub(super) fn from_code(client: &Client, what: &str, code: RDKafkaErrorCode) -> Failure {
+    use RDKafkaErrorCode as E;
+    let servers = client.servers();
+    match code {
+        E::BrokerTransportFailure
+        | E::AllBrokersDown
+        | E::Resolve
+        | E::OperationTimedOut
+        | E::TimedOutQueue
+        | E::WaitCache
+        | E::NetworkException
+        | E::RequestTimedOut => unreachable(client),
+        E::UnknownTopicOrPartition | E::UnknownTopic | E::UnknownPartition => Failure::new(
+            Code::SourceNotFound,
+            format!("{what}: not on the brokers {servers}; create it or correct its name"),
+        ),
+        E::InvalidTopic => Failure::new(
+            Code::ConfigInvalid,
+            format!("{what}: the broker does not accept the name of the topic"),
+        ),
+        E::TopicAuthorizationFailed | E::ClusterAuthorizationFailed => Failure::new(
+            Code::PermissionDenied,
+            format!("{what}: the broker denies it; allow READ and DESCRIBE on the topic"),
+        ),
+        E::Authentication | E::SaslAuthenticationFailed => {
+            Failure::new(Code::AuthFailed, format!("{what}: the broker refuses the credentials"))
+        }
+        E::UnsupportedForMessageFormat | E::UnsupportedVersion | E::UnsupportedFeature => {
+            Failure::new(
+                Code::SourceUnavailable,
+                format!("{what}: the broker is too old for it ({code})"),
+            )
+        }
+        other => Failure::new(
+            Code::SourceUnavailable,
+            format!("{what}: the brokers {servers} answer {other}; it is tried again"),
+        ),
+    }
+}
+
+/// The records at the position are gone.
+pub(super) fn before_start(place: &Place, position: Position, low: i64, high: i64) -> Failure {
+    let offset = position.offset;
+    let gap = low.saturating_sub(offset);
+    let text = format!(
+        "{place}: {gap} records from offset {offset} to {} were deleted before they were read \
+         (earliest is {low}, latest is {high}); set the offset to earliest or latest to go on \
+         without them, or use auto.offset.reset",
+        low.saturating_sub(1)
+    );
+    numbers(Failure::new(Code::OffsetOutOfRange, text), offset, low, high).with("gap", gap)
+}
+
+/// The position lies after the end. `same_life`: the topic id says that it is still the same topic.
+pub(super) fn after_end(
+    place: &Place,
+    position: Position,
+    range: (i64, i64),
+    same_life: bool,
+) -> Failure {
+    let ((low, high), offset) = (range, position.offset);
+    let numbers_text = format!("(earliest is {low}, latest is {high})");
+    let (code, text) = if same_life {
+        let text = format!(
+            "{place}: offset {offset} is after the end {numbers_text}: the partition was \
+             truncated, or the offset never was of this topic; set the offset to go on"
+        );
+        (Code::OffsetOutOfRange, text)
+    } else {
+        let text = format!(
+            "{place}: offset {offset} is after the end {numbers_text}: the topic was deleted and \
+             created again, or truncated; set the offset to earliest to read the new one"
+        );
+        (Code::SourceRecreated, text)
+    };
+    numbers(Failure::new(code, text), offset, low, high)
+}
+
+fn numbers(failure: Failure, offset: i64, low: i64, high: i64) -> Failure {
+    failure.with("offset", offset).with("earliest", low).with("latest", high)
+}
+
+/// The leader epoch fell, which it never does in one life of a topic.
+pub(super) fn epoch_fell(place: &Place, offset: i64, before: i32, now: i32) -> Failure {
+    let text = format!(
+        "{place}: the leader epoch fell from {before} to {now} at offset {offset}: the topic was \
+         deleted and created again; set the offset to earliest to read the new one"
+    );
+    Failure::new(Code::SourceRecreated, text)
+        .with("offset", offset)
+        .with("leaderEpoch", now)
+        .with("leaderEpochBefore", before)
+}
+
+/// The topic id changed.
+pub(super) fn id_changed(topic: &str, before: &str, now: &str) -> Failure {
+    let text = format!(
+        "topic {topic} was deleted and created again (its id was {before} and is {now}): offsets \
+         of the old one mean nothing here; set the offset to earliest to read the new one"
+    );
+    Failure::new(Code::SourceRecreated, text)
+        .with("topic", topic)
+        .with("id", now)
+        .with("was", before)
+}
+
+/// A batch that does not match its checksum or does not decompress.
+pub(super) fn corrupt(place: &Place, offset: i64, text: &str) -> Failure {
+    let text = format!(
+        "{place}: the batch at offset {offset} is corrupt on the broker ({text}); repair it there, \
+         or set the offset after it to go on without it"
+    );
+    Failure::new(Code::DecodeFailed, text).with("offset", offset)
+}
+
+/// A topic or a partition that was there is no more.
+pub(super) fn vanished(what: &str, servers: &str) -> Failure {
+    let text = format!(
+        "{what} is no more on the brokers {servers}; it was deleted: take it out of the pipeline \
+         or create it again and set its offset"
+    );
+    Failure::new(Code::SourceNotFound, text)
+}

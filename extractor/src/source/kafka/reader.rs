@@ -1,0 +1,293 @@
+//! The hot loop: from the fetch queue through the decoder into the sink, and the order of events.
+//! It may use the queue and the parts; it knows no metadata.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use protocol::avro::ErrorRow;
+use protocol::{Code, Failure};
+use rdkafka::types::RDKafkaErrorCode;
+
+use super::failure;
+use super::monitor::is_unknown;
+use super::part::{Part, Verdict};
+use super::position::{Place, Position};
+use super::queue::{FetchQueue, Item};
+use crate::decode::{Decoder, Record};
+use crate::source::{RowSink, Taken};
+
+/// What one call of [`Reader::read`] did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Did {
+    /// Something was delivered, moved or dropped.
+    Something,
+    /// The sink took no more.
+    Full,
+    /// There was nothing to do.
+    Nothing,
+}
+
+/// What an item asks for after it was handled.
+enum Next {
+    /// The item is done.
+    Done,
+    /// The item stays: the sink is full.
+    Full,
+    /// The partition has reached its `until`.
+    Stop,
+    /// The item is done, and the state of the topic is in doubt.
+    Doubt,
+}
+
+/// The assigned partitions and what was fetched for them.
+pub(super) struct Reader {
+    pub(super) parts: Vec<Part>,
+    pub(super) queue: FetchQueue,
+    pub(super) decoder: Decoder,
+    /// The topics are in doubt; set here, taken by the owner.
+    pub(super) doubt: bool,
+    /// The part of a topic tag and partition; the queue keeps the tags valid.
+    found: HashMap<(usize, i32), usize>,
+    /// The part of the last item, since items come in runs.
+    last: Option<((usize, i32), usize)>,
+}
+
+impl Reader {
+    pub(super) fn new(queue: FetchQueue, decoder: Decoder) -> Self {
+        let (parts, found) = (Vec::new(), HashMap::new());
+        Self { parts, queue, decoder, doubt: false, found, last: None }
+    }
+
+    /// Stops all partitions and forgets what was fetched for them.
+    pub(super) fn stop_all(&mut self) {
+        for part in self.parts.drain(..) {
+            stop(&mut self.queue, &part.place);
+        }
+        self.queue.clear();
+        self.found.clear();
+        self.last = None;
+    }
+
+    /// Starts one more partition at its position.
+    pub(super) fn start(&mut self, part: Part) -> Result<(), Failure> {
+        start(&mut self.queue, &part)?;
+        self.parts.push(part);
+        Ok(())
+    }
+
+    /// Stops and starts a partition at its position.
+    pub(super) fn start_again(&mut self, index: usize) -> Result<(), Failure> {
+        let Some(part) = self.parts.get(index) else { return Ok(()) };
+        stop(&mut self.queue, &part.place);
+        start(&mut self.queue, part)
+    }
+
+    /// Stops a partition that is to be read no further for now.
+    pub(super) fn stop(&mut self, index: usize) {
+        if let Some(part) = self.parts.get(index) {
+            stop(&mut self.queue, &part.place);
+        }
+    }
+
+    /// Takes one batch from the queue and hands it to the sink. What the sink refuses stays.
+    pub(super) fn read(&mut self, sink: &mut dyn RowSink, wait: Duration) -> Result<Did, Failure> {
+        let room = sink.rows_left();
+        if room == 0 {
+            return Ok(Did::Full);
+        }
+        if self.queue.fill(room, wait) == 0 {
+            return Ok(Did::Nothing);
+        }
+        loop {
+            let is_last = self.queue.is_last();
+            let Some(item) = self.queue.front() else { return Ok(Did::Something) };
+            let tag = (item.topic_tag(), item.partition());
+            let index = match self.last {
+                Some((last, index)) if last == tag => Some(index),
+                _ => {
+                    let known = self.found.get(&tag).copied();
+                    let index = known.or_else(|| find(&self.parts, &item));
+                    if let Some(index) = index {
+                        self.found.insert(tag, index);
+                        self.last = Some((tag, index));
+                    }
+                    index
+                }
+            };
+            let part = index.and_then(|index| Some((index, self.parts.get_mut(index)?)));
+            let Some((index, part)) = part else {
+                self.queue.pop();
+                continue;
+            };
+            let next = match item.error() {
+                None => record(self.decoder, index, part, &item, sink)?,
+                Some(code) => event(part, &item, code),
+            };
+            if is_last && item.error().is_none() {
+                part.seen_ms = item.timestamp().or(part.seen_ms);
+            }
+            match next {
+                Next::Done => self.queue.pop(),
+                Next::Full => return Ok(Did::Full),
+                Next::Stop => self.stop(index),
+                Next::Doubt => {
+                    self.doubt = true;
+                    self.queue.pop();
+                }
+            }
+        }
+    }
+}
+
+fn find(parts: &[Part], item: &Item<'_>) -> Option<usize> {
+    let (topic, partition) = (item.topic(), item.partition());
+    parts.iter().position(|p| p.place.partition == partition && p.place.topic == topic)
+}
+
+fn start(queue: &mut FetchQueue, part: &Part) -> Result<(), Failure> {
+    let (place, offset) = (&part.place, part.position().offset);
+    queue.start(&place.topic, place.partition, offset).map_err(|code| {
+        Failure::new(Code::Bug, format!("{place}: cannot fetch from offset {offset}: {code}"))
+    })
+}
+
+fn stop(queue: &mut FetchQueue, place: &Place) {
+    if let Err(code) = queue.stop(&place.topic, place.partition) {
+        tracing::debug!(topic = place.topic, partition = place.partition, ?code, "stop failed");
+    }
+}
+
+/// One record.
+fn record(
+    decoder: Decoder,
+    index: usize,
+    part: &mut Part,
+    item: &Item<'_>,
+    sink: &mut dyn RowSink,
+) -> Result<Next, Failure> {
+    let (offset, epoch) = (item.offset(), item.epoch());
+    match part.message(offset, epoch) {
+        Verdict::Deliver => {}
+        Verdict::Drop | Verdict::Broken => return Ok(Next::Done),
+        Verdict::Reached => return Ok(Next::Stop),
+    }
+    let mut record = Record {
+        topic: &part.place.topic,
+        partition: part.place.partition,
+        offset,
+        key: item.key(),
+        value: item.value(),
+        ..Record::default()
+    };
+    if decoder.wants_metadata() {
+        record.timestamp = item.timestamp();
+        record.headers = item.headers().unwrap_or_default();
+    }
+    let number = u32::try_from(index).unwrap_or(u32::MAX);
+    let (code, reason) = match decoder.decode(&record) {
+        Ok(row) => match sink.row(number, &mut |out| row.write(out)) {
+            Taken::Yes => {
+                part.delivered(offset, epoch);
+                return Ok(Next::Done);
+            }
+            Taken::No => return Ok(Next::Full),
+            Taken::TooLarge { bytes } => {
+                let reason = format!("the row of {bytes} bytes is larger than a row may be");
+                (Code::RowTooLarge, reason)
+            }
+        },
+        Err(undecodable) => (undecodable.code(), undecodable.to_string()),
+    };
+    error_row(number, part, item, sink, (code, reason))
+}
+
+/// A record that is no row: it goes into the batch as it came, with the reason.
+fn error_row(
+    number: u32,
+    part: &mut Part,
+    item: &Item<'_>,
+    sink: &mut dyn RowSink,
+    (code, reason): (Code, String),
+) -> Result<Next, Failure> {
+    let offset = item.offset();
+    let position = Position::at(offset).to_value()?;
+    let raw = item.headers().unwrap_or_default();
+    let names: Vec<_> = raw.iter().map(|(name, _)| String::from_utf8_lossy(name)).collect();
+    let headers = names.iter().zip(&raw).map(|(name, (_, value))| (name.as_ref(), *value));
+    let short = format!("{reason}; its value is left out here and still on the broker");
+    let mut row = ErrorRow {
+        split: part.key.as_str(),
+        position: position.as_str(),
+        timestamp: item.timestamp(),
+        key: item.key(),
+        value: item.value(),
+        headers: headers.collect(),
+        code: code.name(),
+        reason: &reason,
+    };
+    let mut taken = sink.error(number, &row);
+    if matches!(taken, Taken::TooLarge { .. }) {
+        // The value is what is large; the rest still finds the record on the broker.
+        row.reason = &short;
+        row.value = None;
+        taken = sink.error(number, &row);
+    }
+    match taken {
+        Taken::Yes => {
+            part.delivered(offset, item.epoch());
+            Ok(Next::Done)
+        }
+        Taken::No => Ok(Next::Full),
+        Taken::TooLarge { bytes } => {
+            let text = format!(
+                "{}: the record at offset {offset} needs {bytes} bytes even without its value; \
+                 raise max_row_bytes",
+                part.place
+            );
+            Err(Failure::new(Code::RowTooLarge, text).at(number, Some(position)))
+        }
+    }
+}
+
+/// One event of a partition. Order matters: it comes after every record before it.
+fn event(part: &mut Part, item: &Item<'_>, code: RDKafkaErrorCode) -> Next {
+    use RDKafkaErrorCode as E;
+    let (place, offset) = (&part.place, item.offset());
+    match code {
+        E::PartitionEOF => match part.at_end(offset) {
+            (Verdict::Reached, _) => Next::Stop,
+            _ => Next::Done,
+        },
+        E::AutoOffsetReset | E::OffsetOutOfRange | E::LogTruncation => {
+            tracing::debug!(%place, offset, text = item.error_text(), "the fetcher lost its place");
+            part.lose();
+            Next::Done
+        }
+        E::BadMessage | E::BadCompression | E::NotImplemented | E::InvalidMessage => {
+            // What follows in the queue lies behind the damage and must not be delivered. The batch
+            // may begin before the position, so that its offset decides nothing.
+            let failure = failure::corrupt(place, offset, &item.error_text());
+            part.lose_to(failure);
+            Next::Done
+        }
+        E::MessageSizeTooLarge => {
+            let text = format!(
+                "{place}: the record batch at offset {offset} is larger than the client accepts; \
+                 raise properties.receive.message.max.bytes"
+            );
+            part.fail(Failure::new(Code::BufferLimit, text));
+            Next::Done
+        }
+        E::TopicAuthorizationFailed => {
+            let text = format!("{place}: the broker denies to read it; allow READ on the topic");
+            part.fail(Failure::new(Code::PermissionDenied, text));
+            Next::Done
+        }
+        code if is_unknown(code) => Next::Doubt,
+        code => {
+            // librdkafka tries again by itself.
+            tracing::warn!(%place, offset, ?code, text = item.error_text(), "fetch failed");
+            Next::Done
+        }
+    }
+}

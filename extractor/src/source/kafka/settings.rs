@@ -1,0 +1,388 @@
+//! The settings table of the Kafka source, and what becomes of `properties.*`. It may ask
+//! librdkafka whether it knows a property; it connects to nothing.
+//!
+//! A property that the source owns can not be set past it: the error names the key to use instead.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use protocol::{Code, Failure};
+use rdkafka::ClientConfig;
+use rdkafka::error::KafkaError;
+
+use crate::config::{Settings, Unknown, is_secret_key};
+use crate::decode::{Decoder, FORMATS, Format};
+
+/// Values of `connector.class` that mean this source.
+pub const CLASSES: [&str; 3] = [
+    "kafka",
+    "com.singlestore.kafka.connect.kafka.KafkaSourceConnector",
+    "com.singlestore.kafka.KafkaSourceConnector",
+];
+
+/// Topics of one pipeline. Why 1,000: more is a mistake in the list.
+pub const TOPICS_MAX: usize = 1000;
+
+/// Bytes of fetched records that wait to be encoded.
+///
+/// Why 16 MiB: it keeps the reader busy over a 5 ms round trip at 1 GB/s; records of 100 bytes cost
+/// four to nine times their payload in memory.
+pub const MEMORY_BYTES_DEFAULT: u64 = 16 * MIB;
+
+const MIB: u64 = 1024 * 1024;
+const MEMORY_BYTES_MIN: u64 = MIB;
+const MEMORY_BYTES_MAX: u64 = 1024 * MIB;
+
+/// Largest value of `topic.wait.ms`.
+const TOPIC_WAIT_MS_MAX: u64 = 3_600_000;
+
+/// Every key that this source reads, for the listing of unknown ones.
+pub const KEYS: [&str; 15] = [
+    "auto.offset.reset",
+    "bootstrap.servers",
+    "client.id",
+    "connector.class",
+    "isolation.level",
+    "kafka.memory.bytes",
+    "kafka.topic",
+    "key.format",
+    "name",
+    "record.metadata",
+    "security.protocol",
+    "tasks.max",
+    "topic.wait.ms",
+    "topics",
+    "value.format",
+];
+
+/// Keys with this prefix go to librdkafka.
+pub const PROPERTY_PREFIX: &str = "properties.";
+
+/// What to do when the records at the position are gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnGap {
+    /// Stop with the numbers. The default: loss is chosen, never met by surprise.
+    Error,
+    /// Go on at the oldest record that is left.
+    Earliest,
+    /// Go on after the newest record.
+    Latest,
+}
+
+/// The settings of one Kafka pipeline.
+#[derive(Clone, Debug)]
+pub struct KafkaSettings {
+    /// Where to find the brokers, as given.
+    pub servers: String,
+    /// The topics, sorted, without repeats.
+    pub topics: Vec<String>,
+    /// How keys and values are declared.
+    pub decoder: Decoder,
+    /// Bytes of fetched records that wait to be encoded.
+    pub memory_bytes: u64,
+    /// What to do when the records at the position are gone.
+    pub on_gap: OnGap,
+    /// How long a missing topic is waited for.
+    pub topic_wait: Duration,
+    /// Whether records of open and aborted transactions are delivered.
+    pub read_uncommitted: bool,
+    /// The name that brokers log.
+    pub client_id: String,
+    /// What the user should know, one line each.
+    pub warnings: Vec<String>,
+    properties: BTreeMap<String, String>,
+}
+
+impl KafkaSettings {
+    /// Reads the table.
+    ///
+    /// # Errors
+    /// The first value that cannot be used, with `detail.pointer`.
+    pub fn read(settings: &Settings) -> Result<Self, Failure> {
+        let servers = servers(settings)?;
+        let topics = topics(settings)?;
+        let decoder = Decoder {
+            key: settings.choice("key.format", &FORMATS, Format::String)?,
+            value: settings.choice("value.format", &FORMATS, Format::Json)?,
+            metadata: settings.flag("record.metadata", false)?,
+        };
+        let bytes_range = MEMORY_BYTES_MIN..=MEMORY_BYTES_MAX;
+        let memory_bytes =
+            settings.number("kafka.memory.bytes", bytes_range, MEMORY_BYTES_DEFAULT)?;
+        let gaps =
+            [("error", OnGap::Error), ("earliest", OnGap::Earliest), ("latest", OnGap::Latest)];
+        let on_gap = settings.choice("auto.offset.reset", &gaps, OnGap::Error)?;
+        let wait = settings.number("topic.wait.ms", 0..=TOPIC_WAIT_MS_MAX, 0)?;
+        let levels = [("read_committed", false), ("read_uncommitted", true)];
+        let read_uncommitted = settings.choice("isolation.level", &levels, false)?;
+        refuse_security(settings, "security.protocol")?;
+        let client_id = settings.text("client.id").unwrap_or("s2x-extractor").to_owned();
+        let properties = properties(settings)?;
+        let topic_wait = Duration::from_millis(wait);
+        let warnings = warnings(on_gap, read_uncommitted);
+        Ok(Self {
+            servers,
+            topics,
+            decoder,
+            memory_bytes,
+            on_gap,
+            topic_wait,
+            read_uncommitted,
+            client_id,
+            warnings,
+            properties,
+        })
+    }
+
+    /// Keys that nothing reads.
+    pub fn unknown(settings: &Settings) -> Vec<Unknown> {
+        settings.unknown(&KEYS, &[PROPERTY_PREFIX])
+    }
+
+    /// The configuration of librdkafka: the user's properties first, then what this source owns.
+    pub fn client_config(&self) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        let kbytes = self.memory_bytes / 1000;
+        let defaults = [
+            ("fetch.message.max.bytes", (self.memory_bytes / 4).min(4 * MIB).to_string()),
+            ("fetch.max.bytes", self.memory_bytes.min(FETCH_BYTES_MAX).to_string()),
+            ("receive.message.max.bytes", RECEIVE_BYTES_MAX.to_string()),
+            ("topic.metadata.refresh.interval.ms", "10000".to_owned()),
+            ("check.crcs", "true".to_owned()),
+            ("enable.metrics.push", "false".to_owned()),
+            ("socket.keepalive.enable", "true".to_owned()),
+            ("reconnect.backoff.max.ms", "2000".to_owned()),
+        ];
+        for (key, value) in defaults {
+            config.set(key, value);
+        }
+        for (key, value) in &self.properties {
+            config.set(key, value);
+        }
+        let isolation = if self.read_uncommitted { "read_uncommitted" } else { "read_committed" };
+        let owned = [
+            ("bootstrap.servers", self.servers.clone()),
+            ("client.id", self.client_id.clone()),
+            ("isolation.level", isolation.to_owned()),
+            // The default of 1000 ms stops the fetcher for a second whenever the queue was full.
+            ("fetch.queue.backoff.ms", "5".to_owned()),
+            ("queued.max.messages.kbytes", kbytes.to_string()),
+            // Bytes are the only limit of the queue.
+            ("queued.min.messages", "10000000".to_owned()),
+            ("enable.partition.eof", "true".to_owned()),
+            ("enable.auto.commit", "false".to_owned()),
+            ("enable.auto.offset.store", "false".to_owned()),
+            ("auto.offset.reset", "error".to_owned()),
+            ("allow.auto.create.topics", "false".to_owned()),
+        ];
+        for (key, value) in owned {
+            config.set(key, value);
+        }
+        config
+    }
+}
+
+/// Bytes of one Fetch answer over all its partitions, where memory allows.
+///
+/// Why 16 MiB: a larger answer only waits in the queue. One partition may fill a quarter of it (up
+/// to 4 MiB), because one Fetch per broker is under way at a time and a topic of few partitions
+/// must fill a long round trip. The first batch of an answer may be larger (KIP-74), so that no
+/// record is too large for it.
+const FETCH_BYTES_MAX: u64 = 16 * MIB;
+
+/// Bytes of one answer of any kind that the client accepts.
+///
+/// Why 256 MiB: it must hold the largest record batch that a broker lets in, or the partition
+/// never moves again; brokers refuse more than 1 MiB by default.
+const RECEIVE_BYTES_MAX: u64 = 256 * MIB;
+
+const _: () = assert!(FETCH_BYTES_MAX + 512 <= RECEIVE_BYTES_MAX);
+
+fn servers(settings: &Settings) -> Result<String, Failure> {
+    let keys = ["bootstrap.servers", "properties.bootstrap.servers"];
+    let what = "name at least one broker, for example broker1:9092,broker2:9092";
+    let (key, text) =
+        settings.text_of_any(&keys)?.ok_or_else(|| Settings::missing("bootstrap.servers", what))?;
+    let servers: Vec<_> = text.split(',').map(str::trim).filter(|s| !s.is_empty()).collect();
+    for server in &servers {
+        let scheme = server.split_once("://");
+        if scheme.is_some_and(|(scheme, _)| !scheme.eq_ignore_ascii_case("plaintext")) {
+            return Err(settings.invalid(key, NO_SECURITY));
+        }
+        let address = scheme.map_or(*server, |(_, address)| address);
+        let port = address.rsplit_once(':').map(|(_, port)| port);
+        let bad_port =
+            port.is_some_and(|port| port.parse::<u16>().is_err()) && !address.ends_with(']');
+        if address.contains(char::is_whitespace) || bad_port {
+            return Err(settings.invalid(key, "allowed: host:port, several separated by commas"));
+        }
+    }
+    if servers.is_empty() {
+        return Err(Settings::missing("bootstrap.servers", what));
+    }
+    Ok(servers.join(","))
+}
+
+fn topics(settings: &Settings) -> Result<Vec<String>, Failure> {
+    let found = settings.text_of_any(&["topics", "kafka.topic"])?;
+    let what = "name at least one topic; several are separated by commas";
+    let (key, text) = found.ok_or_else(|| Settings::missing("topics", what))?;
+    let mut topics: Vec<String> =
+        text.split(',').map(|t| t.trim().to_owned()).filter(|t| !t.is_empty()).collect();
+    topics.sort_unstable();
+    topics.dedup();
+    if topics.is_empty() {
+        return Err(Settings::missing("topics", what));
+    }
+    if topics.len() > TOPICS_MAX {
+        return Err(settings.invalid(key, &format!("more than {TOPICS_MAX} topics")));
+    }
+    match topics.iter().find(|topic| !is_topic_name(topic)) {
+        Some(_) => Err(settings.invalid(
+            key,
+            "a topic name has 1 to 249 letters, digits, dots, underscores and hyphens",
+        )),
+        None => Ok(topics),
+    }
+}
+
+/// What brokers accept as the name of a topic.
+pub(super) fn is_topic_name(name: &str) -> bool {
+    let legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+    (1..=249).contains(&name.len()) && name.bytes().all(legal) && name != "." && name != ".."
+}
+
+const NO_SECURITY: &str = "this build speaks PLAINTEXT only: TLS and SASL are not built in yet";
+
+fn refuse_security(settings: &Settings, key: &str) -> Result<(), Failure> {
+    match settings.text(key) {
+        Some(text) if !text.eq_ignore_ascii_case("plaintext") => {
+            Err(settings.invalid(key, NO_SECURITY))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn warnings(on_gap: OnGap, read_uncommitted: bool) -> Vec<String> {
+    let mut warnings = Vec::new();
+    match on_gap {
+        OnGap::Error => {}
+        OnGap::Earliest => warnings.push(
+            "auto.offset.reset=earliest: records that expire before they are read are lost without an error"
+                .to_owned(),
+        ),
+        OnGap::Latest => warnings.push(
+            "auto.offset.reset=latest: when records expire before they are read, all records up to the end of the partition are lost without an error"
+                .to_owned(),
+        ),
+    }
+    if read_uncommitted {
+        warnings.push(
+            "isolation.level=read_uncommitted: records of aborted transactions are loaded too"
+                .to_owned(),
+        );
+    }
+    warnings
+}
+
+/// Properties of librdkafka that this source sets or forbids, with what to use instead.
+const OWNED: [(&str, &str); 24] = [
+    ("allow.auto.create.topics", "the source never creates a topic"),
+    ("auto.commit.enable", "offsets are kept by the database"),
+    ("auto.commit.interval.ms", "offsets are kept by the database"),
+    ("auto.offset.reset", "use auto.offset.reset without the prefix"),
+    ("client.id", "use client.id without the prefix"),
+    ("debug", "use the log level of the extractor"),
+    ("enable.auto.commit", "offsets are kept by the database"),
+    ("enable.auto.offset.store", "offsets are kept by the database"),
+    ("enable.partition.eof", "the source needs it to know the end of a partition"),
+    ("fetch.queue.backoff.ms", "the source sets it for throughput"),
+    ("group.id", "partitions are assigned by the database; no consumer group is joined"),
+    ("group.instance.id", "partitions are assigned by the database; no consumer group is joined"),
+    ("group.protocol", "partitions are assigned by the database; no consumer group is joined"),
+    ("group.remote.assignor", "partitions are assigned by the database"),
+    ("isolation.level", "use isolation.level without the prefix"),
+    ("log_level", "use the log level of the extractor"),
+    ("metadata.broker.list", "use bootstrap.servers"),
+    ("partition.assignment.strategy", "partitions are assigned by the database"),
+    ("plugin.library.paths", "foreign code is never loaded"),
+    ("queued.max.messages.kbytes", "use kafka.memory.bytes"),
+    ("queued.min.messages", "use kafka.memory.bytes"),
+    ("sasl.kerberos.kinit.cmd", "commands are never run"),
+    ("statistics.interval.ms", "the source reports its own progress"),
+    ("topic.blacklist", "use topics"),
+];
+
+/// Java client names with what librdkafka calls it.
+const JAVA_ONLY: [(&str, &str); 15] = [
+    ("auto.include.jmx.reporter", "nothing; there is no JVM"),
+    ("default.api.timeout.ms", "properties.socket.timeout.ms"),
+    ("fetch.max.wait.ms", "properties.fetch.wait.max.ms"),
+    ("key.deserializer", "key.format"),
+    ("max.partition.fetch.bytes", "properties.fetch.message.max.bytes"),
+    ("max.poll.records", "the batch size of the pipeline"),
+    ("metadata.max.age.ms", "properties.topic.metadata.refresh.interval.ms"),
+    ("request.timeout.ms", "properties.socket.timeout.ms"),
+    ("sasl.jaas.config", "properties.sasl.username and properties.sasl.password"),
+    ("ssl.keystore.type", "properties.ssl.keystore.location (PKCS#12)"),
+    ("ssl.protocol", "properties.ssl.cipher.suites"),
+    ("ssl.truststore.location", "properties.ssl.ca.location (PEM)"),
+    ("ssl.truststore.password", "nothing; properties.ssl.ca.location needs no password"),
+    ("ssl.truststore.type", "properties.ssl.ca.location (PEM)"),
+    ("value.deserializer", "value.format"),
+];
+
+fn properties(settings: &Settings) -> Result<BTreeMap<String, String>, Failure> {
+    let mut properties = BTreeMap::new();
+    for (name, value) in settings.with_prefix(PROPERTY_PREFIX) {
+        let key = format!("{PROPERTY_PREFIX}{name}");
+        if name == "bootstrap.servers" {
+            continue;
+        }
+        if name == "security.protocol" {
+            refuse_security(settings, &key)?;
+            continue;
+        }
+        refuse_owned(settings, name, &key)?;
+        check_known(settings, name, value, &key)?;
+        properties.insert(name.to_owned(), value.to_owned());
+    }
+    Ok(properties)
+}
+
+fn refuse_owned(settings: &Settings, name: &str, key: &str) -> Result<(), Failure> {
+    let find = |table: &[(&str, &'static str)]| {
+        table.iter().find(|(own, _)| *own == name).map(|(_, text)| *text)
+    };
+    if let Some(instead) = find(&JAVA_ONLY) {
+        let text = format!("a setting of the Java client; here it is {instead}");
+        return Err(settings.invalid(key, &text));
+    }
+    if let Some(instead) = find(&OWNED) {
+        return Err(settings.invalid(key, &format!("set by the extractor: {instead}")));
+    }
+    if name.ends_with("_cb") {
+        return Err(settings.invalid(key, "callbacks cannot be set"));
+    }
+    Ok(())
+}
+
+/// Asks librdkafka itself, so that the list of known properties is the one of this build.
+fn check_known(settings: &Settings, name: &str, value: &str, key: &str) -> Result<(), Failure> {
+    match ClientConfig::new().set(name, value).create_native_config() {
+        Ok(_) => Ok(()),
+        Err(KafkaError::ClientConfig(_, reason, _, _)) => {
+            let security = ["ssl.", "sasl."].iter().any(|prefix| name.starts_with(prefix));
+            let reason = match reason.as_str() {
+                _ if security => NO_SECURITY.to_owned(),
+                _ if is_secret_key(key) => "librdkafka refuses the value".to_owned(),
+                reason => format!("librdkafka says: {reason}"),
+            };
+            Err(settings.invalid(key, &reason))
+        }
+        Err(other) => Err(Failure::new(Code::Bug, format!("{key}: {other}"))),
+    }
+}
+
+#[cfg(test)]
+mod tests;
