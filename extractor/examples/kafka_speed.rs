@@ -16,10 +16,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use extractor::config::Settings;
-use extractor::row::ErrorRow;
 use extractor::source::kafka::{KafkaSettings, KafkaSource};
 use extractor::source::{Cancel, Polled, RowSink, Source, Taken};
 use nix::sys::resource::{UsageWho, getrusage};
+use protocol::avro::ErrorRow;
 use protocol::{OffsetKey, OffsetValue};
 use rdkafka::ClientConfig;
 use rdkafka::bindings as native;

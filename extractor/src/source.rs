@@ -10,10 +10,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use protocol::{Failure, OffsetKey, OffsetValue};
+use protocol::avro::ErrorRow;
+use protocol::message::SourceClass;
+use protocol::{Code, Failure, OffsetKey, OffsetValue};
 use serde_json::{Map, Value};
 
-use crate::row::ErrorRow;
+use crate::config::{Settings, Unknown, nearest};
+
+pub mod test;
 
 pub mod kafka;
 
@@ -182,4 +186,49 @@ pub trait Source {
 
     /// Takes rotated credentials without losing the position.
     fn rotate(&mut self, credentials: &Map<String, Value>) -> Result<(), Failure>;
+}
+
+/// A source that understood its settings; nothing was connected yet.
+pub struct Opened {
+    /// The source.
+    pub source: Box<dyn Source>,
+    /// Keys that it does not know.
+    pub unknown: Vec<Unknown>,
+    /// Things a person should know, one line each.
+    pub warnings: Vec<String>,
+}
+
+/// Key of CONFIG that names the source.
+pub const CLASS: &str = "connector.class";
+
+/// Every source of this program, as HELLO_OK lists them.
+pub fn classes() -> Vec<SourceClass> {
+    let class = |class: &str, keys: &[&str]| SourceClass {
+        class: class.to_owned(),
+        offset_key: keys.iter().map(|&key| key.to_owned()).collect(),
+    };
+    let kafka = kafka::CLASSES.iter().map(|name| class(name, &kafka::OFFSET_KEY));
+    kafka.chain([class(test::CLASS, &[test::KEY])]).collect()
+}
+
+/// Makes the source that the settings name.
+pub fn open(settings: &Settings) -> Result<Opened, Failure> {
+    let class = settings.text(CLASS).ok_or_else(|| Settings::missing(CLASS, "names the source"))?;
+    match class {
+        test::CLASS => test::open(settings),
+        class if kafka::CLASSES.contains(&class) => kafka::open(settings),
+        other => {
+            let known: Vec<String> = classes().into_iter().map(|known| known.class).collect();
+            let words: Vec<&str> = known.iter().map(String::as_str).collect();
+            let hint = nearest(other, &words)
+                .map_or_else(String::new, |near| format!(", did you mean {near}?"));
+            let text = format!(
+                "{CLASS} = {other:?} is no source of this extractor{hint} (it has {})",
+                words.join(", ")
+            );
+            Err(Failure::new(Code::ConfigUnknownClass, text)
+                .with("pointer", format!("/config/{CLASS}"))
+                .fatal())
+        }
+    }
 }

@@ -228,7 +228,10 @@ fn what_is_not_json_becomes_an_error_row_in_its_place() {
     let sink = read_all(&mut source);
     assert_eq!(sink.records(0), ["1", "3"]);
     let error = &sink.errors[0];
-    assert_eq!((error.code, error.position.as_str()), ("DECODE_FAILED", r#"{"offset":1}"#));
+    assert_eq!(
+        (error.code.as_str(), error.position.as_str()),
+        ("DECODE_FAILED", r#"{"offset":1}"#)
+    );
     assert_eq!(error.value.as_deref(), Some(b"{oops".as_slice()));
     assert!(!error.reason.contains("oops"), "{}", error.reason);
     assert_eq!(position(&source, 0), 3);

@@ -1,1 +1,14 @@
 //! Plays the database.
+
+pub mod catalogue;
+pub mod child;
+pub mod cli;
+mod demo;
+pub mod exit;
+pub mod link;
+pub mod pipeline;
+pub mod report;
+pub mod run;
+pub mod stage;
+pub mod store;
+pub mod transaction;

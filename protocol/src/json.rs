@@ -108,9 +108,10 @@ struct Strict {
 
 impl Strict {
     fn deeper<E: de::Error>(self) -> Result<Self, E> {
-        let depth_left = self.depth_left.checked_sub(1).ok_or_else(|| {
-            E::custom(format_args!("nested deeper than {JSON_DEPTH_MAX} levels"))
-        })?;
+        let depth_left = self
+            .depth_left
+            .checked_sub(1)
+            .ok_or_else(|| E::custom(format_args!("nested deeper than {JSON_DEPTH_MAX} levels")))?;
         Ok(Self { depth_left })
     }
 }

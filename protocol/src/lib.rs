@@ -8,10 +8,14 @@
 //! bytes ─► wire (frames) ─► message (meaning) ─► session (what may come now) ─► program
 //! ```
 
+pub mod avro;
 pub mod error;
 pub mod json;
 pub mod limits;
+pub mod message;
 pub mod offset;
+pub mod session;
+pub mod wire;
 
 pub use error::{Class, Code, Failure};
 pub use offset::{OffsetError, OffsetKey, OffsetValue};

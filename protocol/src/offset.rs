@@ -116,5 +116,17 @@ offset_text!(
     OFFSET_VALUE_BYTES_MAX
 );
 
+/// Keys of a VALUE that mark a split as read to its end, when they are `true`.
+pub const END_KEYS: [&str; 2] = ["closed", "shardEnd"];
+
+impl OffsetValue {
+    /// Whether the split was read to its end: nothing is left to assign, and its children may
+    /// start. The one thing that a host reads in a VALUE.
+    pub fn is_end(&self) -> bool {
+        let map = self.to_map();
+        END_KEYS.iter().any(|key| map.get(*key) == Some(&Value::Bool(true)))
+    }
+}
+
 #[cfg(test)]
 mod tests;

@@ -17,9 +17,9 @@ use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
 use extractor::config::Settings;
-use extractor::row::ErrorRow;
 use extractor::source::kafka::{KafkaSettings, KafkaSource};
 use extractor::source::{Cancel, Polled, RowSink, Source, Taken};
+use protocol::avro::ErrorRow;
 use protocol::{Failure, OffsetKey, OffsetValue};
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
@@ -40,7 +40,7 @@ pub(crate) struct Seen {
 pub(crate) struct SeenError {
     pub(crate) part: u32,
     pub(crate) position: String,
-    pub(crate) code: &'static str,
+    pub(crate) code: String,
     pub(crate) reason: String,
     pub(crate) value: Option<Vec<u8>>,
     pub(crate) headers: usize,
@@ -98,8 +98,8 @@ impl RowSink for Sink {
         self.errors.push(SeenError {
             part,
             position: row.position.to_owned(),
-            code: row.code,
-            reason: row.reason.clone(),
+            code: row.code.to_owned(),
+            reason: row.reason.to_owned(),
             value: row.value.map(<[u8]>::to_vec),
             headers: row.headers.len(),
         });

@@ -17,7 +17,10 @@ fn unknown_names_have_a_documented_default() {
     let failure: Failure =
         serde_json::from_str(r#"{"code":"NEW_ONE","class":"cosmic","message":"x","more":1}"#)
             .unwrap();
-    assert_eq!((failure.code, failure.class, failure.retryable), (Code::Bug, Class::Internal, false));
+    assert_eq!(
+        (failure.code, failure.class, failure.retryable),
+        (Code::Bug, Class::Internal, false)
+    );
 }
 
 #[test]

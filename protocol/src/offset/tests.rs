@@ -39,3 +39,15 @@ fn to_map_gives_the_object_back() {
     let value = OffsetValue::parse(r#"{"offset":7,"leaderEpoch":3}"#).unwrap();
     assert_eq!(value.to_map().get("offset"), Some(&Value::from(7)));
 }
+
+#[test]
+fn only_the_end_marks_end_a_split() {
+    let check = |text: &str, end: bool| {
+        assert_eq!(OffsetValue::parse(text).unwrap().is_end(), end, "{text}");
+    };
+    check(r#"{"row":4,"closed":true}"#, true);
+    check(r#"{"shardEnd":true}"#, true);
+    check(r#"{"row":4,"closed":false}"#, false);
+    check(r#"{"row":4,"closed":"true"}"#, false);
+    check(r#"{"offset":4}"#, false);
+}

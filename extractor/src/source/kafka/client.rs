@@ -367,10 +367,18 @@ impl ClientContext for Events {
             | RDKafkaLogLevel::Alert
             | RDKafkaLogLevel::Critical
             | RDKafkaLogLevel::Error
-            | RDKafkaLogLevel::Warning => {
+                if facility != "FAIL" =>
+            {
                 tracing::warn!(target: "librdkafka", facility, "{line}");
             }
-            RDKafkaLogLevel::Notice | RDKafkaLogLevel::Info => {
+            RDKafkaLogLevel::Emerg
+            | RDKafkaLogLevel::Alert
+            | RDKafkaLogLevel::Critical
+            | RDKafkaLogLevel::Error
+            | RDKafkaLogLevel::Warning
+            | RDKafkaLogLevel::Notice
+            | RDKafkaLogLevel::Info => {
+                // A broker that cannot be reached comes as a failure with its remedy.
                 tracing::info!(target: "librdkafka", facility, "{line}");
             }
             RDKafkaLogLevel::Debug => {}
@@ -385,7 +393,8 @@ impl ClientContext for Events {
         let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail);
         self.link.failed(code, reason);
         if self.pass() {
-            tracing::warn!(target: "librdkafka", code = ?code, "{}", cut(reason));
+            // Kept in `link` and told with the failure that it leads to; alone it says too much.
+            tracing::debug!(target: "librdkafka", code = ?code, "{}", cut(reason));
         }
     }
 }

@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use protocol::avro::ErrorRow;
 use protocol::{Code, Failure};
 use rdkafka::types::RDKafkaErrorCode;
 
@@ -13,7 +14,6 @@ use super::part::{Part, Verdict};
 use super::position::{Place, Position};
 use super::queue::{FetchQueue, HEADERS_MAX, Item, MESSAGES_MAX};
 use crate::decode::{Decoder, Record};
-use crate::row::ErrorRow;
 use crate::source::{RowSink, Taken};
 
 /// Bytes of records that are taken out of the queue at once, by the mean size of the last ones.
@@ -238,6 +238,7 @@ fn error_row(
     let raw = item.headers().unwrap_or_default();
     let names: Vec<_> = raw.iter().map(|(name, _)| String::from_utf8_lossy(name)).collect();
     let headers = names.iter().zip(&raw).map(|(name, (_, value))| (name.as_ref(), *value));
+    let short = format!("{reason}; its value is left out here and still on the broker");
     let mut row = ErrorRow {
         split: part.key.as_str(),
         position: position.as_str(),
@@ -246,12 +247,12 @@ fn error_row(
         value: item.value(),
         headers: headers.collect(),
         code: code.name(),
-        reason,
+        reason: &reason,
     };
     let mut taken = sink.error(number, &row);
     if matches!(taken, Taken::TooLarge { .. }) {
         // The value is what is large; the rest still finds the record on the broker.
-        row.reason.push_str("; its value is left out here and still on the broker");
+        row.reason = &short;
         row.value = None;
         taken = sink.error(number, &row);
     }

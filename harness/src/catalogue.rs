@@ -1,0 +1,131 @@
+//! The catalogue: which pipelines there are, and where each of their splits stands.
+//!
+//! Touches the database through `Store` alone. It lives in the database of the target tables, so that one
+//! transaction covers rows and offsets. Invariants: every change of an offset outside a load takes the
+//! next epoch of its pipeline and writes it into the rows, so that an older owner loses its next
+//! swap; a pipeline's id is never used twice; no value is ever null.
+//!
+//! Lock order, everywhere: offset rows by key hash, then the pipeline's row.
+
+mod claims;
+mod ids;
+mod pipelines;
+mod record;
+mod report;
+mod schema;
+mod splits;
+mod views;
+
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use crate::store::{Connect, Store, StoreError};
+
+pub use claims::Claim;
+pub(crate) use ids::{NONCE_LEN, fresh, key_hash, now_us, us};
+pub use record::{
+    Batch, BatchState, Creation, ErrorEntry, ErrorKind, ErrorRow, NewPipeline, Pipeline,
+    PipelineState, Split,
+};
+pub use report::{BATCHES_KEPT_DEFAULT, FailedBatch, VARIABLE_BATCHES_KEPT};
+pub(crate) use report::{
+    NewBatch, Numbers, Trace, batches_kept, insert_batch, insert_errors, insert_history,
+    next_batch, prune_batches, prune_history,
+};
+pub use schema::CATALOGUE_VERSION;
+pub use splits::{KEY_LEN_MAX, SPLITS_MAX, TakenEpoch, VALUE_LEN_MAX};
+pub(crate) use splits::{check_key, check_value};
+pub use views::VIEWS;
+
+/// How often one piece of work is tried when the connection or a lock is lost.
+///
+/// Why 5: with the pauses below it rides out a restart of the server of about two seconds; a longer
+/// absence is the caller's to wait for.
+const ATTEMPTS_MAX: u32 = 5;
+
+/// The first pause between attempts; each next one is twice as long, with jitter.
+const PAUSE_FIRST: Duration = Duration::from_millis(100);
+
+/// The catalogue over one connection, which it opens again when it is lost.
+///
+/// Every method that writes may be sent again: doing it twice leaves what doing it once leaves, or takes
+/// one more epoch.
+pub struct Catalogue {
+    connect: Arc<dyn Connect>,
+    store: Option<Box<dyn Store>>,
+}
+
+impl Catalogue {
+    /// Connects, and makes or upgrades the catalogue's tables.
+    ///
+    /// # Errors
+    /// The database cannot be reached, or its catalogue is newer than this program.
+    pub fn open(connect: Arc<dyn Connect>) -> Result<Self, StoreError> {
+        let mut catalogue = Self { connect, store: None };
+        catalogue.read("open the catalogue", schema::migrate)?;
+        Ok(catalogue)
+    }
+
+    /// The connection, for statements that belong to no transaction of the catalogue.
+    ///
+    /// # Errors
+    /// The database cannot be reached.
+    pub fn store(&mut self) -> Result<&mut dyn Store, StoreError> {
+        let store = match self.store.take() {
+            Some(store) => store,
+            None => self.connect.connect()?,
+        };
+        Ok(self.store.insert(store).as_mut())
+    }
+
+    /// Runs `work` outside a transaction, again when the connection is lost.
+    pub(crate) fn read<T>(
+        &mut self,
+        doing: &str,
+        work: impl Fn(&mut dyn Store) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        self.attempt(doing, work)
+    }
+
+    /// Runs `work` in a transaction and commits it, again when the connection or a lock is lost.
+    pub(crate) fn transact<T>(
+        &mut self,
+        doing: &str,
+        work: impl Fn(&mut dyn Store) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        self.attempt(doing, |store| {
+            store.begin()?;
+            let done = work(store)?;
+            store.commit()?;
+            Ok(done)
+        })
+    }
+
+    fn attempt<T>(
+        &mut self,
+        doing: &str,
+        work: impl Fn(&mut dyn Store) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let mut pause = PAUSE_FIRST;
+        for attempt in 1.. {
+            let error = match self.store().and_then(&work) {
+                Ok(done) => return Ok(done),
+                Err(error) => error,
+            };
+            // What a connection holds after an error is unknown: roll back and let go of it.
+            if let Some(mut store) = self.store.take() {
+                drop(store.rollback());
+            }
+            if !error.is_transient() || attempt >= ATTEMPTS_MAX {
+                return Err(error.context(doing));
+            }
+            thread::sleep(pause.mul_f64(0.5 + fastrand::f64()));
+            pause *= 2;
+        }
+        Err(StoreError::internal("attempts ended without an answer"))
+    }
+}
+
+#[cfg(test)]
+mod tests;

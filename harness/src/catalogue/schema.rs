@@ -1,0 +1,253 @@
+//! The catalogue's tables, and how a database gets from one version of them to the next.
+//!
+//! Touches the database through `Store` alone. Invariants: every statement here runs outside the
+//! transactions that load rows (DDL commits implicitly); the version is written last, so a creator that
+//! dies half way is finished by the next one; a newer version is refused, never guessed at.
+
+use super::views;
+use crate::store::{Dialect, Param, Store, StoreError, StoreErrorKind, require_transactional};
+
+/// The version of the catalogue that this program reads and writes.
+pub const CATALOGUE_VERSION: u32 = 1;
+
+/// How long a creator waits for another one, in seconds.
+const CREATE_WAIT_S: i64 = 30;
+
+/// The tables that a load writes; each must be able to roll back.
+pub(crate) const TABLES: [&str; 8] = [
+    "s2x_catalogue",
+    "s2x_pipelines",
+    "s2x_leaves",
+    "s2x_offsets",
+    "s2x_offset_history",
+    "s2x_batches",
+    "s2x_errors",
+    "s2x_variables",
+];
+
+/// Version 1. `{…}` stands for a type that the databases spell differently.
+const VERSION_1: [&str; 8] = [
+    // Pipeline ids come from a counter, never from a deleted row's number: an id is not used twice.
+    "CREATE TABLE IF NOT EXISTS s2x_catalogue (
+        id BIGINT NOT NULL PRIMARY KEY,
+        version BIGINT NOT NULL,
+        next_pipeline_id BIGINT NOT NULL
+    ){engine}",
+    "CREATE TABLE IF NOT EXISTS s2x_pipelines (
+        pipeline_id BIGINT NOT NULL PRIMARY KEY,
+        name {name} NOT NULL UNIQUE,
+        state {name} NOT NULL,
+        config_json {long} NOT NULL,
+        credentials {long},
+        incarnation {text},
+        sync_marker {name} NOT NULL,
+        leaf_count BIGINT NOT NULL,
+        tasks_max BIGINT NOT NULL,
+        epoch BIGINT NOT NULL,
+        last_batch_id BIGINT NOT NULL,
+        last_error_id BIGINT NOT NULL,
+        next_ordinal BIGINT NOT NULL,
+        target_table {name} NOT NULL,
+        error {long},
+        row_total BIGINT NOT NULL,
+        byte_total BIGINT NOT NULL,
+        error_total BIGINT NOT NULL,
+        created_us BIGINT NOT NULL,
+        altered_us BIGINT NOT NULL
+    ){engine}",
+    // Which process runs a leaf: the newest claim.
+    "CREATE TABLE IF NOT EXISTS s2x_leaves (
+        pipeline_id BIGINT NOT NULL,
+        leaf BIGINT NOT NULL,
+        claim BIGINT NOT NULL,
+        PRIMARY KEY (pipeline_id, leaf)
+    ){engine}",
+    "CREATE TABLE IF NOT EXISTS s2x_offsets (
+        pipeline_id BIGINT NOT NULL,
+        key_hash {hash} NOT NULL,
+        key_text {text} NOT NULL,
+        value_text {text} NOT NULL,
+        rev BIGINT NOT NULL,
+        epoch BIGINT NOT NULL,
+        commit_id {nonce},
+        ordinal BIGINT NOT NULL,
+        task_id BIGINT NOT NULL,
+        updated_us BIGINT NOT NULL,
+        PRIMARY KEY (pipeline_id, key_hash)
+    ){engine}",
+    "CREATE TABLE IF NOT EXISTS s2x_offset_history (
+        pipeline_id BIGINT NOT NULL,
+        key_hash {hash} NOT NULL,
+        rev BIGINT NOT NULL,
+        batch_id BIGINT NOT NULL,
+        task_id BIGINT NOT NULL,
+        key_text {text} NOT NULL,
+        value_text {text} NOT NULL,
+        PRIMARY KEY (pipeline_id, key_hash, rev)
+    ){engine}",
+    "CREATE TABLE IF NOT EXISTS s2x_batches (
+        pipeline_id BIGINT NOT NULL,
+        batch_id BIGINT NOT NULL,
+        task_id BIGINT NOT NULL,
+        leaf BIGINT NOT NULL,
+        state {name} NOT NULL,
+        epoch BIGINT NOT NULL,
+        start_us BIGINT NOT NULL,
+        batch_us BIGINT NOT NULL,
+        load_us BIGINT NOT NULL,
+        row_count BIGINT NOT NULL,
+        byte_count BIGINT NOT NULL,
+        error_count BIGINT NOT NULL,
+        split_count BIGINT NOT NULL,
+        error {long},
+        PRIMARY KEY (pipeline_id, batch_id)
+    ){engine}",
+    "CREATE TABLE IF NOT EXISTS s2x_errors (
+        pipeline_id BIGINT NOT NULL,
+        error_id BIGINT NOT NULL,
+        batch_id BIGINT,
+        task_id BIGINT NOT NULL,
+        leaf BIGINT NOT NULL,
+        time_us BIGINT NOT NULL,
+        error_type {name} NOT NULL,
+        kind {name} NOT NULL,
+        code {name} NOT NULL,
+        reason {long} NOT NULL,
+        split_key {text},
+        position {text},
+        raw_key {blob},
+        raw_value {blob},
+        raw_headers {blob},
+        PRIMARY KEY (pipeline_id, error_id)
+    ){engine}",
+    "CREATE TABLE IF NOT EXISTS s2x_variables (
+        name {name} NOT NULL PRIMARY KEY,
+        value {text} NOT NULL
+    ){engine}",
+];
+
+/// Makes the catalogue or brings it up to [`CATALOGUE_VERSION`]; other creators may do so at once.
+///
+/// # Errors
+/// It is newer than this program, a name is taken, or the database refuses a statement.
+pub(super) fn migrate(store: &mut dyn Store) -> Result<(), StoreError> {
+    if version(store)? != Some(CATALOGUE_VERSION) {
+        match store.dialect() {
+            Dialect::Sqlite => {
+                store.begin()?;
+                let done = upgrade(store).and_then(|()| store.commit());
+                if done.is_err() {
+                    // The first error is the one to report; closing the file rolls back as well.
+                    drop(store.rollback());
+                }
+                done?;
+            }
+            Dialect::Mysql | Dialect::Mariadb | Dialect::SingleStore => {
+                let lock = format!("s2x_{}", store.database());
+                // Lock names have at most 64 characters.
+                let lock: String = lock.chars().take(64).collect();
+                let got = store.query(
+                    "SELECT GET_LOCK(?, ?)",
+                    &[Param::Text(&lock), Param::Int(CREATE_WAIT_S)],
+                )?;
+                if got.first().map(|row| row.int(0)).transpose()?.unwrap_or(0) != 1 {
+                    return Err(StoreError::new(
+                        StoreErrorKind::Transient,
+                        format!(
+                            "another process has been making the catalogue for {CREATE_WAIT_S} s"
+                        ),
+                    ));
+                }
+                let done = upgrade(store);
+                let released = store.query("SELECT RELEASE_LOCK(?)", &[Param::Text(&lock)]);
+                done?;
+                released?;
+            }
+        }
+    }
+    require_transactional(store, &TABLES)
+}
+
+/// Runs the steps that are missing, then writes the version.
+fn upgrade(store: &mut dyn Store) -> Result<(), StoreError> {
+    let from = version(store)?;
+    if from == Some(CATALOGUE_VERSION) {
+        return Ok(());
+    }
+    if from.unwrap_or(0) < 1 {
+        create_version_1(store)?;
+    }
+    let changed = store.execute(
+        "UPDATE s2x_catalogue SET version = ? WHERE id = 1",
+        &[Param::from(CATALOGUE_VERSION)],
+    )?;
+    if changed == 0 {
+        store.execute(
+            "INSERT INTO s2x_catalogue (id, version, next_pipeline_id) VALUES (1, ?, 1)",
+            &[Param::from(CATALOGUE_VERSION)],
+        )?;
+    }
+    Ok(())
+}
+
+fn create_version_1(store: &mut dyn Store) -> Result<(), StoreError> {
+    views::require_free_names(store)?;
+    for template in VERSION_1 {
+        store.execute(&spell(store.dialect(), template), &[])?;
+    }
+    views::create(store)
+}
+
+/// The version that is there, if any.
+fn version(store: &mut dyn Store) -> Result<Option<u32>, StoreError> {
+    let sql = match store.dialect() {
+        Dialect::Sqlite => "SELECT COUNT(*) FROM sqlite_master WHERE name = 's2x_catalogue'",
+        Dialect::Mysql | Dialect::Mariadb | Dialect::SingleStore => {
+            "SELECT COUNT(*) FROM information_schema.tables \
+             WHERE table_schema = DATABASE() AND table_name = 's2x_catalogue'"
+        }
+    };
+    let answer = store.query(sql, &[])?;
+    if answer.first().map(|row| row.int(0)).transpose()?.unwrap_or(0) == 0 {
+        return Ok(None);
+    }
+    let answer = store.query("SELECT version FROM s2x_catalogue WHERE id = 1", &[])?;
+    let Some(row) = answer.first() else { return Ok(None) };
+    let found = row.count32(0)?;
+    if found > CATALOGUE_VERSION {
+        return Err(StoreError::new(
+            StoreErrorKind::Schema,
+            format!(
+                "the catalogue in {} has version {found}; this program knows up to \
+                 {CATALOGUE_VERSION}: install the newer program",
+                store.database()
+            ),
+        ));
+    }
+    Ok(Some(found))
+}
+
+/// Fills in the types of a dialect.
+fn spell(dialect: Dialect, template: &str) -> String {
+    let words: [(&str, &str); 7] = match dialect {
+        Dialect::Sqlite => [
+            ("{name}", "TEXT"),
+            ("{text}", "TEXT"),
+            ("{long}", "TEXT"),
+            ("{blob}", "BLOB"),
+            ("{hash}", "BLOB"),
+            ("{nonce}", "BLOB"),
+            ("{engine}", ""),
+        ],
+        Dialect::Mysql | Dialect::Mariadb | Dialect::SingleStore => [
+            ("{name}", "VARCHAR(255) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"),
+            ("{text}", "TEXT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"),
+            ("{long}", "LONGTEXT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"),
+            ("{blob}", "LONGBLOB"),
+            ("{hash}", "BINARY(32)"),
+            ("{nonce}", "BINARY(16)"),
+            ("{engine}", " ENGINE=InnoDB CHARACTER SET = utf8mb4 COLLATE = utf8mb4_bin"),
+        ],
+    };
+    words.iter().fold(template.to_owned(), |text, (word, spelt)| text.replace(word, spelt))
+}

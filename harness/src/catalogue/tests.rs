@@ -1,0 +1,333 @@
+//! The catalogue in an SQLite file; what needs a server is in the integration tests.
+
+use super::*;
+use crate::store::{Param, RowRef, StoreErrorKind, StoreUrl};
+use crate::transaction::{BatchCommit, Loader, Move};
+
+const KEY: &str = r#"{"partition":0,"topic":"orders"}"#;
+
+struct Bed {
+    connect: Arc<dyn Connect>,
+    _folder: tempfile::TempDir,
+}
+
+impl Bed {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let url = StoreUrl::Sqlite { path: folder.path().join("a.db") };
+        Self { connect: Arc::new(url), _folder: folder }
+    }
+
+    fn catalogue(&self) -> Catalogue {
+        Catalogue::open(Arc::clone(&self.connect)).expect("opens")
+    }
+}
+
+fn new(name: &str) -> NewPipeline<'_> {
+    NewPipeline {
+        name,
+        config_json: r#"{"connector.class":"kafka"}"#,
+        credentials: Some("${env:SECRET}"),
+        target_table: "t",
+        leaf_count: 1,
+        tasks_max: 2,
+    }
+}
+
+#[test]
+fn racing_creators_make_one_catalogue() {
+    let bed = Bed::new();
+    let racers: Vec<_> = (0..8)
+        .map(|racer| {
+            let connect = Arc::clone(&bed.connect);
+            thread::spawn(move || {
+                let mut catalogue = Catalogue::open(connect).expect("opens");
+                catalogue.create_pipeline(&new("p")).expect("creates");
+                catalogue.create_pipeline(&new(&format!("p{racer}"))).expect("creates");
+            })
+        })
+        .collect();
+    for racer in racers {
+        racer.join().expect("ends");
+    }
+    let pipelines = bed.catalogue().pipelines().expect("reads");
+    let mut ids: Vec<u64> = pipelines.iter().map(|pipeline| pipeline.id).collect();
+    ids.sort_unstable();
+    assert_eq!(ids, (1..=9).collect::<Vec<u64>>());
+}
+
+#[test]
+fn a_newer_catalogue_is_refused() {
+    let bed = Bed::new();
+    let mut catalogue = bed.catalogue();
+    let store = catalogue.store().expect("connected");
+    store.execute("UPDATE s2x_catalogue SET version = 2", &[]).expect("updates");
+    let error = Catalogue::open(Arc::clone(&bed.connect)).err().expect("refused");
+    assert_eq!(error.kind(), StoreErrorKind::Schema);
+    assert!(error.to_string().contains("has version 2; this program knows up to 1"), "{error}");
+}
+
+#[test]
+fn a_creator_that_died_half_way_is_finished() {
+    let bed = Bed::new();
+    let mut store = bed.connect.connect().expect("connects");
+    let table = "CREATE TABLE s2x_catalogue (id BIGINT PRIMARY KEY, version BIGINT NOT NULL, \
+                 next_pipeline_id BIGINT NOT NULL)";
+    store.execute(table, &[]).expect("creates");
+    drop(store);
+    bed.catalogue().create_pipeline(&new("p")).expect("creates");
+}
+
+#[test]
+fn a_table_with_the_name_of_a_view_is_refused_before_anything_is_made() {
+    let bed = Bed::new();
+    let mut store = bed.connect.connect().expect("connects");
+    store.execute("CREATE TABLE pipelines (n)", &[]).expect("creates");
+    let error = Catalogue::open(Arc::clone(&bed.connect)).err().expect("refused");
+    assert!(error.to_string().contains("a table named PIPELINES"), "{error}");
+    let made = store.query("SELECT name FROM sqlite_master WHERE name LIKE 's2x%'", &[]);
+    assert_eq!(made.expect("reads").rows, []);
+}
+
+#[test]
+fn a_pipeline_is_created_once_and_altered() {
+    let bed = Bed::new();
+    let mut catalogue = bed.catalogue();
+    let Creation::Created(pipeline) = catalogue.create_pipeline(&new("p")).expect("creates") else {
+        panic!("it was not there");
+    };
+    assert_eq!((pipeline.state, pipeline.leaf_count), (PipelineState::Stopped, 1));
+    assert_eq!(pipeline.credentials.as_deref(), Some("${env:SECRET}"));
+    assert_eq!(pipeline.sync_marker.len(), 32);
+    let again = catalogue.create_pipeline(&new("p")).expect("answers");
+    assert_eq!(again, Creation::Existed(pipeline.clone()));
+
+    catalogue.set_state(pipeline.id, PipelineState::Error, Some("no such stream")).expect("sets");
+    catalogue.set_incarnation(pipeline.id, "arn:1").expect("sets");
+    catalogue.alter_config(pipeline.id, "{}", None, 9).expect("alters");
+    let altered = catalogue.pipeline("p").expect("reads").expect("is there");
+    assert_eq!(
+        (altered.state, altered.error.as_deref()),
+        (PipelineState::Error, Some("no such stream"))
+    );
+    assert_eq!((altered.incarnation.as_deref(), altered.tasks_max), (Some("arn:1"), 9));
+    assert_eq!((altered.config_json.as_str(), altered.credentials), ("{}", None));
+    assert_eq!(altered.sync_marker, pipeline.sync_marker);
+
+    assert_eq!(catalogue.pipeline("q"), Ok(None));
+    let gone = catalogue.set_state(99, PipelineState::Running, None).expect_err("no such");
+    assert_eq!(gone.kind(), StoreErrorKind::Fenced);
+}
+
+#[test]
+fn unusable_pipelines_are_refused() {
+    let bed = Bed::new();
+    let mut catalogue = bed.catalogue();
+    let long = "x".repeat(256);
+    for bad in [
+        NewPipeline { name: "", ..new("p") },
+        NewPipeline { name: &long, ..new("p") },
+        NewPipeline { leaf_count: 0, ..new("p") },
+        NewPipeline { tasks_max: 0, ..new("p") },
+        NewPipeline { target_table: "S2X_offsets", ..new("p") },
+        NewPipeline { target_table: "pipelines_errors", ..new("p") },
+    ] {
+        let error = catalogue.create_pipeline(&bad).expect_err("refused");
+        assert_eq!(error.kind(), StoreErrorKind::Config, "{error}");
+    }
+    assert_eq!(catalogue.pipelines(), Ok(Vec::new()));
+}
+
+#[test]
+fn dropping_removes_everything_but_the_table() {
+    let bed = Bed::new();
+    let mut catalogue = bed.catalogue();
+    catalogue.ensure_table("t").expect("makes");
+    let id = catalogue.create_pipeline(&new("p")).expect("creates").into_pipeline().id;
+    commit(&bed, &mut catalogue, id, 3);
+    assert_eq!(catalogue.drop_pipeline("p"), Ok(true));
+    let store = catalogue.store().expect("connected");
+    for table in ["s2x_pipelines", "s2x_offsets", "s2x_offset_history", "s2x_batches", "s2x_errors"]
+    {
+        let answer = store.query(&format!("SELECT COUNT(*) FROM {table}"), &[]).expect(table);
+        assert_eq!(answer.rows[0].int(0), Ok(0), "{table}");
+    }
+    let rows = store.query("SELECT COUNT(*) FROM t", &[]).expect("the table stays");
+    assert_eq!(rows.rows[0].int(0), Ok(3));
+}
+
+/// Commits so many batches of one row each.
+fn commit(bed: &Bed, catalogue: &mut Catalogue, id: u64, batches: u64) {
+    catalogue.insert_splits(id, &[(KEY, r#"{"offset":0}"#)]).expect("inserts");
+    let taken = catalogue.take_epoch(id, 1, None, &[KEY]).expect("takes");
+    let first = taken.splits[0].rev;
+    let mut loader = Loader::new(Arc::clone(&bed.connect));
+    let rows: &[RowRef<'_>] = &[RowRef { topic: "t", id: "{}", record: "{}" }];
+    for rev in first..first + batches {
+        let to_value = format!(r#"{{"offset":{}}}"#, rev + 1);
+        let done = loader.commit(&BatchCommit {
+            pipeline_id: id,
+            epoch: taken.epoch,
+            task_id: 1,
+            leaf: 0,
+            table: "t",
+            moves: &[Move { key: KEY, rev, to_value: &to_value }],
+            rows: &rows,
+            row_count: 1,
+            byte_count: 1_048_576,
+            errors: &[],
+            started_at: std::time::SystemTime::now(),
+        });
+        done.expect("commits");
+    }
+}
+
+#[test]
+fn views_have_the_documented_columns_and_show_no_secret() {
+    let bed = Bed::new();
+    let mut catalogue = bed.catalogue();
+    catalogue.ensure_table("t").expect("makes");
+    let id = catalogue.create_pipeline(&new("p")).expect("creates").into_pipeline().id;
+    commit(&bed, &mut catalogue, id, 2);
+    let failed = FailedBatch {
+        task_id: 1,
+        leaf: 0,
+        epoch: 1,
+        start_us: now_us(),
+        row_count: 5,
+        byte_count: 9,
+        error: ErrorRow {
+            kind: ErrorKind::Load,
+            code: "DATA",
+            reason: "row 2 of the batch is refused",
+            split_key: Some(KEY),
+            position: None,
+            raw_key: None,
+            raw_value: None,
+            raw_headers: None,
+        },
+    };
+    assert_eq!(catalogue.record_failed_batch(id, &failed), Ok(3));
+    let store = catalogue.store().expect("connected");
+    let mut first = |view: &str, columns: &[&str]| {
+        let sql = format!("SELECT * FROM {view} WHERE PIPELINE_NAME = 'p' ORDER BY 3 DESC");
+        let answer = store.query(&sql, &[]).expect(view);
+        for column in columns {
+            assert!(answer.columns.iter().any(|c| c == column), "{view} has {column}");
+        }
+        assert!(!format!("{answer:?}").contains("SECRET"), "{view}");
+        answer
+    };
+    let common = ["DATABASE_NAME", "PIPELINE_NAME"];
+    first("PIPELINES", &["PIPELINE_ID", "CONFIG_JSON", "STATE", "CREATE_TIME", "ALTER_TIME"]);
+    let offsets = first("PIPELINES_SOURCE_OFFSETS", &common);
+    assert_eq!(offsets.columns[2..], ["BATCH_ID", "TASK_ID", "KEY", "VALUE"]);
+    assert_eq!(offsets.rows.len(), 1, "one row for each split");
+    assert_eq!((offsets.rows[0].int(2), offsets.rows[0].int(3)), (Ok(2), Ok(1)));
+    assert_eq!(offsets.rows[0].text(5), Ok(r#"{"offset":2}"#));
+    let history = first("PIPELINES_SOURCE_OFFSETS_HISTORY", &common);
+    assert_eq!(history.rows.len(), 2, "one row for each batch that moved it");
+    let summary = first(
+        "PIPELINES_BATCHES_SUMMARY",
+        &[
+            "BATCH_STATE",
+            "START_TIME",
+            "BATCH_TIME",
+            "ROWS_PER_SEC",
+            "ROWS_STREAMED",
+            "MB_STREAMED",
+            "MB_PER_SEC",
+            "NUM_PARTITIONS",
+            "NUM_PARTITIONS_FINISHED",
+            "EXTRACTOR_WAIT_TIME",
+        ],
+    );
+    let states: Vec<_> = summary.rows.iter().map(|row| row.text(3).expect("a state")).collect();
+    assert_eq!(states, ["Failed", "Succeeded", "Succeeded"]);
+    first("PIPELINES_BATCHES", &["BATCH_SOURCE_PARTITION_ID", "BATCH_LATEST_OFFSET"]);
+    let errors =
+        first("PIPELINES_ERRORS", &["ERROR_CODE", "ERROR_MESSAGE", "ERROR_KIND", "ERROR_ID"]);
+    assert_eq!(errors.rows.len(), 1);
+}
+
+/// The query of the documentation: how splits are spread over tasks.
+#[test]
+fn splits_are_spread_over_tasks() {
+    let bed = Bed::new();
+    let mut catalogue = bed.catalogue();
+    let id = catalogue.create_pipeline(&new("p")).expect("creates").into_pipeline().id;
+    let keys: Vec<String> = (0..4).map(|n| format!(r#"{{"shardId":"{n}"}}"#)).collect();
+    let starts: Vec<(&str, &str)> = keys.iter().map(|key| (key.as_str(), "{}")).collect();
+    catalogue.insert_splits(id, &starts).expect("inserts");
+    let store = catalogue.store().expect("connected");
+    let sql = "SELECT TASK_ID, COUNT(*) AS offset_count FROM PIPELINES_SOURCE_OFFSETS \
+               WHERE PIPELINE_NAME = ? GROUP BY TASK_ID ORDER BY TASK_ID";
+    let answer = store.query(sql, &[Param::Text("p")]).expect("reads");
+    let counts: Vec<_> = answer.rows.iter().map(|row| (row.int(0), row.int(1))).collect();
+    assert_eq!(counts, [(Ok(0), Ok(2)), (Ok(1), Ok(2))]);
+}
+
+#[test]
+fn old_batches_and_offsets_are_pruned_and_the_newest_stays() {
+    let bed = Bed::new();
+    let mut catalogue = bed.catalogue();
+    catalogue.ensure_table("t").expect("makes");
+    catalogue.set_variable(VARIABLE_BATCHES_KEPT, "10").expect("sets");
+    let id = catalogue.create_pipeline(&new("p")).expect("creates").into_pipeline().id;
+    commit(&bed, &mut catalogue, id, 128);
+    let batches = catalogue.batches(id, 1000).expect("reads");
+    assert_eq!((batches.len(), batches[0].id), (10, 128));
+    let store = catalogue.store().expect("connected");
+    let history = store.query("SELECT MIN(rev), MAX(rev) FROM s2x_offset_history", &[]);
+    let history = history.expect("reads");
+    assert_eq!((history.rows[0].int(0), history.rows[0].int(1)), (Ok(118), Ok(128)));
+    catalogue.set_variable(VARIABLE_BATCHES_KEPT, "0").expect("sets");
+    commit(&bed, &mut catalogue, id, 64);
+    let store = catalogue.store().expect("connected");
+    let offsets = store.query("SELECT BATCH_ID FROM PIPELINES_SOURCE_OFFSETS", &[]);
+    assert_eq!(
+        offsets.expect("reads").rows[0].int(0),
+        Ok(192),
+        "the newest offset is never pruned"
+    );
+    let pipeline = catalogue.pipeline("p").expect("reads").expect("is there");
+    assert_eq!((pipeline.row_total, pipeline.last_batch_id), (192, 192), "totals outlive batches");
+}
+
+#[test]
+fn variables_are_kept() {
+    let bed = Bed::new();
+    let mut catalogue = bed.catalogue();
+    assert_eq!(catalogue.variable("a"), Ok(None));
+    catalogue.set_variable("b", "2").expect("sets");
+    catalogue.set_variable("a", "1").expect("sets");
+    catalogue.set_variable("a", "3").expect("sets again");
+    let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+    assert_eq!(bed.catalogue().variables(), Ok(vec![pair("a", "3"), pair("b", "2")]));
+}
+
+#[test]
+fn splits_that_cannot_be_are_refused() {
+    let bed = Bed::new();
+    let mut catalogue = bed.catalogue();
+    let id = catalogue.create_pipeline(&new("p")).expect("creates").into_pipeline().id;
+    let long = "x".repeat(KEY_LEN_MAX + 1);
+    catalogue.insert_splits(id, &[(&long, "{}")]).expect_err("too long a key");
+    catalogue.insert_splits(id, &[("", "{}")]).expect_err("no key");
+    catalogue.insert_splits(id, &[(KEY, "1"), (KEY, "2")]).expect_err("the same key twice");
+    catalogue.take_epoch(id, 0, None, &[KEY]).expect_err("not in the catalogue");
+    let gone = catalogue.insert_splits(id + 1, &[(KEY, "{}")]).expect_err("no such pipeline");
+    assert_eq!(gone.kind(), StoreErrorKind::Fenced);
+    let epoch = catalogue.pipeline("p").expect("reads").expect("is there").epoch;
+    assert_eq!(epoch, 0, "nothing of it stays");
+    let longest = "k".repeat(KEY_LEN_MAX);
+    let many: Vec<String> = (0..250).map(|n| format!("\"{n}\"")).collect();
+    let mut starts: Vec<(&str, &str)> = many.iter().map(|key| (key.as_str(), "{}")).collect();
+    starts.push((&longest, "{}"));
+    assert_eq!(catalogue.insert_splits(id, &starts).expect("inserts").len(), 251);
+    let keys: Vec<&str> = starts.iter().map(|(key, _)| *key).collect();
+    let taken = catalogue.take_epoch(id, 1, None, &keys).expect("takes");
+    assert_eq!(taken.epoch, 1);
+    assert!(taken.splits.iter().zip(&keys).all(|(split, key)| split.key == *key));
+    assert!(taken.splits.iter().all(|split| split.epoch == 1 && split.task_id == 1));
+}

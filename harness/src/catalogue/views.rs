@@ -1,0 +1,131 @@
+//! The views that people and monitors query: the documented names and columns of a pipeline's state.
+//!
+//! Touches the database through `Store` alone. Invariant: no view shows the column `credentials`.
+
+use crate::store::{Dialect, Param, Store, StoreError, StoreErrorKind};
+
+/// The views, by the names under which they are documented.
+pub const VIEWS: [&str; 6] = [
+    "PIPELINES",
+    "PIPELINES_SOURCE_OFFSETS",
+    "PIPELINES_SOURCE_OFFSETS_HISTORY",
+    "PIPELINES_BATCHES",
+    "PIPELINES_BATCHES_SUMMARY",
+    "PIPELINES_ERRORS",
+];
+
+/// `{db}` is the database's name, `{time:…}` a column of microseconds shown as a date.
+const BODIES: [&str; 6] = [
+    "SELECT {db} AS DATABASE_NAME, p.name AS PIPELINE_NAME, p.pipeline_id AS PIPELINE_ID,
+        p.config_json AS CONFIG_JSON, p.state AS STATE, 0 AS SKIPPED_BATCH_PARTITIONS,
+        {time:p.created_us} AS CREATE_TIME, {time:p.altered_us} AS ALTER_TIME,
+        p.target_table AS TABLE_NAME, p.error AS ERROR
+     FROM s2x_pipelines p",
+    // One row for each split, as it stands: the newest batch that moved it, 0 before the first.
+    "SELECT {db} AS DATABASE_NAME, p.name AS PIPELINE_NAME, COALESCE(h.batch_id, 0) AS BATCH_ID,
+        o.task_id AS TASK_ID, o.key_text AS `KEY`, o.value_text AS `VALUE`
+     FROM s2x_offsets o JOIN s2x_pipelines p ON p.pipeline_id = o.pipeline_id
+     LEFT JOIN s2x_offset_history h
+        ON h.pipeline_id = o.pipeline_id AND h.key_hash = o.key_hash AND h.rev = o.rev",
+    "SELECT {db} AS DATABASE_NAME, p.name AS PIPELINE_NAME, h.batch_id AS BATCH_ID,
+        h.task_id AS TASK_ID, h.key_text AS `KEY`, h.value_text AS `VALUE`
+     FROM s2x_offset_history h JOIN s2x_pipelines p ON p.pipeline_id = h.pipeline_id",
+    // One row for each split that a batch moved.
+    "SELECT {db} AS DATABASE_NAME, p.name AS PIPELINE_NAME, b.batch_id AS BATCH_ID,
+        b.state AS BATCH_STATE, b.row_count AS BATCH_ROWS_WRITTEN,
+        b.batch_us / 1000000.0 AS BATCH_TIME,
+        b.start_us / 1000000.0 AS BATCH_START_UNIX_TIMESTAMP,
+        b.state AS BATCH_PARTITION_STATE, h.key_text AS BATCH_SOURCE_PARTITION_ID,
+        h.value_text AS BATCH_LATEST_OFFSET, b.leaf AS `PARTITION`
+     FROM s2x_batches b JOIN s2x_pipelines p ON p.pipeline_id = b.pipeline_id
+     LEFT JOIN s2x_offset_history h
+        ON h.pipeline_id = b.pipeline_id AND h.batch_id = b.batch_id",
+    "SELECT {db} AS DATABASE_NAME, p.name AS PIPELINE_NAME, b.batch_id AS BATCH_ID,
+        b.state AS BATCH_STATE, {time:b.start_us} AS START_TIME,
+        (b.batch_us - b.load_us) / 1000000.0 AS EXTRACTOR_WAIT_TIME, 0 AS TRANSFORM_WAIT_TIME,
+        b.batch_us / 1000000.0 AS BATCH_TIME,
+        b.row_count * 1000000.0 / NULLIF(b.batch_us, 0) AS ROWS_PER_SEC,
+        b.row_count AS ROWS_STREAMED, b.split_count AS NUM_PARTITIONS,
+        CASE b.state WHEN 'Succeeded' THEN b.split_count ELSE 0 END AS NUM_PARTITIONS_FINISHED,
+        b.byte_count / 1048576.0 AS MB_STREAMED,
+        b.byte_count / 1.048576 / NULLIF(b.batch_us, 0) AS MB_PER_SEC
+     FROM s2x_batches b JOIN s2x_pipelines p ON p.pipeline_id = b.pipeline_id",
+    "SELECT {db} AS DATABASE_NAME, p.name AS PIPELINE_NAME,
+        e.time_us / 1000000.0 AS ERROR_UNIX_TIMESTAMP, e.error_type AS ERROR_TYPE,
+        e.code AS ERROR_CODE, e.reason AS ERROR_MESSAGE, e.kind AS ERROR_KIND,
+        e.raw_value AS LOAD_DATA_LINE, e.batch_id AS BATCH_ID, e.error_id AS ERROR_ID,
+        e.split_key AS BATCH_SOURCE_PARTITION_ID, e.position AS BATCH_EARLIEST_OFFSET,
+        e.leaf AS `PARTITION`
+     FROM s2x_errors e JOIN s2x_pipelines p ON p.pipeline_id = e.pipeline_id",
+];
+
+/// Makes every view, replacing older ones.
+pub(super) fn create(store: &mut dyn Store) -> Result<(), StoreError> {
+    let dialect = store.dialect();
+    for (name, body) in VIEWS.iter().zip(BODIES) {
+        let body = spell(dialect, store.database(), body);
+        let create = match dialect {
+            Dialect::Sqlite => {
+                store.execute(&format!("DROP VIEW IF EXISTS {name}"), &[])?;
+                "CREATE VIEW"
+            }
+            Dialect::Mysql | Dialect::Mariadb | Dialect::SingleStore => "CREATE OR REPLACE VIEW",
+        };
+        store.execute(&format!("{create} {name} AS {body}"), &[])?;
+    }
+    Ok(())
+}
+
+/// Refuses a database whose own tables have the names of the views, before anything is made in it.
+pub(super) fn require_free_names(store: &mut dyn Store) -> Result<(), StoreError> {
+    let sql = match store.dialect() {
+        Dialect::Sqlite => {
+            "SELECT COUNT(*) FROM sqlite_master WHERE type = 'table' AND name = ? COLLATE NOCASE"
+        }
+        Dialect::Mysql | Dialect::Mariadb | Dialect::SingleStore => {
+            "SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = DATABASE() \
+             AND table_name = ? AND table_type <> 'VIEW'"
+        }
+    };
+    for name in VIEWS {
+        let answer = store.query(sql, &[Param::Text(name)])?;
+        if answer.first().map(|row| row.int(0)).transpose()?.unwrap_or(0) != 0 {
+            return Err(StoreError::new(
+                StoreErrorKind::Schema,
+                format!(
+                    "{} has a table named {name}, the name of a view of the catalogue; \
+                     rename the table or use another database",
+                    store.database()
+                ),
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn spell(dialect: Dialect, database: &str, body: &str) -> String {
+    let quoted = match dialect {
+        Dialect::Sqlite => database.replace('\'', "''"),
+        Dialect::Mysql | Dialect::Mariadb | Dialect::SingleStore => {
+            database.replace('\\', "\\\\").replace('\'', "''")
+        }
+    };
+    let mut text = String::with_capacity(body.len() + 256);
+    let mut rest = body;
+    while let Some((before, after)) = rest.split_once("{time:") {
+        let (column, after) = after.split_once('}').unwrap_or((after, ""));
+        text.push_str(before);
+        let date = match dialect {
+            Dialect::Sqlite => {
+                format!("strftime('%Y-%m-%d %H:%M:%f', {column} / 1000000.0, 'unixepoch')")
+            }
+            Dialect::Mysql | Dialect::Mariadb | Dialect::SingleStore => {
+                format!("FROM_UNIXTIME({column} / 1000000)")
+            }
+        };
+        text.push_str(&date);
+        rest = after;
+    }
+    text.push_str(rest);
+    text.replace("{db}", &format!("'{quoted}'"))
+}

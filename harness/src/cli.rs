@@ -1,0 +1,68 @@
+//! The command line of `harness`.
+//!
+//! May touch: arguments and environment, through `args`; everything it asks the rest of the crate to
+//! do. Invariants: an error is one line on stderr with a documented exit code; no password is taken
+//! from an argument, which every user of the machine can read.
+
+mod args;
+mod error;
+mod options;
+mod run;
+mod show;
+mod signals;
+mod sql;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser};
+
+use crate::demo;
+use crate::exit::Exit;
+use crate::report::out;
+use args::{Arguments, Command};
+
+pub(crate) use args::DemoArgs;
+pub use error::CliError;
+pub(crate) use options::style as view_style;
+pub(crate) use signals::watch as watch_signals;
+
+/// Runs the command of these arguments; the first one is the program's name.
+pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let done = Arguments::try_parse_from(arguments)
+        .map_err(CliError::from)
+        .and_then(|arguments| command(arguments.command));
+    let exit = match done {
+        Ok(exit) => exit,
+        Err(CliError::Answer(text)) => match out::line(text.trim_end()) {
+            Ok(()) => Exit::Done,
+            Err(error) => CliError::from(error).exit(),
+        },
+        Err(error) => {
+            error.print();
+            error.exit()
+        }
+    };
+    exit.into()
+}
+
+fn command(command: Command) -> Result<Exit, CliError> {
+    match command {
+        Command::Run(args) => run::run(&args),
+        Command::Status(args) => show::status(&args),
+        Command::Batches(args) => show::batches(&args),
+        Command::Offsets(args) => show::offsets(&args),
+        Command::Errors(args) => show::errors(&args),
+        Command::Drop(args) => show::drop_pipeline(&args),
+        Command::Ddl(args) => sql::ddl(&args),
+        Command::Sql(args) => sql::sql(&args),
+        Command::Demo(args) => demo::demo(&args),
+        Command::Completions(args) => {
+            let mut text = Vec::new();
+            let mut command = Arguments::command();
+            clap_complete::generate(args.shell(), &mut command, "harness", &mut text);
+            out::line(String::from_utf8_lossy(&text).trim_end())?;
+            Ok(Exit::Done)
+        }
+    }
+}

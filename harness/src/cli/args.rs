@@ -1,0 +1,329 @@
+//! What may be typed.
+//!
+//! Touches nothing but arguments. Help texts hold an example of every command.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use protocol::message::Start;
+
+use super::options;
+use crate::exit::Exit;
+use crate::pipeline::{KEYS, parse_start};
+use crate::store;
+
+/// Streams a source into a database, exactly once.
+#[derive(Debug, Parser)]
+#[command(
+    name = "harness",
+    version,
+    arg_required_else_help = true,
+    subcommand_required = true,
+    after_help = codes(),
+    max_term_width = 100,
+)]
+pub(super) struct Arguments {
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Run a pipeline until it is stopped.
+    Run(RunArgs),
+    /// Show pipelines: what they do, how much they loaded, where they stand.
+    Status(StatusArgs),
+    /// Show the newest batches of a pipeline.
+    Batches(ListArgs),
+    /// Show how far each split of a pipeline was loaded.
+    Offsets(ListArgs),
+    /// Show the newest errors of a pipeline, records that were skipped among them.
+    Errors(ListArgs),
+    /// Forget a pipeline and its offsets; its table stays.
+    Drop(DropArgs),
+    /// Print the CREATE TABLE statement of a pipeline's table.
+    Ddl(DdlArgs),
+    /// Run SQL statements on the store and print the answer.
+    Sql(SqlArgs),
+    /// Watch a Kafka topic of a million records land in a table.
+    Demo(DemoArgs),
+    /// Print a completion script for a shell.
+    Completions(CompletionArgs),
+}
+
+fn codes() -> String {
+    format!(
+        "Exit codes:\n{}\n\nExamples:\n  harness demo\n  harness run orders.json --store \
+         sqlite:orders.db --until-caught-up\n  harness status --store sqlite:orders.db",
+        Exit::table()
+    )
+}
+
+fn run_help() -> String {
+    let keys: Vec<String> = KEYS
+        .iter()
+        .map(|key| {
+            let aliases: String = key.aliases.iter().map(|name| format!(" (or {name})")).collect();
+            format!(
+                "  {}{aliases}\n      {}; {}; default: {}",
+                key.name,
+                key.doc,
+                key.kind.expected(),
+                key.kind.default_text()
+            )
+        })
+        .collect();
+    format!(
+        "Keys of the pipeline file that are the harness's own; all others go to the extractor:\n{}\n\n\
+         Values may hold ${{env:NAME}}, ${{file:/path}} and ${{file:/path:key}}.\n\n\
+         A pipeline file, in Kafka Connect's shape (flat JSON and .properties are read too):\n  \
+         {{\n    \"name\": \"orders\",\n    \"config\": {{\n      \"connector.class\": \"kafka\",\n      \
+         \"bootstrap.servers\": \"127.0.0.1:9092\",\n      \"topics\": \"orders\",\n      \
+         \"store\": \"sqlite:orders.db\"\n    }},\n    \"credentials\": {{}}\n  }}\n\n\
+         Exit codes:\n{}",
+        keys.join("\n"),
+        Exit::table()
+    )
+}
+
+const RUN_EXAMPLES: &str = "Examples:
+  harness run orders.json
+  harness run orders.properties --store sqlite:orders.db --until-caught-up
+  harness run orders.json --leaf 0/3        one of three copies that share the splits
+  harness run orders.json --batches 10 --json
+
+Ctrl-C ends the run after what was extracted is committed; a second one ends it at once.
+The keys of the pipeline file and the exit codes: harness run --help";
+
+/// Where the store is.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct StoreArgs {
+    /// Where rows and offsets go: sqlite:PATH, or mysql://user@host[:port]/database; without it
+    /// the environment variable S2X_STORE
+    #[arg(long, value_name = "URL")]
+    pub(crate) store: Option<String>,
+    /// A file with the store's password; an address in an argument must not have one
+    #[arg(long, value_name = "PATH")]
+    pub(crate) store_password_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = RUN_EXAMPLES, after_long_help = format!("{RUN_EXAMPLES}\n\n{}", run_help()))]
+pub(super) struct RunArgs {
+    /// The pipeline file, JSON or .properties
+    #[arg(value_name = "FILE")]
+    pub(super) file: PathBuf,
+    #[command(flatten)]
+    pub(super) store: StoreArgs,
+    /// Table that the rows go to [file: table]
+    #[arg(long)]
+    pub(super) table: Option<String>,
+    /// Extractor processes per leaf [file: tasks.max]
+    #[arg(long, value_name = "N", value_parser = options::in_range("tasks.max"))]
+    pub(super) tasks: Option<u64>,
+    /// Leaves that share the splits, all of them in this process [file: leaves]
+    #[arg(long, value_name = "N", value_parser = options::in_range("leaves"), conflicts_with = "leaf")]
+    pub(super) leaves: Option<u64>,
+    /// Be leaf I (from 0) of N; the other N-1 are other processes
+    #[arg(long, value_name = "I/N", value_parser = options::leaf)]
+    pub(super) leaf: Option<(u32, u32)>,
+    /// Stop when every split was read to its end and that is committed
+    #[arg(long, conflicts_with = "batches")]
+    pub(super) until_caught_up: bool,
+    /// Stop after N batches with rows
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(super) batches: Option<u64>,
+    /// Rows of one batch at most [file: batch.rows]
+    #[arg(long, value_name = "N", value_parser = options::in_range("batch.rows"))]
+    pub(super) batch_rows: Option<u64>,
+    /// Bytes of one batch at most [file: batch.bytes]
+    #[arg(long, value_name = "N", value_parser = options::in_range("batch.bytes"))]
+    pub(super) batch_bytes: Option<u64>,
+    /// Milliseconds until a batch is cut [file: batch.interval.ms]
+    #[arg(long, value_name = "N", value_parser = options::in_range("batch.interval.ms"))]
+    pub(super) batch_interval_ms: Option<u64>,
+    /// Where splits without an offset begin: earliest, latest, timestamp:MS or timestamp:TIME
+    #[arg(long, value_parser = |text: &str| parse_start(text).map_err(|e| format!("expected {e}")))]
+    pub(super) start: Option<Start>,
+    /// A record that is not what was declared: stop before it, or skip it into the errors table
+    #[arg(long, value_name = "POLICY")]
+    pub(super) on_error: Option<OnErrorArg>,
+    /// Failures in a row at the same offsets before the pipeline stops [file: retry.attempts]
+    #[arg(long, value_name = "N", value_parser = options::in_range("retry.attempts"))]
+    pub(super) retries: Option<u64>,
+    /// The program that reads the source [file: extractor.path]
+    #[arg(long, value_name = "PATH")]
+    pub(super) extractor: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) view: ViewArgs,
+}
+
+/// How a run is shown.
+#[derive(Clone, Copy, Debug, Default, Args)]
+pub(crate) struct ViewArgs {
+    /// Print every event and the summary as JSON lines on stdout
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Print warnings and errors alone
+    #[arg(long, short, conflicts_with = "json")]
+    pub(crate) quiet: bool,
+    /// Print the extractors' logs too; twice for all of them
+    #[arg(long, short, action = clap::ArgAction::Count)]
+    pub(crate) verbose: u8,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum OnErrorArg {
+    /// The pipeline stops before it.
+    Stop,
+    /// It goes to the errors table.
+    Skip,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  harness status --store sqlite:orders.db\n  \
+    harness status orders --store sqlite:orders.db --json")]
+pub(super) struct StatusArgs {
+    /// The pipeline; all of them without it
+    pub(super) name: Option<String>,
+    #[command(flatten)]
+    pub(super) store: StoreArgs,
+    /// Print JSON lines
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  harness batches orders --store sqlite:orders.db -n 5\n  \
+    harness offsets orders --store sqlite:orders.db --json")]
+pub(super) struct ListArgs {
+    /// The pipeline
+    pub(super) name: String,
+    #[command(flatten)]
+    pub(super) store: StoreArgs,
+    /// Lines at most
+    #[arg(short = 'n', long = "limit", value_name = "N", default_value_t = 20,
+          value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub(super) limit: u32,
+    /// Print JSON lines
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  harness drop orders --store sqlite:orders.db")]
+pub(super) struct DropArgs {
+    /// The pipeline
+    pub(super) name: String,
+    #[command(flatten)]
+    pub(super) store: StoreArgs,
+}
+
+/// The SQL of a database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Dialect {
+    /// An SQLite file.
+    Sqlite,
+    /// MySQL 8.
+    Mysql,
+    /// MariaDB.
+    Mariadb,
+    /// SingleStore.
+    Singlestore,
+}
+
+impl From<Dialect> for store::Dialect {
+    fn from(dialect: Dialect) -> Self {
+        match dialect {
+            Dialect::Sqlite => Self::Sqlite,
+            Dialect::Mysql => Self::Mysql,
+            Dialect::Mariadb => Self::Mariadb,
+            Dialect::Singlestore => Self::SingleStore,
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  harness ddl --dialect mariadb orders")]
+pub(super) struct DdlArgs {
+    /// The table
+    pub(super) name: String,
+    /// The database's SQL
+    #[arg(long, value_enum)]
+    pub(super) dialect: Dialect,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  harness sql --store sqlite:orders.db -e 'SELECT COUNT(*) FROM orders'\n  \
+    harness sql --store sqlite:orders.db --json -e 'SELECT * FROM orders LIMIT 5'"
+)]
+pub(super) struct SqlArgs {
+    #[command(flatten)]
+    pub(super) store: StoreArgs,
+    /// A statement; may be given several times, all run on one connection
+    #[arg(short = 'e', long = "execute", value_name = "SQL", required = true)]
+    pub(super) statements: Vec<String>,
+    /// Print JSON lines, one object for each row
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+/// What the demo is asked for.
+#[derive(Clone, Debug, Args)]
+#[command(
+    after_help = "Examples:\n  harness demo\n  harness demo --rows 5000000 --store sqlite:/tmp/demo.db\n  \
+    harness demo --bootstrap 127.0.0.1:9092 --store mysql://root@127.0.0.1:3306/demo\n\n\
+    Without --bootstrap it starts a small Kafka broker inside this process. It makes a topic and a\n\
+    table of their own and removes nothing; run it again and the next ones are demo_2."
+)]
+pub(crate) struct DemoArgs {
+    /// Records to produce
+    #[arg(long, value_name = "N", default_value_t = 1_000_000,
+          value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
+    pub(crate) rows: u64,
+    /// Partitions of the topic
+    #[arg(long, value_name = "N", default_value_t = 8,
+          value_parser = clap::value_parser!(u32).range(1..=256))]
+    pub(crate) partitions: u32,
+    /// Extractor processes
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = options::in_range("tasks.max"))]
+    pub(crate) tasks: u64,
+    /// A Kafka broker that is there already, host:port
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(crate) bootstrap: Option<String>,
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
+    /// The program that reads the source
+    #[arg(long, value_name = "PATH")]
+    pub(crate) extractor: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) view: ViewArgs,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Example:\n  harness completions bash > ~/.local/share/bash-completion/completions/harness"
+)]
+pub(super) struct CompletionArgs {
+    /// The shell
+    #[arg(value_enum)]
+    shell: Shell,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Shell {
+    Bash,
+    Zsh,
+    Fish,
+}
+
+impl CompletionArgs {
+    pub(super) fn shell(&self) -> clap_complete::Shell {
+        match self.shell {
+            Shell::Bash => clap_complete::Shell::Bash,
+            Shell::Zsh => clap_complete::Shell::Zsh,
+            Shell::Fish => clap_complete::Shell::Fish,
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! `harness run`: a pipeline file and options to a plan, and the plan to a run.
+//!
+//! May touch: what the pipeline, the runner and the report touch.
+
+use std::sync::Arc;
+
+use super::args::{OnErrorArg, RunArgs};
+use super::error::CliError;
+use super::{options, signals};
+use crate::exit::Exit;
+use crate::pipeline::{self, Overrides, Surroundings};
+use crate::report::{Report, Style, out};
+use crate::run::{self, Control, OnError, Until};
+
+pub(super) fn run(args: &RunArgs) -> Result<Exit, CliError> {
+    let plan = pipeline::load(&args.file, &overrides(args)?, &Surroundings::of_process())?;
+    let (style, verbosity) = options::style(args.view);
+    if style == Style::Json {
+        out::json(&serde_json::json!({
+            "event": "started", "pipeline": plan.name, "table": plan.table,
+            "store": plan.store.to_string()
+        }))?;
+    }
+    let control = Control::default();
+    let report = Report::start(&plan.name, None, style, verbosity);
+    signals::watch(&control, &report)?;
+    report.note(&format!("{}: into the table {} of {}", plan.name, plan.table, plan.store));
+    let name = plan.name.clone();
+    let result = run::execute(plan, control, Arc::new(report.clone()));
+    report.finish(&name, &result)?;
+    result?;
+    Ok(Exit::Done)
+}
+
+fn overrides(args: &RunArgs) -> Result<Overrides, CliError> {
+    let until = match (args.until_caught_up, args.batches) {
+        (true, _) => Some(Until::CaughtUp),
+        (false, Some(batches)) => Some(Until::Batches(batches)),
+        (false, None) => None,
+    };
+    Ok(Overrides {
+        store: args.store.named()?,
+        store_password: args.store.password()?,
+        table: args.table.clone(),
+        tasks: args.tasks,
+        leaves: args.leaves,
+        leaf: args.leaf,
+        batch_rows: args.batch_rows,
+        batch_bytes: args.batch_bytes,
+        batch_interval_ms: args.batch_interval_ms,
+        start: args.start,
+        on_error: args.on_error.map(|policy| match policy {
+            OnErrorArg::Stop => OnError::Stop,
+            OnErrorArg::Skip => OnError::Skip,
+        }),
+        retries: args.retries,
+        extractor: args.extractor.clone(),
+        until,
+    })
+}

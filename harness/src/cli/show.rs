@@ -1,0 +1,256 @@
+//! `harness status`, `batches`, `offsets`, `errors` and `drop`: what the catalogue knows.
+//!
+//! May touch: the store. Invariant: a database without a catalogue is not given one by looking.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::args::{DropArgs, ListArgs, StatusArgs, StoreArgs};
+use super::error::CliError;
+use crate::catalogue::{Catalogue, ErrorEntry, Pipeline};
+use crate::exit::Exit;
+use crate::report::{Align, Table, bytes, count, out};
+use crate::store::{self, StoreUrl};
+
+pub(super) fn status(args: &StatusArgs) -> Result<Exit, CliError> {
+    let (mut catalogue, url) = open(&args.store)?;
+    let pipelines = match &args.name {
+        Some(name) => vec![find(&mut catalogue, name, &url)?],
+        None => catalogue.pipelines()?,
+    };
+    if args.json {
+        for pipeline in &pipelines {
+            out::json(&status_json(pipeline, catalogue.splits(pipeline.id)?.len()))?;
+        }
+        return Ok(Exit::Done);
+    }
+    if pipelines.is_empty() {
+        out::line(&format!("no pipelines in {url}"))?;
+        return Ok(Exit::Done);
+    }
+    let mut table = Table::new(&[
+        ("pipeline", Align::Left),
+        ("state", Align::Left),
+        ("table", Align::Left),
+        ("rows", Align::Right),
+        ("data", Align::Right),
+        ("errors", Align::Right),
+        ("batches", Align::Right),
+        ("splits", Align::Right),
+    ]);
+    for pipeline in &pipelines {
+        table.row([
+            pipeline.name.clone(),
+            pipeline.state.as_str().to_owned(),
+            pipeline.target_table.clone(),
+            count(pipeline.row_total),
+            bytes(pipeline.byte_total),
+            count(pipeline.error_total),
+            count(pipeline.last_batch_id),
+            count(catalogue.splits(pipeline.id)?.len() as u64),
+        ]);
+    }
+    out::line(&table.render(out::stdout_width()))?;
+    for pipeline in &pipelines {
+        if let Some(error) = &pipeline.error {
+            out::line(&format!("{}: stopped by itself: {error}", pipeline.name))?;
+        }
+    }
+    Ok(Exit::Done)
+}
+
+fn status_json(pipeline: &Pipeline, splits: usize) -> Value {
+    // Text that another version wrote is shown as text.
+    let config = serde_json::from_str(&pipeline.config_json)
+        .unwrap_or_else(|_| Value::from(pipeline.config_json.as_str()));
+    json!({
+        "pipeline": pipeline.name, "state": pipeline.state.as_str(),
+        "table": pipeline.target_table, "rows": pipeline.row_total, "bytes": pipeline.byte_total,
+        "errors": pipeline.error_total, "last_batch": pipeline.last_batch_id, "splits": splits,
+        "leaves": pipeline.leaf_count, "tasks_max": pipeline.tasks_max, "epoch": pipeline.epoch,
+        "error": pipeline.error, "created": time(pipeline.created_us),
+        "altered": time(pipeline.altered_us), "config": config
+    })
+}
+
+pub(super) fn batches(args: &ListArgs) -> Result<Exit, CliError> {
+    let (mut catalogue, url) = open(&args.store)?;
+    let pipeline = find(&mut catalogue, &args.name, &url)?;
+    let batches = catalogue.batches(pipeline.id, args.limit)?;
+    let mut table = Table::new(&[
+        ("batch", Align::Right),
+        ("task", Align::Right),
+        ("state", Align::Left),
+        ("started", Align::Left),
+        ("rows", Align::Right),
+        ("data", Align::Right),
+        ("ms", Align::Right),
+        ("load ms", Align::Right),
+        ("errors", Align::Right),
+        ("splits", Align::Right),
+        ("error", Align::Left),
+    ]);
+    for batch in &batches {
+        if args.json {
+            out::json(&json!({
+                "batch": batch.id, "task": batch.task_id, "leaf": batch.leaf,
+                "state": batch.state.as_str(), "epoch": batch.epoch, "started": time(batch.start_us),
+                "batch_us": batch.batch_us, "load_us": batch.load_us, "rows": batch.row_count,
+                "bytes": batch.byte_count, "errors": batch.error_count,
+                "splits": batch.split_count, "error": batch.error
+            }))?;
+        }
+        table.row([
+            batch.id.to_string(),
+            batch.task_id.to_string(),
+            batch.state.as_str().to_owned(),
+            time(batch.start_us),
+            count(batch.row_count),
+            bytes(batch.byte_count),
+            count(batch.batch_us / 1000),
+            count(batch.load_us / 1000),
+            count(batch.error_count),
+            count(batch.split_count),
+            batch.error.clone().unwrap_or_default(),
+        ]);
+    }
+    print_unless(args.json, &table, batches.is_empty(), "no batches yet")
+}
+
+pub(super) fn offsets(args: &ListArgs) -> Result<Exit, CliError> {
+    let (mut catalogue, url) = open(&args.store)?;
+    let pipeline = find(&mut catalogue, &args.name, &url)?;
+    let mut splits = catalogue.splits(pipeline.id)?;
+    splits.truncate(usize::try_from(args.limit).unwrap_or(usize::MAX));
+    let mut table = Table::new(&[
+        ("task", Align::Right),
+        ("key", Align::Left),
+        ("value", Align::Left),
+        ("commits", Align::Right),
+    ]);
+    for split in &splits {
+        if args.json {
+            out::json(&json!({
+                "task": split.task_id, "key": as_json(&split.key), "value": as_json(&split.value),
+                "commits": split.rev, "epoch": split.epoch
+            }))?;
+        }
+        table.row([
+            split.task_id.to_string(),
+            split.key.clone(),
+            split.value.clone(),
+            count(split.rev),
+        ]);
+    }
+    print_unless(args.json, &table, splits.is_empty(), "no offsets yet")
+}
+
+pub(super) fn errors(args: &ListArgs) -> Result<Exit, CliError> {
+    let (mut catalogue, url) = open(&args.store)?;
+    let pipeline = find(&mut catalogue, &args.name, &url)?;
+    let errors = catalogue.errors(pipeline.id, args.limit)?;
+    let mut table = Table::new(&[
+        ("error", Align::Right),
+        ("time", Align::Left),
+        ("kind", Align::Left),
+        ("code", Align::Left),
+        ("split", Align::Left),
+        ("position", Align::Left),
+        ("reason", Align::Left),
+    ]);
+    for error in &errors {
+        if args.json {
+            out::json(&error_json(error))?;
+        }
+        table.row([
+            error.id.to_string(),
+            time(error.time_us),
+            error.kind.as_str().to_owned(),
+            error.code.clone(),
+            error.split_key.clone().unwrap_or_default(),
+            error.position.clone().unwrap_or_default(),
+            error.reason.clone(),
+        ]);
+    }
+    print_unless(args.json, &table, errors.is_empty(), "no errors")
+}
+
+fn error_json(error: &ErrorEntry) -> Value {
+    let raw = |bytes: &Option<Vec<u8>>| {
+        bytes.as_ref().map(|bytes| String::from_utf8_lossy(bytes).into_owned())
+    };
+    json!({
+        "error": error.id, "time": time(error.time_us), "kind": error.kind.as_str(),
+        "code": error.code, "reason": error.reason, "batch": error.batch_id,
+        "task": error.task_id, "leaf": error.leaf,
+        "split": error.split_key.as_deref().map(as_json),
+        "position": error.position.as_deref().map(as_json),
+        "raw_key": raw(&error.raw_key), "raw_value": raw(&error.raw_value)
+    })
+}
+
+pub(super) fn drop_pipeline(args: &DropArgs) -> Result<Exit, CliError> {
+    let (mut catalogue, url) = open(&args.store)?;
+    let pipeline = find(&mut catalogue, &args.name, &url)?;
+    catalogue.drop_pipeline(&args.name)?;
+    out::line(&format!(
+        "dropped {} and its offsets; the table {} keeps its rows",
+        pipeline.name, pipeline.target_table
+    ))?;
+    Ok(Exit::Done)
+}
+
+fn print_unless(
+    is_json: bool,
+    table: &Table,
+    is_empty: bool,
+    nothing: &str,
+) -> Result<Exit, CliError> {
+    match (is_json, is_empty) {
+        (true, _) => {}
+        (false, true) => out::line(nothing)?,
+        (false, false) => out::line(&table.render(out::stdout_width()))?,
+    }
+    Ok(Exit::Done)
+}
+
+/// The catalogue of a store that has one.
+fn open(args: &StoreArgs) -> Result<(Catalogue, StoreUrl), CliError> {
+    let url = args.existing()?;
+    let mut connection = store::connect(&url)?;
+    if let Err(error) = connection.query("SELECT version FROM s2x_catalogue", &[]) {
+        if error.kind() != store::StoreErrorKind::Schema {
+            return Err(error.into());
+        }
+        let text = format!("no pipeline has run into {url} yet: it has no catalogue");
+        return Err(CliError::other(Exit::Config, text));
+    }
+    drop(connection);
+    Ok((Catalogue::open(Arc::new(url.clone()))?, url))
+}
+
+fn find(catalogue: &mut Catalogue, name: &str, url: &StoreUrl) -> Result<Pipeline, CliError> {
+    if let Some(pipeline) = catalogue.pipeline(name)? {
+        return Ok(pipeline);
+    }
+    let names: Vec<String> = catalogue.pipelines()?.into_iter().map(|other| other.name).collect();
+    let there = if names.is_empty() {
+        "there are none".to_owned()
+    } else {
+        format!("there are: {}", names.join(", "))
+    };
+    Err(CliError::other(Exit::Config, format!("no pipeline {name} in {url}; {there}")))
+}
+
+/// Text that is JSON, as JSON; other text as text.
+fn as_json(text: &str) -> Value {
+    serde_json::from_str(text).unwrap_or_else(|_| Value::from(text))
+}
+
+/// A moment in UTC, to the millisecond.
+fn time(us: u64) -> String {
+    let moment = i64::try_from(us / 1000).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok());
+    moment.map_or_else(|| us.to_string(), |moment| format!("{moment:.3}"))
+}

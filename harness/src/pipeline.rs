@@ -1,0 +1,26 @@
+//! Pipeline files: what a person writes about a pipeline, and the plan that comes of it.
+//!
+//! May touch: the pipeline file, files and environment variables that it refers to, and the file
+//! system to find the extractor. Invariants: the value of a secret or of a reference is in no error,
+//! no `Debug` output and no redacted text; a key that is not the harness's own reaches the extractor
+//! unchanged.
+
+mod document;
+mod error;
+mod extractor;
+mod json;
+mod keys;
+mod plan;
+mod properties;
+mod reference;
+mod secret;
+
+pub use document::{Document, Entry, PIPELINE_FILE_BYTES_MAX, Place};
+pub use error::PipelineError;
+pub use keys::{KEYS, Key, Kind, key, nearest_key};
+pub use plan::{Overrides, Surroundings, load, parse_start, plan};
+pub use reference::REFERENCE_BYTES_MAX;
+pub use secret::{REDACTED, is_secret_key};
+
+#[cfg(test)]
+mod tests;

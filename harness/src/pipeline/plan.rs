@@ -1,0 +1,290 @@
+//! From a pipeline file and what the command line adds to it, to a plan.
+//!
+//! May touch: the file system to find the extractor. Invariant: the command line wins over the file;
+//! what neither says has the default of the table in `keys`.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use protocol::message::{Object, Start};
+use serde_json::Value;
+
+use super::document::{Document, Entry};
+use super::error::PipelineError;
+use super::keys::{self, Kind};
+use super::{extractor, secret};
+use crate::run::{BatchLimits, ExtractorCommand, OnError, Plan, Retry, Share, SourceConfig, Until};
+use crate::store::{ACCEPTED_FORMS, Secret, StoreUrl};
+
+/// What the command line says; it wins over the file.
+#[derive(Clone, Debug, Default)]
+pub struct Overrides {
+    /// Where rows and offsets go.
+    pub store: Option<StoreUrl>,
+    /// The password of the store, handed over apart from its address.
+    pub store_password: Option<Secret>,
+    /// The table.
+    pub table: Option<String>,
+    /// `tasks.max`.
+    pub tasks: Option<u64>,
+    /// `leaves`.
+    pub leaves: Option<u64>,
+    /// The one leaf that this process runs, from 0, and the count of leaves.
+    pub leaf: Option<(u32, u32)>,
+    /// `batch.rows`.
+    pub batch_rows: Option<u64>,
+    /// `batch.bytes`.
+    pub batch_bytes: Option<u64>,
+    /// `batch.interval.ms`.
+    pub batch_interval_ms: Option<u64>,
+    /// `start`.
+    pub start: Option<Start>,
+    /// `errors.tolerance`.
+    pub on_error: Option<OnError>,
+    /// `retry.attempts`.
+    pub retries: Option<u64>,
+    /// `extractor.path`.
+    pub extractor: Option<PathBuf>,
+    /// When the run ends by itself.
+    pub until: Option<Until>,
+}
+
+/// What is looked up outside the file.
+#[derive(Clone)]
+pub struct Surroundings<'a> {
+    /// Environment variables.
+    pub env: &'a dyn Fn(&str) -> Option<OsString>,
+    /// The folder of the program that runs.
+    pub program_folder: Option<PathBuf>,
+}
+
+impl Surroundings<'static> {
+    /// Those of this process.
+    pub fn of_process() -> Self {
+        let program = std::env::current_exe().ok();
+        Self {
+            env: &|name| std::env::var_os(name),
+            program_folder: program.as_deref().and_then(Path::parent).map(Path::to_owned),
+        }
+    }
+}
+
+/// Reads a pipeline file and makes a plan of it.
+///
+/// # Errors
+/// The file cannot be read or understood, a value cannot work, or there is no extractor.
+pub fn load(
+    path: &Path,
+    overrides: &Overrides,
+    surroundings: &Surroundings<'_>,
+) -> Result<Plan, PipelineError> {
+    let document = Document::read(path, surroundings.env)?;
+    plan(&document, overrides, surroundings)
+}
+
+/// Makes a plan of a pipeline.
+///
+/// # Errors
+/// A value cannot work, or there is no extractor.
+pub fn plan(
+    document: &Document,
+    overrides: &Overrides,
+    surroundings: &Surroundings<'_>,
+) -> Result<Plan, PipelineError> {
+    let reader = Reader { document };
+    let name = reader.required("name", "add \"name\": \"orders\", say")?;
+    reader.required("connector.class", "add \"connector.class\": \"kafka\", say")?;
+    let table = match &overrides.table {
+        Some(table) => table.clone(),
+        None => reader.text("table")?.unwrap_or_else(|| name.clone()),
+    };
+    let mut store = reader.store(overrides.store.as_ref())?;
+    if let Some(password) = &overrides.store_password {
+        store = store.with_password(password.clone());
+    }
+    let limits = BatchLimits {
+        rows: reader.number("batch.rows", overrides.batch_rows)?,
+        bytes: reader.number("batch.bytes", overrides.batch_bytes)?,
+        interval: reader.millis("batch.interval.ms", overrides.batch_interval_ms)?,
+        ..BatchLimits::default()
+    };
+    let retry = Retry {
+        attempts: reader.number32("retry.attempts", overrides.retries)?,
+        store: reader.millis("store.retry.ms", None)?,
+    };
+    let share = reader.share(overrides)?;
+    let start = reader.start(overrides.start)?;
+    let on_error = reader.on_error(overrides.on_error)?;
+    let from_file = reader.text("extractor.path")?.map(PathBuf::from);
+    let named = overrides.extractor.as_deref().or(from_file.as_deref());
+    let extractor =
+        ExtractorCommand { program: extractor::find(named, surroundings)?, args: Vec::new() };
+    let source = source(document);
+    let until = overrides.until.unwrap_or(Until::Stopped);
+    Ok(Plan { name, table, store, source, extractor, share, limits, start, until, on_error, retry })
+}
+
+/// CONFIG and CREDENTIALS for the extractor.
+fn source(document: &Document) -> SourceConfig {
+    let pair = |entry: &Entry| (entry.key.clone(), entry.value.clone());
+    let is_sources =
+        |entry: &&Entry| entry.key == "connector.class" || keys::key(&entry.key).is_none();
+    SourceConfig {
+        config: document.config.iter().filter(is_sources).map(pair).collect::<Object>(),
+        credentials: document.credentials.iter().map(pair).collect(),
+        redacted_json: secret::redacted_json(&document.config, &document.credentials),
+    }
+}
+
+struct Reader<'a> {
+    document: &'a Document,
+}
+
+impl Reader<'_> {
+    /// The entry of one of the harness's own keys, under whichever of its names.
+    fn entry(&self, name: &str) -> Result<Option<&Entry>, PipelineError> {
+        let Some(key) = keys::key(name) else { return Ok(None) };
+        let mut found = self.document.config.iter().filter(|entry| key.is_called(&entry.key));
+        let first = found.next();
+        if let (Some(first), Some(second)) = (first, found.next())
+            && first.written != second.written
+        {
+            let reason = format!("{} means the same and is set otherwise; keep one", first.key);
+            return Err(self.document.wrong(second, reason));
+        }
+        Ok(first)
+    }
+
+    fn text(&self, name: &str) -> Result<Option<String>, PipelineError> {
+        let Some(entry) = self.entry(name)? else { return Ok(None) };
+        match &entry.value {
+            Value::String(text) if !text.trim().is_empty() => Ok(Some(text.trim().to_owned())),
+            Value::String(_) => {
+                Err(self.document.wrong(entry, "it is empty; set it or leave it out"))
+            }
+            Value::Number(number) => Ok(Some(number.to_string())),
+            Value::Bool(flag) => Ok(Some(flag.to_string())),
+            Value::Null | Value::Array(_) | Value::Object(_) => {
+                Err(self.document.wrong(entry, "expected text"))
+            }
+        }
+    }
+
+    fn required(&self, name: &'static str, what: &str) -> Result<String, PipelineError> {
+        self.text(name)?.ok_or_else(|| PipelineError::Missing {
+            path: self.document.path.clone(),
+            key: name,
+            reason: what.to_owned(),
+        })
+    }
+
+    /// The error of a value that is none of those expected. It quotes the value as written, which is
+    /// a reference's name where it is one.
+    fn unexpected(&self, name: &str, expected: &str) -> PipelineError {
+        let Ok(Some(entry)) = self.entry(name) else {
+            return PipelineError::Missing {
+                path: self.document.path.clone(),
+                key: "name",
+                reason: expected.to_owned(),
+            };
+        };
+        let written = match &entry.written {
+            Value::String(text) => text.clone(),
+            other => other.to_string(),
+        };
+        let shown: String =
+            written.chars().take(64).map(|c| if c.is_control() { ' ' } else { c }).collect();
+        self.document.wrong(entry, format!("expected {expected}, not {shown}"))
+    }
+
+    fn number(&self, name: &str, flag: Option<u64>) -> Result<u64, PipelineError> {
+        if let Some(number) = flag {
+            return Ok(number);
+        }
+        let kind = keys::key(name).map(|key| key.kind);
+        let Some(Kind::Number { default, min, max }) = kind else { return Ok(0) };
+        let Some(text) = self.text(name)? else { return Ok(default) };
+        match text.parse::<u64>() {
+            Ok(number) if (min..=max).contains(&number) => Ok(number),
+            Ok(_) | Err(_) => {
+                Err(self.unexpected(name, &Kind::Number { default, min, max }.expected()))
+            }
+        }
+    }
+
+    fn number32(&self, name: &str, flag: Option<u64>) -> Result<u32, PipelineError> {
+        let number = self.number(name, flag)?;
+        u32::try_from(number).map_err(|_| self.unexpected(name, "a smaller number"))
+    }
+
+    fn millis(&self, name: &str, flag: Option<u64>) -> Result<Duration, PipelineError> {
+        self.number(name, flag).map(Duration::from_millis)
+    }
+
+    fn share(&self, overrides: &Overrides) -> Result<Share, PipelineError> {
+        let tasks = self.number32("tasks.max", overrides.tasks)?;
+        Ok(match overrides.leaf {
+            Some((leaf, leaves)) => Share { leaves, leaf: Some(leaf), tasks },
+            None => Share { leaves: self.number32("leaves", overrides.leaves)?, leaf: None, tasks },
+        })
+    }
+
+    fn store(&self, flag: Option<&StoreUrl>) -> Result<StoreUrl, PipelineError> {
+        if let Some(url) = flag {
+            return Ok(url.clone());
+        }
+        let what = format!("give --store, set S2X_STORE, or add it; accepted: {ACCEPTED_FORMS}");
+        let text = self.required("store", &what)?;
+        text.parse().map_err(|error: crate::store::StoreError| match self.entry("store") {
+            Ok(Some(entry)) => self.document.wrong(entry, error.to_string()),
+            Ok(None) | Err(_) => self.unexpected("store", ACCEPTED_FORMS),
+        })
+    }
+
+    fn start(&self, flag: Option<Start>) -> Result<Start, PipelineError> {
+        if let Some(start) = flag {
+            return Ok(start);
+        }
+        match self.text("start")? {
+            None => Ok(Start::Earliest),
+            Some(text) => {
+                parse_start(&text).map_err(|expected| self.unexpected("start", &expected))
+            }
+        }
+    }
+
+    fn on_error(&self, flag: Option<OnError>) -> Result<OnError, PipelineError> {
+        if let Some(policy) = flag {
+            return Ok(policy);
+        }
+        match self.text("errors.tolerance")?.as_deref() {
+            None | Some("none") => Ok(OnError::Stop),
+            Some("all") => Ok(OnError::Skip),
+            Some(_) => Err(self.unexpected("errors.tolerance", "none or all")),
+        }
+    }
+}
+
+/// Reads where to start: `earliest`, `latest`, `timestamp:` and milliseconds or an RFC 3339 time.
+///
+/// # Errors
+/// What was expected instead.
+pub fn parse_start(text: &str) -> Result<Start, String> {
+    match text {
+        "earliest" => return Ok(Start::Earliest),
+        "latest" => return Ok(Start::Latest),
+        _ => {}
+    }
+    let time = text.strip_prefix("timestamp:").map(str::trim);
+    let from_millis = time.and_then(|time| time.parse::<i64>().ok()).filter(|ms| *ms >= 0);
+    let from_text = || time?.parse::<Timestamp>().ok().map(Timestamp::as_millisecond);
+    match from_millis.or_else(from_text) {
+        Some(ms) => Ok(Start::Timestamp(ms)),
+        None => {
+            Err("earliest, latest, timestamp:MILLISECONDS or timestamp:2026-01-31T00:00:00Z"
+                .to_owned())
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! Numbers as people read them.
+//!
+//! Touches nothing. Data is counted in powers of ten (MB), memory in powers of two (MiB).
+
+use std::time::Duration;
+
+/// A count with a comma after every three digits.
+pub fn count(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// A size of data: `312.4 MB`.
+pub fn bytes(number: u64) -> String {
+    scaled(number, 1000, &["B", "kB", "MB", "GB", "TB"])
+}
+
+/// A size of memory: `45.1 MiB`.
+pub fn memory(number: u64) -> String {
+    scaled(number, 1024, &["B", "KiB", "MiB", "GiB", "TiB"])
+}
+
+fn scaled(number: u64, step: u64, units: &[&str]) -> String {
+    let mut unit = 1;
+    let mut names = units.iter();
+    let mut name = names.next().copied().unwrap_or_default();
+    for larger in names {
+        if number / unit < step {
+            break;
+        }
+        unit *= step;
+        name = larger;
+    }
+    if unit == 1 {
+        return format!("{number} {name}");
+    }
+    let tenths = u128::from(number) * 10 / u128::from(unit);
+    format!("{}.{} {name}", tenths / 10, tenths % 10)
+}
+
+/// How many per second; 0 for no time at all.
+pub fn rate(number: u64, time: Duration) -> u64 {
+    let micros = time.as_micros();
+    let per_second = (u128::from(number) * 1_000_000).checked_div(micros).unwrap_or(0);
+    u64::try_from(per_second).unwrap_or(u64::MAX)
+}
+
+/// A time: `0.4 s`, `12.3 s`, `3 min 05 s`, `2 h 07 min`.
+pub fn duration(time: Duration) -> String {
+    let seconds = time.as_secs();
+    if seconds < 60 {
+        return format!("{seconds}.{} s", time.subsec_millis() / 100);
+    }
+    let minutes = seconds / 60;
+    if minutes < 60 {
+        return format!("{minutes} min {:02} s", seconds % 60);
+    }
+    format!("{} h {:02} min", minutes / 60, minutes % 60)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,77 @@
+//! Plain lines of progress where stderr is no terminal.
+//!
+//! May touch: stderr, one ticker thread. Invariant: a line is printed only when something changed,
+//! so a log of an idle run does not grow.
+
+use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use super::format::{bytes, count, duration};
+use super::out;
+use super::tally::{Snapshot, Tally};
+
+/// The time between two lines.
+const EVERY: Duration = Duration::from_secs(2);
+
+pub(super) struct Lines {
+    ticker: Mutex<Option<(SyncSender<()>, JoinHandle<()>)>>,
+}
+
+impl Lines {
+    pub(super) fn start(name: &str, tally: &Arc<Tally>) -> Self {
+        let (name, tally) = (name.to_owned(), Arc::clone(tally));
+        let (end, ended) = sync_channel::<()>(1);
+        let thread = std::thread::Builder::new().name("progress".to_owned()).spawn(move || {
+            let mut last = None;
+            loop {
+                let is_over = !matches!(ended.recv_timeout(EVERY), Err(RecvTimeoutError::Timeout));
+                let now = tally.snapshot(Instant::now());
+                let shown = (now.rows, now.errors, now.batches, now.waiting.clone());
+                let is_new = last.as_ref() != Some(&shown);
+                if is_new && (now.batches > 0 || now.waiting.is_some()) {
+                    out::note(&text(&name, &now));
+                    last = Some(shown);
+                }
+                if is_over {
+                    return;
+                }
+            }
+        });
+        // Without a thread there are no lines; the run itself needs none.
+        Self { ticker: Mutex::new(thread.ok().map(|thread| (end, thread))) }
+    }
+
+    /// Prints the last line.
+    pub(super) fn stop(&self) {
+        let ticker = self.ticker.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some((end, thread)) = ticker {
+            drop(end);
+            drop(thread.join());
+        }
+    }
+}
+
+fn text(name: &str, now: &Snapshot) -> String {
+    let of = now.total.map_or_else(String::new, |total| format!(" of {}", count(total)));
+    let mut text = format!(
+        "{name}: {}{of} rows, {} rows/s, {}/s, {} batches, {}",
+        count(now.rows),
+        count(now.rows_per_s),
+        bytes(now.bytes_per_s),
+        count(now.batches),
+        duration(now.elapsed)
+    );
+    for (what, number) in [(", lag ", now.lag_rows), (", error rows ", Some(now.errors))] {
+        if let Some(number) = number.filter(|number| *number > 0) {
+            text.push_str(what);
+            text.push_str(&count(number));
+        }
+    }
+    if let Some(waiting) = &now.waiting {
+        text.push_str("; ");
+        text.push_str(&out::one_line(waiting));
+    }
+    text
+}

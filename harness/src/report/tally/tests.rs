@@ -1,0 +1,69 @@
+//! Sums, the current speed and the lag of several tasks.
+
+use super::*;
+
+fn batch(task: u32, rows: u64, lag_rows: Option<u64>) -> Event {
+    let bytes = rows * 10;
+    let id = Some(1);
+    Event::Committed(Batch { id, task, rows, errors: 1, bytes, lag_rows, caught_up: false })
+}
+
+#[test]
+fn speed_is_that_of_the_last_seconds() {
+    let start = Instant::now();
+    let tally = Tally::new(start, Some(10_000));
+    let at = |seconds: u64| start + Duration::from_secs(seconds);
+    tally.add(&batch(0, 1000, None), at(1));
+    assert_eq!(tally.snapshot(at(1)).rows_per_s, 1000);
+    // Nothing for a minute, then 5000 rows in 5 seconds.
+    for second in 61..=65 {
+        tally.add(&batch(0, 1000, None), at(second));
+    }
+    let now = tally.snapshot(at(66));
+    assert_eq!((now.rows, now.bytes, now.batches, now.errors), (6000, 60_000, 6, 6));
+    assert!((800..=1000).contains(&now.rows_per_s), "{now:?}");
+    assert_eq!(now.remaining(), Some(Duration::from_secs(4000 / now.rows_per_s)));
+    assert_eq!(tally.snapshot(at(600)).rows_per_s, 0, "a run that stands still has no speed");
+    assert_eq!(tally.snapshot(at(600)).remaining(), None);
+}
+
+#[test]
+fn samples_are_bounded() {
+    let start = Instant::now();
+    let tally = Tally::new(start, None);
+    for step in 0..100_000 {
+        tally.add(&batch(0, 1, None), start + Duration::from_millis(step));
+    }
+    assert!(tally.state().samples.len() <= 60, "{}", tally.state().samples.len());
+}
+
+#[test]
+fn lag_is_known_when_every_task_told_it() {
+    let start = Instant::now();
+    let tally = Tally::new(start, None);
+    tally.add(&Event::Discovered { splits: 8, tasks: 2 }, start);
+    tally.add(&batch(0, 1, Some(70)), start);
+    assert_eq!(tally.snapshot(start).lag_rows, None);
+    tally.add(&batch(1, 1, Some(5)), start);
+    assert_eq!(tally.snapshot(start).lag_rows, Some(75));
+    tally.add(&batch(0, 1, Some(3)), start);
+    assert_eq!(tally.snapshot(start).lag_rows, Some(8));
+}
+
+#[test]
+fn a_wait_with_a_reason_is_shown_until_the_next_batch() {
+    let start = Instant::now();
+    let tally = Tally::new(start, None);
+    let waiting = |reason: Option<&str>| Event::Waiting {
+        task: 3,
+        phase: "connecting".to_owned(),
+        reason: reason.map(str::to_owned),
+    };
+    tally.add(&waiting(Some("refused")), start);
+    assert_eq!(tally.snapshot(start).waiting.as_deref(), Some("task 3 is connecting: refused"));
+    tally.add(&batch(3, 1, None), start);
+    assert_eq!(tally.snapshot(start).waiting, None);
+    tally.add(&waiting(Some("refused")), start);
+    tally.add(&waiting(None), start);
+    assert_eq!(tally.snapshot(start).waiting, None);
+}

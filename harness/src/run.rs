@@ -1,0 +1,331 @@
+//! Running a pipeline: what is asked for, what happens meanwhile, and how it ended.
+//!
+//! `run` reads no file, argument or environment: the command line builds a [`Plan`], watches
+//! through an [`Observer`] and stops through a [`Control`].
+
+mod execute;
+mod failure;
+mod load;
+mod setup;
+mod share;
+mod task;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::Duration;
+
+use protocol::message::Object;
+use protocol::message::Start;
+use protocol::{Class, Failure};
+
+use crate::store::{StoreError, StoreUrl};
+
+pub use execute::execute;
+
+/// What to run.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// Name of the pipeline.
+    pub name: String,
+    /// Table that the rows go to; created when missing.
+    pub table: String,
+    /// Where rows and offsets go.
+    pub store: StoreUrl,
+    /// What the extractor gets as CONFIG, and as CREDENTIALS; may hold secrets.
+    pub source: SourceConfig,
+    /// The extractor.
+    pub extractor: ExtractorCommand,
+    /// Which part of the pipeline this process runs.
+    pub share: Share,
+    /// What one batch holds at most.
+    pub limits: BatchLimits,
+    /// Where splits start that have no offset yet.
+    pub start: Start,
+    /// When to stop by itself.
+    pub until: Until,
+    /// What happens to a record that is not what was declared.
+    pub on_error: OnError,
+    /// How long failures that may pass are retried.
+    pub retry: Retry,
+}
+
+/// Configuration of the source. Debug shows key names only.
+#[derive(Clone, Default)]
+pub struct SourceConfig {
+    /// CONFIG.
+    pub config: Object,
+    /// CREDENTIALS, references resolved.
+    pub credentials: Object,
+    /// CONFIG as the catalogue shows it: secrets replaced, JSON text.
+    pub redacted_json: String,
+}
+
+impl std::fmt::Debug for SourceConfig {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_list().entries(self.config.keys()).entries(self.credentials.keys()).finish()
+    }
+}
+
+/// How the extractor is started.
+#[derive(Clone, Debug)]
+pub struct ExtractorCommand {
+    /// The program; an absolute path.
+    pub program: PathBuf,
+    /// Its arguments. No configuration, no secrets.
+    pub args: Vec<String>,
+}
+
+/// Which tasks of the pipeline this process runs. Splits are spread over `leaves × tasks` tasks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Share {
+    /// Leaves of the whole pipeline; kept in the catalogue.
+    pub leaves: u32,
+    /// The leaf of this process; `None` runs all of them.
+    pub leaf: Option<u32>,
+    /// Tasks per leaf (`tasks.max`).
+    pub tasks: u32,
+}
+
+/// What one batch holds at most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BatchLimits {
+    /// Rows (`pipelines_extractor_batch_size`).
+    pub rows: u64,
+    /// Bytes of encoded rows.
+    pub bytes: u64,
+    /// Time (`pipelines_extractor_max_batch_interval_ms`).
+    pub interval: Duration,
+    /// Largest row in bytes.
+    pub row_bytes: u64,
+}
+
+impl Default for BatchLimits {
+    fn default() -> Self {
+        Self {
+            rows: 10_000,
+            bytes: 16 << 20,
+            interval: Duration::from_millis(1000),
+            row_bytes: 32 << 20,
+        }
+    }
+}
+
+/// When a run ends by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Until {
+    /// Never.
+    Stopped,
+    /// Every split was read to its end and that is committed.
+    CaughtUp,
+    /// This many batches with rows are committed, over all tasks.
+    Batches(u64),
+}
+
+/// What happens to a record that is not what was declared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnError {
+    /// The pipeline stops before it.
+    Stop,
+    /// It is written to the errors table, in the transaction that moves past it.
+    Skip,
+}
+
+/// How long failures that may pass are retried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retry {
+    /// Failures in a row at the same offsets before the pipeline stops
+    /// (`pipelines_max_retries_per_batch_partition`).
+    pub attempts: u32,
+    /// How long a database that does not answer is waited for.
+    pub store: Duration,
+}
+
+impl Default for Retry {
+    fn default() -> Self {
+        Self { attempts: 4, store: Duration::from_secs(300) }
+    }
+}
+
+/// Lets a signal handler or another thread end a run.
+#[derive(Clone, Debug, Default)]
+pub struct Control(Arc<AtomicU8>);
+
+impl Control {
+    /// Ends the run after what was extracted is committed.
+    pub fn drain(&self) {
+        self.0.fetch_max(1, Ordering::AcqRel);
+    }
+
+    /// Ends the run at once; what is not committed is read again next time.
+    pub fn now(&self) {
+        self.0.fetch_max(2, Ordering::AcqRel);
+    }
+
+    /// Whether the run should end.
+    pub fn is_draining(&self) -> bool {
+        self.0.load(Ordering::Acquire) >= 1
+    }
+
+    /// Whether the run should end at once.
+    pub fn is_now(&self) -> bool {
+        self.0.load(Ordering::Acquire) >= 2
+    }
+}
+
+/// What a run tells while it runs. Called from several threads; must not block for long.
+pub trait Observer: Send + Sync {
+    /// Something happened.
+    fn event(&self, event: &Event);
+}
+
+/// Something that happened.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// The source answered.
+    Discovered {
+        /// Splits of the whole pipeline.
+        splits: usize,
+        /// Extractors that this process starts.
+        tasks: usize,
+    },
+    /// A batch is committed.
+    Committed(Batch),
+    /// A person should know.
+    Warning(String),
+    /// A line from an extractor's log or standard error.
+    Log {
+        /// `error`, `warn`, `info`, `debug`, `trace`, or `stderr`.
+        level: String,
+        /// The line, redacted.
+        line: String,
+    },
+    /// An extractor ended and is started again.
+    Restarting {
+        /// The task.
+        task: u32,
+        /// Why.
+        reason: String,
+        /// The pause before it.
+        pause: Duration,
+    },
+    /// Another harness took splits of this one.
+    Fenced {
+        /// The task.
+        task: u32,
+    },
+    /// The database does not answer; the batch is kept and sent again.
+    StoreRetry {
+        /// The task.
+        task: u32,
+        /// Why.
+        reason: String,
+        /// The pause before it.
+        pause: Duration,
+    },
+    /// A task waits or is slowed down.
+    Waiting {
+        /// The task.
+        task: u32,
+        /// What it is busy with.
+        phase: String,
+        /// What the last attempt failed with.
+        reason: Option<String>,
+    },
+}
+
+/// A batch that is committed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Batch {
+    /// Its number in the catalogue; `None` when there was nothing to write.
+    pub id: Option<u64>,
+    /// The task.
+    pub task: u32,
+    /// Rows.
+    pub rows: u64,
+    /// Error rows.
+    pub errors: u64,
+    /// Payload bytes.
+    pub bytes: u64,
+    /// Records still to be read by this task, where the source can tell.
+    pub lag_rows: Option<u64>,
+    /// The task has read its splits to their end.
+    pub caught_up: bool,
+}
+
+/// How a run ended.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Summary {
+    /// Rows committed.
+    pub rows: u64,
+    /// Error rows committed.
+    pub errors: u64,
+    /// Payload bytes committed.
+    pub bytes: u64,
+    /// Batches committed, those without rows included.
+    pub batches: u64,
+    /// Time from the first to the last moment.
+    pub elapsed: Duration,
+    /// Largest resident memory of one extractor, bytes; 0 when none could tell.
+    pub extractor_peak_bytes: u64,
+    /// Extractors started again.
+    pub restarts: u64,
+    /// Every split was read to its end.
+    pub caught_up: bool,
+}
+
+/// Why a run failed. The text is one line: what, where, why, what to do.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum RunError {
+    /// The extractor could not be started.
+    #[error("cannot start the extractor {program}: {reason}")]
+    Spawn {
+        /// The program.
+        program: String,
+        /// Why.
+        reason: String,
+    },
+    /// The extractor answered with a failure.
+    #[error("{0}")]
+    Extractor(Failure),
+    /// The extractor broke the protocol.
+    #[error("{0}")]
+    Protocol(String),
+    /// The extractor ended again and again.
+    #[error("{0}")]
+    Crashed(String),
+    /// A key of the configuration that nobody knows.
+    #[error("{0}")]
+    Config(String),
+    /// The database.
+    #[error("{0}")]
+    Store(#[from] StoreError),
+    /// A record is not what was declared.
+    #[error("{0}")]
+    BadRecord(String),
+    /// Another harness runs the same part of the pipeline.
+    #[error("{0}")]
+    Fenced(String),
+    /// The run was ended at once.
+    #[error("stopped at once; what was not committed is read again by the next run")]
+    Interrupted,
+    /// A bug of ours.
+    #[error("internal error: {0}")]
+    Internal(String),
+}
+
+impl RunError {
+    /// The class that decides the exit code.
+    pub fn class(&self) -> Class {
+        match self {
+            Self::Spawn { .. } | Self::Config(_) => Class::Config,
+            Self::Extractor(failure) => failure.class,
+            Self::Protocol(_) => Class::Protocol,
+            Self::Crashed(_) | Self::Internal(_) => Class::Internal,
+            Self::Store(error) => error.kind().class(),
+            Self::BadRecord(_) => Class::Data,
+            Self::Fenced(_) => Class::Transient,
+            Self::Interrupted => Class::Cancelled,
+        }
+    }
+}

@@ -1,0 +1,330 @@
+//! The coordinator of a run: asks the source once, writes the starts down, gives each task its
+//! splits, and ends the run.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use protocol::avro::Marker;
+use protocol::message::{Discovered, Partitions, Start};
+use protocol::{Failure, OffsetKey};
+
+use super::failure::Stop;
+use super::setup::{Counters, Setup};
+use super::share::{Parents, keys_of, leaf_of, own_slots, slots};
+use super::task::{News, Order, Orders, Task};
+use super::{Control, Event, Observer, Plan, RunError, Summary, Until};
+use crate::catalogue::{Catalogue, Claim, NewPipeline, Pipeline, PipelineState};
+use crate::store::Connect;
+
+/// News that wait for the coordinator; it takes them at once.
+const NEWS_MAX: usize = 256;
+
+/// How often the coordinator looks at the wish to end.
+const TICK: Duration = Duration::from_millis(50);
+
+/// Runs a pipeline until it is complete, stopped, or failed.
+///
+/// # Errors
+/// See [`RunError`]. Whatever was committed stays committed, and the next run goes on from there.
+pub fn execute(
+    plan: Plan,
+    control: Control,
+    observer: Arc<dyn Observer>,
+) -> Result<Summary, RunError> {
+    let began = Instant::now();
+    let connect: Arc<dyn Connect> = Arc::new(plan.store.clone());
+    let mut catalogue = Catalogue::open(Arc::clone(&connect))?;
+    let pipeline = open_pipeline(&mut catalogue, &plan)?;
+    let marker = Marker::from_hex(&pipeline.sync_marker)
+        .ok_or_else(|| RunError::Internal("the catalogue holds no sync marker".to_owned()))?;
+    let setup = Arc::new(Setup {
+        incarnation: pipeline.incarnation.clone().unwrap_or_default(),
+        budget: Setup::budget_of(&plan),
+        plan,
+        marker,
+        connect,
+        control,
+        observer,
+        counters: Counters::default(),
+        complete: AtomicBool::new(false),
+        pipeline,
+    });
+    let id = setup.pipeline.id;
+    catalogue.set_state(id, PipelineState::Running, None)?;
+    let mut coordinator = Coordinator::new(Arc::clone(&setup), catalogue);
+    let result = coordinator.run();
+    let state = match &result {
+        Ok(_) | Err(RunError::Interrupted | RunError::Fenced(_)) => (PipelineState::Stopped, None),
+        Err(error) => (PipelineState::Error, Some(error.to_string())),
+    };
+    // A pipeline that was dropped meanwhile has no state; the result tells what happened.
+    let _dropped = coordinator.catalogue.set_state(id, state.0, state.1.as_deref());
+    result.map(|caught_up| summary(&setup.counters, caught_up, began.elapsed()))
+}
+
+fn summary(counters: &Counters, caught_up: bool, elapsed: Duration) -> Summary {
+    Summary {
+        rows: counters.rows.load(Ordering::Acquire),
+        errors: counters.errors.load(Ordering::Acquire),
+        bytes: counters.bytes.load(Ordering::Acquire),
+        batches: counters.batches.load(Ordering::Acquire),
+        elapsed,
+        extractor_peak_bytes: counters.peak_memory.load(Ordering::Acquire),
+        restarts: counters.restarts.load(Ordering::Acquire),
+        caught_up,
+    }
+}
+
+/// The pipeline in the catalogue, created when missing, and its table.
+fn open_pipeline(catalogue: &mut Catalogue, plan: &Plan) -> Result<Pipeline, RunError> {
+    let tasks_max = plan.share.tasks;
+    let config_json = &plan.source.redacted_json;
+    catalogue.ensure_table(&plan.table)?;
+    let pipeline = catalogue
+        .create_pipeline(&NewPipeline {
+            name: &plan.name,
+            config_json,
+            credentials: None,
+            target_table: &plan.table,
+            leaf_count: plan.share.leaves,
+            tasks_max,
+        })?
+        .into_pipeline();
+    pipeline.require_leaf_count(plan.share.leaves)?;
+    if pipeline.target_table != plan.table {
+        return Err(RunError::Config(format!(
+            "pipeline {:?} loads into table {:?}, not {:?}; drop it first, or give the new one \
+             another name",
+            plan.name, pipeline.target_table, plan.table
+        )));
+    }
+    if pipeline.config_json != *config_json || pipeline.tasks_max != tasks_max {
+        catalogue.alter_config(pipeline.id, config_json, None, tasks_max)?;
+    }
+    Ok(pipeline)
+}
+
+struct Coordinator {
+    setup: Arc<Setup>,
+    catalogue: Catalogue,
+    news: Receiver<News>,
+    tell: SyncSender<News>,
+    parents: Parents,
+    tasks: HashMap<u32, Running>,
+}
+
+struct Running {
+    orders: Orders,
+    thread: JoinHandle<()>,
+    keys: Vec<String>,
+    order: u64,
+    caught_up: bool,
+}
+
+impl Coordinator {
+    fn new(setup: Arc<Setup>, catalogue: Catalogue) -> Self {
+        let (tell, news) = sync_channel(NEWS_MAX);
+        let (parents, tasks) = (Parents::new(), HashMap::new());
+        Self { setup, catalogue, news, tell, parents, tasks }
+    }
+
+    /// Tells whether every split was read to its end.
+    fn run(&mut self) -> Result<bool, RunError> {
+        let own = own_slots(&self.setup.plan.share);
+        let claims = self.claim(&own)?;
+        for slot in own {
+            let claim = claims.iter().find(|it| it.leaf == leaf_of(slot, &self.setup.plan.share));
+            let claim = *claim.ok_or_else(|| RunError::Internal("a leaf has no claim".into()))?;
+            let mut task = Task::new(slot, claim, Arc::clone(&self.setup), self.tell.clone())?;
+            if self.tasks.is_empty() {
+                // The first extractor answers for all; it then serves its task.
+                while let Err(stop) = self.scout(&mut task) {
+                    task.settle();
+                    task.after(stop)?;
+                }
+            }
+            self.start(task)?;
+        }
+        let result = self.assign().and_then(|()| self.watch());
+        if result.is_err() {
+            self.setup.complete.store(true, Ordering::Release);
+        }
+        let ended = self.join();
+        let caught_up = result?;
+        ended?;
+        Ok(caught_up)
+    }
+
+    /// Claims the leaves of this process: an older one on the same leaf ends.
+    fn claim(&mut self, slots: &[u32]) -> Result<Vec<Claim>, RunError> {
+        let mut leaves: Vec<u32> =
+            slots.iter().map(|slot| leaf_of(*slot, &self.setup.plan.share)).collect();
+        leaves.sort_unstable();
+        leaves.dedup();
+        Ok(self.catalogue.claim_leaves(self.setup.pipeline.id, &leaves)?)
+    }
+
+    /// Asks the source for its splits, and makes their starts durable before anything is read
+    /// (E5): a start that is resolved again after a crash would lose what came in between.
+    fn scout(&mut self, task: &mut Task) -> Result<(), Stop> {
+        task.prepare()?;
+        task.check()?;
+        let discovered = task.discover()?;
+        let known = self.catalogue.splits(self.setup.pipeline.id)?;
+        // A split that was not there when the pipeline began starts at its beginning.
+        let start = if known.is_empty() { self.setup.plan.start } else { Start::Earliest };
+        let new: Vec<OffsetKey> = discovered
+            .splits
+            .iter()
+            .map(|split| split.key.clone())
+            .filter(|key| known.iter().all(|split| split.key != key.as_str()))
+            .collect();
+        if !new.is_empty() {
+            let entries = task.offsets(start, new)?;
+            let starts: Vec<(&str, &str)> =
+                entries.iter().map(|entry| (entry.key.as_str(), entry.value.as_str())).collect();
+            self.catalogue.insert_splits(self.setup.pipeline.id, &starts)?;
+        }
+        self.remember(&discovered)?;
+        let share = &self.setup.plan.share;
+        let tasks = own_slots(share).len().min(discovered.splits.len());
+        self.setup.tell(&Event::Discovered { splits: discovered.splits.len(), tasks });
+        Ok(())
+    }
+
+    fn remember(&mut self, discovered: &Discovered) -> Result<(), Stop> {
+        for split in &discovered.splits {
+            let parents = split.parents.iter().map(|key| key.as_str().to_owned()).collect();
+            self.parents.insert(split.key.as_str().to_owned(), parents);
+        }
+        if discovered.incarnation.is_empty() {
+            let text = "the source cannot tell whether it was deleted and created again; a topic \
+                        or stream that is re-created under its old name is only noticed by its \
+                        offsets";
+            self.setup.tell(&Event::Warning(text.to_owned()));
+        } else if self.setup.incarnation.is_empty() {
+            self.catalogue.set_incarnation(self.setup.pipeline.id, &discovered.incarnation)?;
+        }
+        Ok(())
+    }
+
+    fn start(&mut self, task: Task) -> Result<(), RunError> {
+        let (slot, orders) = (task.slot, task.orders());
+        let thread = thread::Builder::new()
+            .name(format!("task-{slot}"))
+            .spawn(move || task.run())
+            .map_err(|e| RunError::Internal(format!("cannot start a thread: {e}")))?;
+        let running = Running { orders, thread, keys: Vec::new(), order: 0, caught_up: false };
+        self.tasks.insert(slot, running);
+        Ok(())
+    }
+
+    /// Gives each task the splits that are its own by the catalogue; a task whose splits did not
+    /// change is left alone.
+    fn assign(&mut self) -> Result<(), RunError> {
+        let splits = self.catalogue.splits(self.setup.pipeline.id)?;
+        for (slot, running) in &mut self.tasks {
+            let keys = keys_of(*slot, &self.setup.plan.share, &splits, &self.parents);
+            if running.order == 0 || keys != running.keys {
+                running.caught_up = false;
+                running.order += 1;
+                running.keys.clone_from(&keys);
+                running.orders.assign(Order { number: running.order, keys });
+            }
+        }
+        Ok(())
+    }
+
+    /// Follows the tasks until all have ended, or one has failed.
+    fn watch(&mut self) -> Result<bool, RunError> {
+        let mut left = self.tasks.len();
+        let mut failed = None;
+        while left > 0 {
+            match self.news.recv_timeout(TICK) {
+                Ok(News::Partitions(partitions)) => self.grow(&partitions)?,
+                Ok(News::SplitEnded) => self.assign()?,
+                Ok(News::CaughtUp { task, order, caught_up }) => {
+                    let running = self.tasks.get_mut(&task);
+                    if let Some(running) = running.filter(|running| running.order == order) {
+                        running.caught_up = caught_up;
+                    }
+                }
+                Ok(News::Finished { task, result }) => {
+                    left -= 1;
+                    if let Err(error) = result {
+                        // The others commit what they have; the first failure is the reason.
+                        self.setup.complete.store(true, Ordering::Release);
+                        failed.get_or_insert((task, error));
+                    }
+                }
+                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {}
+            }
+            if self.is_complete() {
+                self.setup.complete.store(true, Ordering::Release);
+            }
+        }
+        match failed {
+            Some((task, error)) => Err(with_task(error, task, slots(&self.setup.plan.share))),
+            None => Ok(self.is_caught_up()),
+        }
+    }
+
+    fn is_caught_up(&self) -> bool {
+        self.tasks.values().all(|running| running.caught_up)
+    }
+
+    fn is_complete(&self) -> bool {
+        match self.setup.plan.until {
+            Until::Stopped => false,
+            Until::CaughtUp => self.is_caught_up(),
+            Until::Batches(wanted) => {
+                self.setup.counters.batches_with_rows.load(Ordering::Acquire) >= wanted
+            }
+        }
+    }
+
+    /// New splits: written down, then given to their tasks.
+    fn grow(&mut self, partitions: &Partitions) -> Result<(), RunError> {
+        for split in &partitions.added {
+            let parents = split.parents.iter().map(|key| key.as_str().to_owned()).collect();
+            self.parents.insert(split.key.as_str().to_owned(), parents);
+        }
+        let starts: Vec<(&str, &str)> = partitions
+            .added
+            .iter()
+            .map(|split| (split.key.as_str(), split.value.as_str()))
+            .collect();
+        if !starts.is_empty() {
+            self.catalogue.insert_splits(self.setup.pipeline.id, &starts)?;
+        }
+        self.assign()
+    }
+
+    fn join(&mut self) -> Result<(), RunError> {
+        let mut panicked = Ok(());
+        for (slot, running) in self.tasks.drain() {
+            drop(running.orders);
+            if running.thread.join().is_err() {
+                panicked = Err(RunError::Internal(format!("task {slot} panicked")));
+            }
+        }
+        panicked
+    }
+}
+
+/// Names the task where there is more than one.
+fn with_task(error: RunError, task: u32, tasks: u32) -> RunError {
+    match error {
+        RunError::Crashed(text) if tasks > 1 => RunError::Crashed(format!("task {task}: {text}")),
+        RunError::Protocol(text) if tasks > 1 => RunError::Protocol(format!("task {task}: {text}")),
+        RunError::Extractor(failure) if tasks > 1 && failure.part.is_some() => {
+            let message = format!("task {task}: {}", failure.message);
+            RunError::Extractor(Failure { message, ..failure })
+        }
+        other => other,
+    }
+}

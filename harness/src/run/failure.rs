@@ -1,0 +1,199 @@
+//! What a task does after a failure: try again, hand over, or end the run with a reason.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use protocol::{Class, Failure};
+
+use super::load::Job;
+use super::task::Task;
+use super::{Event, RunError};
+use crate::catalogue::{Catalogue, ErrorKind, ErrorRow, FailedBatch};
+use crate::link::Fault;
+use crate::store::{StoreError, StoreErrorKind};
+use crate::transaction::{LoadError, fenced_pause};
+
+/// First pause before an extractor is started again; doubles up to [`PAUSE_MAX`].
+const PAUSE_FIRST: Duration = Duration::from_millis(100);
+const PAUSE_MAX: Duration = Duration::from_secs(30);
+
+/// How often an extractor that breaks the protocol is started again.
+const PROTOCOL_FAULTS_MAX: u32 = 1;
+
+/// Why a task left its extracting loop.
+#[derive(Debug)]
+pub(super) enum Stop {
+    /// The extractor.
+    Fault(Fault),
+    /// A batch could not be committed.
+    Load { error: LoadError, job: Box<Job> },
+    /// A record is not what was declared, and the pipeline stops before it.
+    BadRecord { split: String, position: String, code: String, reason: String },
+    /// The run.
+    Run(RunError),
+}
+
+impl From<Fault> for Stop {
+    fn from(fault: Fault) -> Self {
+        Self::Fault(fault)
+    }
+}
+
+impl From<RunError> for Stop {
+    fn from(error: RunError) -> Self {
+        Self::Run(error)
+    }
+}
+
+impl From<StoreError> for Stop {
+    fn from(error: StoreError) -> Self {
+        Self::Run(error.into())
+    }
+}
+
+impl Stop {
+    /// The error of a run that cannot go on; for the steps before the tasks start.
+    pub(super) fn into_error(self) -> RunError {
+        match self {
+            Self::Fault(Fault::Spawn(error)) => RunError::Internal(error.to_string()),
+            Self::Fault(Fault::Gone(text)) => RunError::Crashed(text),
+            Self::Fault(Fault::Protocol(text)) => RunError::Protocol(text),
+            Self::Fault(Fault::Failed(failure)) => RunError::Extractor(failure),
+            Self::Load { error, .. } => RunError::Store(error.store_error().clone()),
+            Self::BadRecord { split, position, code, reason } => RunError::BadRecord(format!(
+                "the record at {position} of split {split} cannot be loaded: {code}: {reason}; \
+                 the pipeline stops before it; repair the source, or run with \
+                 errors.tolerance=all to put such records into the errors table"
+            )),
+            Self::Run(error) => error,
+        }
+    }
+}
+
+impl Task {
+    /// Decides what follows a failure: `Ok` to try again.
+    pub(super) fn after(&mut self, stop: Stop) -> Result<(), RunError> {
+        match stop {
+            Stop::Fault(Fault::Failed(failure)) => self.after_failure(failure),
+            Stop::Fault(fault) => {
+                self.forget_link();
+                let limit = match fault {
+                    Fault::Protocol(_) => PROTOCOL_FAULTS_MAX,
+                    _ => self.setup.plan.retry.attempts,
+                };
+                self.try_again(limit, Stop::Fault(fault))
+            }
+            Stop::Load { error: LoadError::Fenced(error), .. } => self.after_fence(&error),
+            Stop::Run(RunError::Store(error)) if error.kind() == StoreErrorKind::Fenced => {
+                self.after_fence(&error)
+            }
+            Stop::Load { error: LoadError::InDoubt(error), job } => {
+                // The next epoch waits for the lost transaction, and its offsets tell.
+                let error = LoadError::InDoubt(error);
+                self.try_again(self.setup.plan.retry.attempts, Stop::Load { error, job })
+            }
+            Stop::Load { error, job } => {
+                self.book_failed(&job, error.store_error());
+                Err(Stop::Load { error, job }.into_error())
+            }
+            other => Err(other.into_error()),
+        }
+    }
+
+    fn after_failure(&mut self, failure: Failure) -> Result<(), RunError> {
+        let limit = match failure.class {
+            Class::Transient | Class::Resource => self.setup.plan.retry.attempts,
+            Class::Internal => 1,
+            Class::Usage
+            | Class::Protocol
+            | Class::Config
+            | Class::Auth
+            | Class::Source
+            | Class::Offset
+            | Class::Data
+            | Class::Cancelled => 0,
+        };
+        if failure.fatal {
+            self.forget_link();
+        }
+        self.try_again(limit, Fault::Failed(failure).into())
+    }
+
+    /// Pauses and lets the task try again, unless it failed too often since the last commit.
+    fn try_again(&mut self, limit: u32, stop: Stop) -> Result<(), RunError> {
+        self.failures += 1;
+        let failures = self.failures;
+        let error = stop.into_error();
+        if failures > limit {
+            return Err(if limit == 0 { error } else { often(error, failures) });
+        }
+        let pause = PAUSE_FIRST.saturating_mul(1 << (failures - 1).min(16)).min(PAUSE_MAX);
+        let pause = pause.mul_f64(0.5 + fastrand::f64());
+        self.setup.counters.restarts.fetch_add(1, std::sync::atomic::Ordering::AcqRel);
+        let reason = error.to_string();
+        self.setup.tell(&Event::Restarting { task: self.slot, reason, pause });
+        self.setup.pause(pause);
+        Ok(())
+    }
+
+    /// Something moved or took a split. This process goes on if it still holds its leaf (offsets
+    /// were set by hand, or its own lost transaction came through); otherwise a newer one runs the
+    /// leaf, and this one ends: exactly one of the two goes on (E13).
+    fn after_fence(&mut self, error: &StoreError) -> Result<(), RunError> {
+        self.setup.tell(&Event::Fenced { task: self.slot });
+        // A scheduler that starts ended copies again must not make a storm of two rivals.
+        self.setup.pause(fenced_pause(self.fences));
+        self.fences = self.fences.saturating_add(1);
+        let mut catalogue = Catalogue::open(Arc::clone(&self.setup.connect))?;
+        if catalogue.holds(self.setup.pipeline.id, self.claim)? {
+            return Ok(());
+        }
+        Err(RunError::Fenced(format!(
+            "a newer harness runs leaf {} of pipeline {:?}, or the pipeline was dropped ({error}); \
+             this one ends, nothing is lost or doubled; give each copy its own --leaf I/N",
+            self.claim.leaf, self.setup.plan.name
+        )))
+    }
+
+    /// Writes down a batch that the database refused; what cannot be written is in the error of
+    /// the run anyway.
+    fn book_failed(&self, job: &Job, error: &StoreError) {
+        let Ok(mut catalogue) = Catalogue::open(Arc::clone(&self.setup.connect)) else { return };
+        let code = error.kind().class().name();
+        let reason = error.to_string();
+        let _best_effort = catalogue.record_failed_batch(
+            self.setup.pipeline.id,
+            &FailedBatch {
+                task_id: self.slot,
+                leaf: self.claim.leaf,
+                epoch: job.epoch,
+                start_us: 0,
+                row_count: job.rows,
+                byte_count: job.bytes,
+                error: ErrorRow {
+                    kind: ErrorKind::Load,
+                    code,
+                    reason: &reason,
+                    split_key: None,
+                    position: None,
+                    raw_key: None,
+                    raw_value: None,
+                    raw_headers: None,
+                },
+            },
+        );
+    }
+}
+
+fn often(error: RunError, failures: u32) -> RunError {
+    let times = format!(" ({failures} times since the last commit)");
+    match error {
+        RunError::Crashed(text) => RunError::Crashed(text + &times),
+        RunError::Protocol(text) => RunError::Protocol(text + &times),
+        RunError::Extractor(failure) => {
+            let message = failure.message.clone() + &times;
+            RunError::Extractor(Failure { message, ..failure })
+        }
+        other => other,
+    }
+}

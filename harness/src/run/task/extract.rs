@@ -1,0 +1,219 @@
+//! The extracting loop of a task: one assignment, credits, finished batches.
+
+use super::{
+    Answer, CREDITS, Catalogue, Duration, Extract, Fault, Instant, Job, OffsetKey, OffsetValue,
+    REQUEST_WAIT, RunError, Split, Staged, Stop, Task, VecDeque,
+};
+use crate::run::OnError;
+use crate::run::load::PlannedMove;
+use crate::store::{StoreError, StoreErrorKind};
+use protocol::message::{BatchEnd, Reason};
+use protocol::session::host::Finished;
+
+/// How long an EXTRACT may take beyond its interval without a byte, and with PROGRESS.
+const STALL: Duration = Duration::from_secs(30);
+const STALL_MAX: Duration = Duration::from_secs(300);
+
+/// Splits as they were given to the extractor, with the revision that the next batch moves from.
+struct Assignment {
+    number: u64,
+    epoch: u64,
+    splits: Vec<(OffsetKey, u64)>,
+    /// Open EXTRACTs, oldest first.
+    open: VecDeque<Credit>,
+    cancelled: bool,
+}
+
+struct Credit {
+    seq: u32,
+    staged: Staged,
+    began: Instant,
+}
+
+impl Task {
+    /// Takes an epoch, assigns the splits, and extracts until the run ends or the coordinator
+    /// gives other splits.
+    pub(super) fn extract(&mut self) -> Result<(), Stop> {
+        self.prepare()?;
+        let mut assignment = self.assign()?;
+        loop {
+            if self.setup.control.is_now() {
+                return Err(RunError::Interrupted.into());
+            }
+            if self.setup.is_draining() || self.wanted.is_some() {
+                self.close(&mut assignment)?;
+                if assignment.open.is_empty() && self.loading == 0 {
+                    return Ok(());
+                }
+            } else {
+                self.open_credits(&mut assignment)?;
+            }
+            if let Some(answer) = self.next()?
+                && let Some(answer) = self.aside(answer)?
+            {
+                self.take(&mut assignment, answer)?;
+            }
+            self.watch(&assignment)?;
+        }
+    }
+
+    fn assign(&mut self) -> Result<Assignment, Stop> {
+        let mut catalogue = Catalogue::open(std::sync::Arc::clone(&self.setup.connect))?;
+        let keys: Vec<&str> = self.order.keys.iter().map(String::as_str).collect();
+        let taken =
+            catalogue.take_epoch(self.setup.pipeline.id, self.slot, Some(self.claim), &keys)?;
+        let parts = taken.splits.iter().map(offset_of).collect::<Result<Vec<_>, _>>()?;
+        let (marker, incarnation) = (self.setup.marker, self.setup.incarnation.clone());
+        self.link()?.assign(taken.epoch, marker, &incarnation, &parts)?;
+        self.answer(REQUEST_WAIT, |answer| matches!(answer, Answer::Assigned(_)).then_some(()))?;
+        self.assignments += 1;
+        let revs = taken.splits.iter().map(|split| split.rev);
+        Ok(Assignment {
+            number: self.assignments,
+            epoch: taken.epoch,
+            splits: parts.into_iter().map(|(key, _)| key).zip(revs).collect(),
+            open: VecDeque::new(),
+            cancelled: false,
+        })
+    }
+
+    fn open_credits(&mut self, assignment: &mut Assignment) -> Result<(), Stop> {
+        while assignment.open.len() + self.loading < CREDITS && self.setup.take_batch() {
+            self.held += 1;
+            let limits = self.setup.plan.limits;
+            let seq = self.link()?.extract(&Extract {
+                max_rows: limits.rows,
+                max_bytes: limits.bytes,
+                max_interval_ms: u64::try_from(limits.interval.as_millis()).unwrap_or(u64::MAX),
+                until: Vec::new(),
+            })?;
+            let staged = Staged::new(&self.stage, self.setup.marker);
+            assignment.open.push_back(Credit { seq, staged, began: Instant::now() });
+        }
+        Ok(())
+    }
+
+    /// Asks for an early end of the open credits.
+    fn close(&mut self, assignment: &mut Assignment) -> Result<(), Stop> {
+        if !assignment.cancelled {
+            assignment.cancelled = true;
+            for credit in &assignment.open {
+                self.link()?.cancel(credit.seq)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, assignment: &mut Assignment, answer: Answer) -> Result<(), Stop> {
+        match answer {
+            Answer::Schema(_) => Ok(()),
+            Answer::Rows(rows) => {
+                let Some(credit) = assignment.open.front_mut() else {
+                    return Err(internal("rows came without a credit"));
+                };
+                credit.staged.add(&rows).map_err(|error| {
+                    let text = format!("cannot stage a batch: {error}");
+                    StoreError::new(StoreErrorKind::Resource, text).into()
+                })
+            }
+            Answer::BatchEnd(finished) => self.finish(assignment, finished),
+            _ => Err(internal("an answer came that nobody asked for")),
+        }
+    }
+
+    fn finish(&mut self, assignment: &mut Assignment, finished: Finished) -> Result<(), Stop> {
+        let Some(credit) = assignment.open.pop_front() else {
+            return Err(internal("a batch ended without a credit"));
+        };
+        if let Some(next) = assignment.open.front_mut() {
+            // The next batch begins to be extracted now.
+            next.began = Instant::now();
+            next.staged.started_at = std::time::SystemTime::now();
+        }
+        let end = finished.end;
+        if end.reason == Reason::Void {
+            self.held = self.held.saturating_sub(1);
+            self.setup.return_batches(1);
+            return Ok(());
+        }
+        if end.errors > 0 && self.setup.plan.on_error == OnError::Stop {
+            return Err(bad_record(&credit.staged));
+        }
+        let moves = plan_moves(assignment, &end)?;
+        self.loading += 1;
+        let job = Job {
+            assignment: assignment.number,
+            epoch: assignment.epoch,
+            moves,
+            staged: Some(credit.staged),
+            rows: end.rows,
+            errors: end.errors,
+            bytes: end.bytes,
+            lag: end.lag,
+            caught_up: end.caught_up,
+        };
+        self.jobs.send(job).map_err(|_| internal("the loading thread is gone"))
+    }
+
+    /// Gives up on an extractor that lets the oldest credit wait without a sign of work.
+    fn watch(&mut self, assignment: &Assignment) -> Result<(), Stop> {
+        let Some(credit) = assignment.open.front() else { return Ok(()) };
+        let limit = self.setup.plan.limits.interval + STALL;
+        let link = self.link()?;
+        let sign = credit.began.max(link.last_byte()).max(link.last_progress());
+        if sign.elapsed() > limit || credit.began.elapsed() > limit + STALL_MAX {
+            let waited = credit.began.elapsed().as_secs();
+            let text = format!("extractor does not end a batch within {waited} s");
+            return Err(Fault::Gone(text).into());
+        }
+        Ok(())
+    }
+}
+
+fn plan_moves(assignment: &mut Assignment, end: &BatchEnd) -> Result<Vec<PlannedMove>, Stop> {
+    let mut moves = Vec::with_capacity(end.offsets.len());
+    for step in &end.offsets {
+        let Some((key, rev)) = assignment.splits.get_mut(step.part as usize) else {
+            return Err(internal("a batch moves a split that was not assigned"));
+        };
+        moves.push(PlannedMove {
+            key: key.as_str().to_owned(),
+            rev: *rev,
+            to: step.to.as_str().to_owned(),
+            is_end: step.to.is_end(),
+        });
+        *rev += 1;
+    }
+    Ok(moves)
+}
+
+fn offset_of(split: &Split) -> Result<(OffsetKey, OffsetValue), Stop> {
+    let read = || Ok((OffsetKey::parse(&split.key)?, OffsetValue::parse(&split.value)?));
+    read().map_err(|error: protocol::OffsetError| {
+        let text = format!("the catalogue holds an offset that is none: {error}");
+        StoreError::new(StoreErrorKind::Internal, text).into()
+    })
+}
+
+/// The first record of a batch that is not what was declared.
+fn bad_record(staged: &Staged) -> Stop {
+    let mut first = None;
+    let read = staged.for_each_error(|row| {
+        first.get_or_insert_with(|| Stop::BadRecord {
+            split: row.split.to_owned(),
+            position: row.position.to_owned(),
+            code: row.code.to_owned(),
+            reason: row.reason.to_owned(),
+        });
+        Ok(())
+    });
+    match (read, first) {
+        (Err(error), _) => error.into(),
+        (Ok(()), Some(stop)) => stop,
+        (Ok(()), None) => internal("a batch counts error rows and has none"),
+    }
+}
+
+fn internal(what: &str) -> Stop {
+    RunError::Internal(what.to_owned()).into()
+}

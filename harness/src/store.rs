@@ -1,0 +1,180 @@
+//! Where rows and offsets are kept: one connection behind a small trait.
+//!
+//! May touch: the database clients, in `store/*` alone; no client type leaves them. The statements that make
+//! a load exactly once are written over the trait, in `catalogue` and `transaction`, so that stores
+//! differ in the verbs only. Invariant: nothing here retries or reconnects by itself; an error goes up.
+
+mod error;
+mod mysql;
+mod sqlite;
+mod table;
+mod url;
+mod value;
+
+pub use error::{MESSAGE_CHARS_MAX, StoreError, StoreErrorKind};
+pub use table::{
+    TABLE_NAME_CHARS_MAX, check_table, create_static_table, require_transactional, static_table_ddl,
+};
+pub use url::{ACCEPTED_FORMS, LoadMethod, Secret, ServerAddress, StoreUrl, URL_LEN_MAX};
+pub use value::{Cell, CellRow, Param, RowSet};
+
+/// Most rows that one answer may hold.
+///
+/// Why a million: an answer is kept in memory; the catalogue's own answers are far smaller, and a person
+/// who asks for more wants a file instead.
+pub const ANSWER_ROWS_MAX: usize = 1_000_000;
+
+/// The SQL that a store understands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Dialect {
+    /// An SQLite file.
+    Sqlite,
+    /// MySQL 8.
+    Mysql,
+    /// MariaDB.
+    Mariadb,
+    /// SingleStore; only the text of its static table is written for it.
+    SingleStore,
+}
+
+impl Dialect {
+    /// A name quoted for this dialect.
+    pub fn quote(self, name: &str) -> String {
+        match self {
+            Self::Sqlite => format!("\"{}\"", name.replace('"', "\"\"")),
+            Self::Mysql | Self::Mariadb | Self::SingleStore => {
+                format!("`{}`", name.replace('`', "``"))
+            }
+        }
+    }
+
+    /// What makes a SELECT lock the rows that it reads; SQLite's write transactions lock the whole file.
+    pub(crate) fn for_update(self) -> &'static str {
+        match self {
+            Self::Sqlite => "",
+            Self::Mysql | Self::Mariadb | Self::SingleStore => " FOR UPDATE",
+        }
+    }
+}
+
+/// One row of the static table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RowRef<'a> {
+    /// The topic or stream that the record came from.
+    pub topic: &'a str,
+    /// The record's key as JSON text.
+    pub id: &'a str,
+    /// The record as JSON text.
+    pub record: &'a str,
+}
+
+/// What a row is handed to.
+pub type RowSink<'s> = dyn FnMut(RowRef<'_>) -> Result<(), StoreError> + 's;
+
+/// Rows that can be gone through again after a rollback.
+pub trait Rows {
+    /// Hands every row over in order and stops at the first error.
+    ///
+    /// # Errors
+    /// Whatever `sink` or the source of the rows reports.
+    fn for_each(&self, sink: &mut RowSink<'_>) -> Result<(), StoreError>;
+}
+
+impl Rows for &[RowRef<'_>] {
+    fn for_each(&self, sink: &mut RowSink<'_>) -> Result<(), StoreError> {
+        self.iter().try_for_each(|row| sink(*row))
+    }
+}
+
+/// One connection to a database.
+///
+/// After any error inside a transaction the caller rolls back and drops the connection: what the server
+/// still holds is unknown.
+pub trait Store: Send {
+    /// The SQL it understands.
+    fn dialect(&self) -> Dialect;
+
+    /// The database's name, as the views show it.
+    fn database(&self) -> &str;
+
+    /// Runs one statement with bound values and answers how many rows it changed.
+    ///
+    /// # Errors
+    /// The database refuses it or the connection is lost.
+    fn execute(&mut self, sql: &str, params: &[Param<'_>]) -> Result<u64, StoreError>;
+
+    /// Runs one statement with bound values and answers its rows.
+    ///
+    /// # Errors
+    /// The database refuses it, the connection is lost, or there are more than [`ANSWER_ROWS_MAX`] rows.
+    fn query(&mut self, sql: &str, params: &[Param<'_>]) -> Result<RowSet, StoreError>;
+
+    /// Runs the text of one statement as it is, for statements that a person typed.
+    ///
+    /// # Errors
+    /// As [`Store::query`].
+    fn run(&mut self, sql: &str) -> Result<RowSet, StoreError>;
+
+    /// Opens a transaction that may write.
+    ///
+    /// # Errors
+    /// The database refuses it or the connection is lost.
+    fn begin(&mut self) -> Result<(), StoreError>;
+
+    /// Appends rows to a table of the static shape and answers how many the database took.
+    ///
+    /// # Errors
+    /// The database refuses a row, or the connection is lost.
+    fn load(&mut self, table: &str, rows: &dyn Rows, method: LoadMethod)
+    -> Result<u64, StoreError>;
+
+    /// Commits. After an error the outcome is unknown.
+    ///
+    /// # Errors
+    /// The database refuses it or the connection is lost.
+    fn commit(&mut self) -> Result<(), StoreError>;
+
+    /// Rolls back; harmless without a transaction.
+    ///
+    /// # Errors
+    /// The connection is lost, which rolls back too.
+    fn rollback(&mut self) -> Result<(), StoreError>;
+
+    /// Whether the transaction that [`Store::begin`] opened is still open. A server may end one without
+    /// telling (a deadlock, a statement that commits implicitly).
+    ///
+    /// # Errors
+    /// The connection is lost.
+    fn in_transaction(&mut self) -> Result<bool, StoreError>;
+
+    /// How rows are sent unless a caller asks for the checked way.
+    fn load_method(&self) -> LoadMethod {
+        LoadMethod::Insert
+    }
+}
+
+/// Opens connections; the fault tests open connections that break on purpose.
+pub trait Connect: Send + Sync {
+    /// A new connection.
+    ///
+    /// # Errors
+    /// The address is wrong, the login is refused, or the database is not there.
+    fn connect(&self) -> Result<Box<dyn Store>, StoreError>;
+}
+
+impl Connect for StoreUrl {
+    fn connect(&self) -> Result<Box<dyn Store>, StoreError> {
+        connect(self)
+    }
+}
+
+/// Opens one connection.
+///
+/// # Errors
+/// The address is wrong, the login is refused, or the database is not there.
+pub fn connect(url: &StoreUrl) -> Result<Box<dyn Store>, StoreError> {
+    match url {
+        StoreUrl::Sqlite { path } => Ok(Box::new(sqlite::SqliteStore::open(path)?)),
+        StoreUrl::Server(address) => Ok(Box::new(mysql::MysqlStore::open(address)?)),
+    }
+}

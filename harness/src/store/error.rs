@@ -1,0 +1,135 @@
+//! What can go wrong between a store and its database, as one small type.
+//!
+//! Touches nothing. Invariants: a message is one line, names no secret and quotes no row; the kind alone
+//! says what the caller may do, so nobody branches on text.
+
+use std::fmt;
+
+use protocol::Class;
+
+/// Longest message kept, in characters.
+///
+/// Why 600: a database may quote a whole statement in its answer; a person needs the beginning.
+pub const MESSAGE_CHARS_MAX: usize = 600;
+
+/// What the caller may do about an error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StoreErrorKind {
+    /// The connection or a lock was lost; the same work may be sent again on a new connection.
+    Transient,
+    /// Another owner has moved the offset on; this one must stop and take a new epoch.
+    Fenced,
+    /// The database refuses a row. The index counts from 0 within the batch, where it is known.
+    Data {
+        /// Which row of the batch, where the database let us find out.
+        row: Option<u64>,
+    },
+    /// A row does not fit into the largest statement the server accepts.
+    TooLarge {
+        /// Which row of the batch.
+        row: Option<u64>,
+    },
+    /// The fast load reported other counts than were sent; reload by checked inserts.
+    LoadMismatch,
+    /// A table or view is not what the work needs.
+    Schema,
+    /// A disk, a file or a server has no room or no permission left.
+    Resource,
+    /// The address, the database name or a setting is wrong.
+    Config,
+    /// The server knows the user or the password not.
+    Auth,
+    /// The answer to a commit was lost and could not be found out.
+    InDoubt,
+    /// A rule of this program was broken.
+    Internal,
+}
+
+impl StoreErrorKind {
+    /// The error class of the protocol that this kind belongs to.
+    pub fn class(self) -> Class {
+        match self {
+            Self::Transient | Self::InDoubt => Class::Transient,
+            Self::Fenced => Class::Offset,
+            Self::Data { .. } | Self::TooLarge { .. } | Self::LoadMismatch => Class::Data,
+            Self::Schema | Self::Config => Class::Config,
+            Self::Resource => Class::Resource,
+            Self::Auth => Class::Auth,
+            Self::Internal => Class::Internal,
+        }
+    }
+}
+
+/// One failure: its kind and one line for people.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub struct StoreError {
+    kind: StoreErrorKind,
+    message: String,
+}
+
+impl fmt::Display for StoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl StoreError {
+    /// An error of this kind; line breaks in the message become spaces.
+    pub fn new(kind: StoreErrorKind, message: impl AsRef<str>) -> Self {
+        Self { kind, message: one_line(message.as_ref()) }
+    }
+
+    /// What the caller may do.
+    pub fn kind(&self) -> StoreErrorKind {
+        self.kind
+    }
+
+    /// Whether the same work may be sent again on a new connection.
+    pub fn is_transient(&self) -> bool {
+        self.kind == StoreErrorKind::Transient
+    }
+
+    /// The row of the batch that the error is about, counted from 0.
+    pub fn row(&self) -> Option<u64> {
+        match self.kind {
+            StoreErrorKind::Data { row } | StoreErrorKind::TooLarge { row } => row,
+            StoreErrorKind::Transient
+            | StoreErrorKind::Fenced
+            | StoreErrorKind::LoadMismatch
+            | StoreErrorKind::Schema
+            | StoreErrorKind::Resource
+            | StoreErrorKind::Config
+            | StoreErrorKind::Auth
+            | StoreErrorKind::InDoubt
+            | StoreErrorKind::Internal => None,
+        }
+    }
+
+    /// The same error with what was being done in front.
+    #[must_use]
+    pub fn context(self, doing: impl fmt::Display) -> Self {
+        Self::new(self.kind, format!("{doing}: {}", self.message))
+    }
+
+    /// The same error as another kind.
+    #[must_use]
+    pub(crate) fn with_kind(self, kind: StoreErrorKind) -> Self {
+        Self { kind, message: self.message }
+    }
+
+    /// A rule of this program was broken.
+    pub(crate) fn internal(message: impl AsRef<str>) -> Self {
+        Self::new(StoreErrorKind::Internal, message)
+    }
+}
+
+/// The message on one line, cut to [`MESSAGE_CHARS_MAX`].
+fn one_line(message: &str) -> String {
+    let mut line: String = message
+        .chars()
+        .take(MESSAGE_CHARS_MAX)
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect();
+    line.truncate(line.trim_end().len());
+    line
+}

@@ -1,0 +1,26 @@
+//! Values on their way from and to the client library.
+
+use super::*;
+
+#[test]
+fn cells_keep_their_type() {
+    assert_eq!(cell(Value::NULL, false), Cell::Null);
+    assert_eq!(cell(Value::Int(-1), false), Cell::Int(-1));
+    assert_eq!(cell(Value::UInt(7), false), Cell::Int(7));
+    assert_eq!(cell(Value::UInt(u64::MAX), false), Cell::Text(u64::MAX.to_string()));
+    assert_eq!(cell(Value::Double(0.5), false), Cell::Real(0.5));
+    assert_eq!(cell(Value::Bytes(b"a".to_vec()), false), Cell::Text("a".to_owned()));
+    assert_eq!(cell(Value::Bytes(b"a".to_vec()), true), Cell::Bytes(b"a".to_vec()));
+    assert_eq!(cell(Value::Bytes(vec![255]), false), Cell::Bytes(vec![255]));
+    let date = cell(Value::Date(2026, 4, 9, 1, 2, 3, 4), false);
+    assert_eq!(date, Cell::Text("2026-04-09 01:02:03.000004".to_owned()));
+    let time = cell(Value::Time(true, 1, 2, 3, 4, 5), false);
+    assert_eq!(time, Cell::Text("-26:03:04.000005".to_owned()));
+}
+
+#[test]
+fn values_are_measured_before_they_travel() {
+    let params = [Param::Null, Param::Int(1), Param::Text("é"), Param::Bytes(&[0; 5])];
+    let lengths: Vec<usize> = params.iter().map(|param| param_len(*param)).collect();
+    assert_eq!(lengths, [0, 8, 2, 5]);
+}

@@ -1,0 +1,328 @@
+//! An SQLite file as a store: nothing to install.
+//!
+//! May touch: rusqlite and the file. Invariants: a commit survives power loss (WAL with synchronous=FULL:
+//! every commit is flushed before it is answered, since an offset that outlives its rows would be a loss);
+//! a write transaction takes the write lock at BEGIN, so that it never fails half way on a lock.
+
+use std::fs::OpenOptions;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::types::{ToSqlOutput, Value, ValueRef};
+use rusqlite::{Connection, ErrorCode, OpenFlags, ToSql, params_from_iter};
+
+use super::error::{StoreError, StoreErrorKind};
+use super::value::{Cell, CellRow, Param, RowSet};
+use super::{ANSWER_ROWS_MAX, Dialect, LoadMethod, Rows, Store};
+
+/// How long a connection waits for another one's write lock.
+///
+/// Why 10 s: longer than any batch takes to load, shorter than a person waits before asking.
+const BUSY_WAIT: Duration = Duration::from_secs(10);
+
+/// Pages that the write-ahead log grows by before they are moved into the file.
+///
+/// Why 4000 (16 MiB): a few batches; the default of 1000 pages moves pages after nearly every batch.
+const CHECKPOINT_PAGES: u32 = 4000;
+
+/// Bytes that the write-ahead log keeps when it starts over. Why 64 MiB: one huge batch must not hold the
+/// disk for ever.
+const LOG_BYTES_KEPT: u32 = 64 * 1024 * 1024;
+
+/// How many prepared statements a connection keeps.
+const STATEMENTS_KEPT: usize = 64;
+
+/// One connection to a file.
+pub(super) struct SqliteStore {
+    path: PathBuf,
+    connection: Connection,
+}
+
+impl SqliteStore {
+    /// Opens the file, creating it readable by its owner alone.
+    pub(super) fn open(path: &Path) -> Result<Self, StoreError> {
+        create_private(path)?;
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(path, flags)
+            .map_err(|error| classify(path, &error).context("open the store"))?;
+        let store = Self { path: path.to_owned(), connection };
+        store.prepare_connection()?;
+        Ok(store)
+    }
+
+    fn prepare_connection(&self) -> Result<(), StoreError> {
+        let fail = |error| classify(&self.path, &error).context("open the store");
+        self.connection.busy_timeout(BUSY_WAIT).map_err(fail)?;
+        self.connection.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
+        if self.connection.is_readonly("main").map_err(fail)? {
+            return Err(read_only(&self.path));
+        }
+        let mode: String = self
+            .connection
+            .pragma_update_and_check(None, "journal_mode", "wal", |row| row.get(0))
+            .map_err(fail)?;
+        if mode != "wal" {
+            return Err(StoreError::new(
+                StoreErrorKind::Resource,
+                format!(
+                    "{}: the file system allows no write-ahead log (journal mode stays {mode}); \
+                     put the file on a local disk",
+                    self.path.display()
+                ),
+            ));
+        }
+        self.connection.pragma_update(None, "synchronous", "full").map_err(fail)?;
+        self.connection
+            .pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)
+            .map_err(fail)?;
+        self.connection.pragma_update(None, "journal_size_limit", LOG_BYTES_KEPT).map_err(fail)?;
+        Ok(())
+    }
+
+    fn fail(&self, error: &rusqlite::Error) -> StoreError {
+        classify(&self.path, error)
+    }
+
+    fn answer(
+        &self,
+        statement: &mut rusqlite::Statement<'_>,
+        params: &[Param<'_>],
+    ) -> Result<RowSet, rusqlite::Error> {
+        let columns: Vec<String> = statement.column_names().map(str::to_owned).collect();
+        if columns.is_empty() {
+            let affected = statement.execute(params_from_iter(params))?;
+            let affected = u64::try_from(affected).unwrap_or(u64::MAX);
+            return Ok(RowSet { affected, ..RowSet::default() });
+        }
+        let mut answer = RowSet::default();
+        let mut rows = statement.query(params_from_iter(params))?;
+        while let Some(row) = rows.next()? {
+            if answer.rows.len() == ANSWER_ROWS_MAX {
+                return Err(rusqlite::Error::QueryReturnedMoreThanOneRow);
+            }
+            let cells = (0..columns.len())
+                .map(|index| row.get::<_, Value>(index).map(cell))
+                .collect::<Result<_, _>>()?;
+            answer.rows.push(CellRow(cells));
+        }
+        drop(rows);
+        answer.columns = columns;
+        Ok(answer)
+    }
+}
+
+impl ToSql for Param<'_> {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(ToSqlOutput::Borrowed(match self {
+            Self::Null => ValueRef::Null,
+            Self::Int(number) => ValueRef::Integer(*number),
+            Self::Text(text) => ValueRef::Text(text.as_bytes()),
+            Self::Bytes(bytes) => ValueRef::Blob(bytes),
+        }))
+    }
+}
+
+fn cell(value: Value) -> Cell {
+    match value {
+        Value::Null => Cell::Null,
+        Value::Integer(number) => Cell::Int(number),
+        Value::Real(number) => Cell::Real(number),
+        Value::Text(text) => Cell::Text(text),
+        Value::Blob(bytes) => Cell::Bytes(bytes),
+    }
+}
+
+impl Store for SqliteStore {
+    fn dialect(&self) -> Dialect {
+        Dialect::Sqlite
+    }
+
+    fn database(&self) -> &str {
+        "main"
+    }
+
+    fn execute(&mut self, sql: &str, params: &[Param<'_>]) -> Result<u64, StoreError> {
+        let mut statement = self.connection.prepare_cached(sql).map_err(|e| self.fail(&e))?;
+        let affected = statement.execute(params_from_iter(params)).map_err(|e| self.fail(&e))?;
+        Ok(u64::try_from(affected).unwrap_or(u64::MAX))
+    }
+
+    fn query(&mut self, sql: &str, params: &[Param<'_>]) -> Result<RowSet, StoreError> {
+        let mut statement = self.connection.prepare_cached(sql).map_err(|e| self.fail(&e))?;
+        self.answer(&mut statement, params).map_err(|e| self.fail(&e))
+    }
+
+    fn run(&mut self, sql: &str) -> Result<RowSet, StoreError> {
+        let mut statement = self.connection.prepare(sql).map_err(|e| self.fail(&e))?;
+        self.answer(&mut statement, &[]).map_err(|e| self.fail(&e))
+    }
+
+    fn begin(&mut self) -> Result<(), StoreError> {
+        self.execute("BEGIN IMMEDIATE", &[]).map(|_| ())
+    }
+
+    fn load(
+        &mut self,
+        table: &str,
+        rows: &dyn Rows,
+        _method: LoadMethod,
+    ) -> Result<u64, StoreError> {
+        let sql = format!(
+            "INSERT INTO {} (topic, id, record) VALUES (?1, ?2, ?3)",
+            Dialect::Sqlite.quote(table)
+        );
+        let mut statement = self.connection.prepare_cached(&sql).map_err(|e| self.fail(&e))?;
+        let mut loaded = 0_u64;
+        rows.for_each(&mut |row| {
+            let changed = statement
+                .execute([row.topic, row.id, row.record])
+                .map_err(|error| at_row(self.fail(&error), loaded))?;
+            if changed != 1 {
+                return Err(StoreError::new(
+                    StoreErrorKind::Data { row: Some(loaded) },
+                    format!("row {loaded} of the batch was not stored: a trigger or rule took it"),
+                ));
+            }
+            loaded += 1;
+            Ok(())
+        })?;
+        Ok(loaded)
+    }
+
+    fn commit(&mut self) -> Result<(), StoreError> {
+        self.execute("COMMIT", &[]).map(|_| ())
+    }
+
+    fn rollback(&mut self) -> Result<(), StoreError> {
+        if self.connection.is_autocommit() {
+            return Ok(());
+        }
+        self.execute("ROLLBACK", &[]).map(|_| ())
+    }
+
+    fn in_transaction(&mut self) -> Result<bool, StoreError> {
+        Ok(!self.connection.is_autocommit())
+    }
+}
+
+/// Makes an absent file with mode 0600; SQLite gives its log files the same mode.
+fn create_private(path: &Path) -> Result<(), StoreError> {
+    let made = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(path);
+    let Err(error) = made else { return Ok(()) };
+    let shown = path.display();
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    Err(match error.kind() {
+        std::io::ErrorKind::NotFound => StoreError::new(
+            StoreErrorKind::Config,
+            format!(
+                "{shown}: the folder {} does not exist; make it first",
+                parent.unwrap_or_else(|| Path::new(".")).display()
+            ),
+        ),
+        std::io::ErrorKind::IsADirectory => {
+            StoreError::new(StoreErrorKind::Config, format!("{shown} is a folder; name a file"))
+        }
+        std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::ReadOnlyFilesystem => {
+            read_only(path)
+        }
+        std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => full(path),
+        _ => StoreError::new(StoreErrorKind::Resource, format!("open {shown}: {error}")),
+    })
+}
+
+fn read_only(path: &Path) -> StoreError {
+    StoreError::new(
+        StoreErrorKind::Resource,
+        format!(
+            "{} cannot be written; make the file and its folder writable for this user",
+            path.display()
+        ),
+    )
+}
+
+fn full(path: &Path) -> StoreError {
+    StoreError::new(
+        StoreErrorKind::Resource,
+        format!("{}: no room left on its disk; free some space, then start again", path.display()),
+    )
+}
+
+fn at_row(error: StoreError, row: u64) -> StoreError {
+    match error.kind() {
+        StoreErrorKind::Data { .. } => error
+            .with_kind(StoreErrorKind::Data { row: Some(row) })
+            .context(format!("row {row} of the batch")),
+        StoreErrorKind::TooLarge { .. } => error
+            .with_kind(StoreErrorKind::TooLarge { row: Some(row) })
+            .context(format!("row {row} of the batch")),
+        StoreErrorKind::Transient
+        | StoreErrorKind::Fenced
+        | StoreErrorKind::LoadMismatch
+        | StoreErrorKind::Schema
+        | StoreErrorKind::Resource
+        | StoreErrorKind::Config
+        | StoreErrorKind::Auth
+        | StoreErrorKind::InDoubt
+        | StoreErrorKind::Internal => error,
+    }
+}
+
+/// Sorts a client error by what the caller may do.
+fn classify(path: &Path, error: &rusqlite::Error) -> StoreError {
+    let shown = path.display();
+    if matches!(error, rusqlite::Error::QueryReturnedMoreThanOneRow) {
+        return StoreError::new(
+            StoreErrorKind::Resource,
+            format!("the answer has more than {ANSWER_ROWS_MAX} rows; add a LIMIT"),
+        );
+    }
+    // The message of a failure with an SQL text quotes the whole statement: take the code's own text.
+    let (code, message) = match error {
+        rusqlite::Error::SqliteFailure(failure, message) => {
+            let text = message.clone().unwrap_or_else(|| failure.to_string());
+            (Some(failure.code), text)
+        }
+        rusqlite::Error::SqlInputError { error: failure, msg, .. } => {
+            (Some(failure.code), msg.clone())
+        }
+        other => (None, other.to_string()),
+    };
+    let kind = match code {
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked | ErrorCode::SchemaChanged) => {
+            return StoreError::new(
+                StoreErrorKind::Transient,
+                format!("{shown} is locked by another process ({message})"),
+            );
+        }
+        Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied | ErrorCode::CannotOpen) => {
+            return read_only(path);
+        }
+        Some(ErrorCode::DiskFull) => return full(path),
+        Some(ErrorCode::NotADatabase) => {
+            return StoreError::new(
+                StoreErrorKind::Config,
+                format!("{shown} is not an SQLite database; name another file"),
+            );
+        }
+        Some(ErrorCode::ConstraintViolation | ErrorCode::TypeMismatch) => {
+            StoreErrorKind::Data { row: None }
+        }
+        Some(ErrorCode::TooBig) => StoreErrorKind::TooLarge { row: None },
+        Some(ErrorCode::SystemIoFailure | ErrorCode::DatabaseCorrupt | ErrorCode::OutOfMemory) => {
+            StoreErrorKind::Resource
+        }
+        Some(ErrorCode::Unknown) => StoreErrorKind::Schema,
+        Some(_) | None => StoreErrorKind::Internal,
+    };
+    StoreError::new(kind, format!("{shown}: {message}"))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,95 @@
+//! E8: skipping what was never read.
+
+use std::sync::Arc;
+
+use harness::catalogue::{ErrorKind, ErrorRow};
+use harness::transaction::{BatchCommit, LoadError, Loader, Move};
+
+use crate::bed::{Bed, KEY, Owner, START, at, rows};
+use crate::fault::{Breaking, Fault, Verb};
+
+const POISON: ErrorRow<'static> = ErrorRow {
+    kind: ErrorKind::Transform,
+    code: "DECODE_FAILED",
+    reason: "not Avro",
+    split_key: Some(KEY),
+    position: Some("2"),
+    raw_key: None,
+    raw_value: Some(&[0, 255, 7]),
+    raw_headers: Some(b""),
+};
+
+/// A skipped record is in the error table exactly when the offset is past it.
+/// Write the error rows outside the transaction to see it fail.
+#[test]
+fn e08_an_error_row_and_the_move_past_it_are_one() {
+    for verb in [Verb::History, Verb::Commit] {
+        for bed in Bed::all() {
+            let mut owner = Owner::of(&bed);
+            let breaking = Breaking::at(bed.connect(), verb, Fault::LostBefore);
+            let mut loader = Loader::new(Arc::<Breaking>::clone(&breaking));
+            let batch = rows(&["[1]", "[3]"]);
+            let sent = owner.send(&mut loader, &at(3), &batch, &[POISON]);
+            assert!(matches!(sent, Err(LoadError::NotCommitted(_))), "{sent:?}");
+            assert_eq!(owner.catalogue.errors(owner.pipeline.id, 9), Ok(Vec::new()));
+            assert_eq!((bed.row_count(), owner.stands_at().0), (0, 0));
+            let sent = owner.send(&mut loader, &at(3), &batch, &[POISON]).expect("commits");
+            let errors = owner.catalogue.errors(owner.pipeline.id, 9).expect("reads");
+            assert_eq!(errors.len(), 1);
+            let entry = &errors[0];
+            assert_eq!((entry.id, entry.batch_id), (1, sent.batch_id));
+            assert_eq!(
+                (entry.code.as_str(), entry.position.as_deref()),
+                ("DECODE_FAILED", Some("2"))
+            );
+            assert_eq!(entry.split_key.as_deref(), Some(KEY));
+            assert_eq!(entry.raw_key, None);
+            assert_eq!(entry.raw_value.as_deref(), Some([0, 255, 7].as_slice()));
+            assert_eq!(entry.raw_headers.as_deref(), Some([].as_slice()));
+            assert_eq!((bed.row_count(), owner.stands_at()), (2, (1, at(3))));
+        }
+    }
+}
+
+/// Slow or failing commits are no reason to skip: after any number of them the split stands where it stood.
+/// Let `Loader::commit` move on after a count of failures to see it fail.
+#[test]
+fn e08_failed_commits_move_nothing() {
+    for bed in Bed::all() {
+        let mut owner = Owner::of(&bed);
+        let breaking = Breaking::at(bed.connect(), Verb::Commit, Fault::LostBefore);
+        let mut loader = Loader::new(Arc::<Breaking>::clone(&breaking));
+        for _ in 0..6 {
+            breaking.plan_again(Verb::Commit, Fault::LostBefore);
+            let sent = owner.send(&mut loader, &at(1), &rows(&["[1]"]), &[]);
+            assert!(matches!(sent, Err(LoadError::NotCommitted(_))), "{sent:?}");
+        }
+        assert_eq!(owner.stands_at(), (0, START.to_owned()));
+        assert_eq!(owner.catalogue.errors(owner.pipeline.id, 9), Ok(Vec::new()));
+    }
+}
+
+/// An error row without a move would be written again by every retry, and a row without one loaded again.
+/// Take the check for moves out of `swaps` in `transaction.rs` to see it fail.
+#[test]
+fn e08_nothing_is_written_without_a_move() {
+    let none: &[harness::store::RowRef<'_>] = &[];
+    for bed in Bed::all() {
+        let owner = Owner::of(&bed);
+        let mut loader = Loader::new(bed.connect());
+        let batch = owner.batch(&[], &none);
+        let sent = loader.commit(&BatchCommit { errors: &[POISON], ..batch });
+        assert!(matches!(sent, Err(LoadError::Refused(_))), "{sent:?}");
+        let one = rows(&["[1]"]);
+        let one: &[harness::store::RowRef<'_>] = &one;
+        let sent = loader.commit(&BatchCommit { row_count: 1, ..owner.batch(&[], &one) });
+        assert!(matches!(sent, Err(LoadError::Refused(_))), "{sent:?}");
+        let nothing = loader.commit(&owner.batch(&[], &none)).expect("nothing to do");
+        assert_eq!(nothing.batch_id, None);
+        assert_eq!(bed.number("SELECT COUNT(*) FROM s2x_batches"), 0);
+        // A batch that only moves is legal: a pin, a closed shard, a skipped tail.
+        let moves = [Move { key: KEY, rev: 0, to_value: "{\"shardEnd\":true}" }];
+        let moved = loader.commit(&owner.batch(&moves, &none)).expect("moves");
+        assert_eq!(moved.batch_id, Some(1));
+    }
+}

@@ -1,0 +1,12 @@
+//! Faults with real processes: kill -9 at random moments, restarts of broker and database, races,
+//! full pipes, floods. After each: every record exactly once, and no process left.
+//!
+//! Random tests print their seed and take `SEED=`. Tests that need a real server say `skipped` and
+//! why when it is not there.
+#![expect(clippy::tests_outside_test_module, reason = "an integration test binary is one")]
+
+mod kills;
+mod races;
+mod restarts;
+mod stalls;
+mod support;

@@ -1,0 +1,215 @@
+//! Whole runs in one process, with the independent Python peer as the extractor.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use harness::run::{
+    BatchLimits, Control, Event, ExtractorCommand, Observer, OnError, Plan, Retry, RunError, Share,
+    SourceConfig, Summary, Until, execute,
+};
+use harness::store::{Cell, connect};
+use protocol::message::Start;
+use serde_json::{Value, json};
+
+#[derive(Default)]
+struct Notes(Mutex<Vec<String>>);
+
+impl Observer for Notes {
+    fn event(&self, event: &Event) {
+        self.0.lock().unwrap().push(format!("{event:?}"));
+    }
+}
+
+/// The peer, or the reason why a test is skipped.
+fn peer(test: &str) -> Option<ExtractorCommand> {
+    let python = ["/usr/bin/python3", "/usr/local/bin/python3"];
+    let program = python.iter().map(PathBuf::from).find(|path| path.exists());
+    if program.is_none() {
+        writeln!(std::io::stderr().lock(), "skipped: {test}: python3 not found").unwrap();
+    }
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../protocol/peer/extractor");
+    let args = vec![script.canonicalize().unwrap().display().to_string()];
+    Some(ExtractorCommand { program: program?, args })
+}
+
+struct Bench {
+    dir: tempfile::TempDir,
+    extractor: ExtractorCommand,
+}
+
+impl Bench {
+    fn new(test: &str) -> Option<Self> {
+        Some(Self { dir: tempfile::tempdir().unwrap(), extractor: peer(test)? })
+    }
+
+    fn plan(&self, config: &Value) -> Plan {
+        let mut config = config.as_object().unwrap().clone();
+        config.insert("connector.class".to_owned(), json!("test"));
+        Plan {
+            name: "orders".to_owned(),
+            table: "orders".to_owned(),
+            store: format!("sqlite:{}/s.db", self.dir.path().display()).parse().unwrap(),
+            source: SourceConfig { config, ..SourceConfig::default() },
+            extractor: self.extractor.clone(),
+            share: Share { leaves: 1, leaf: None, tasks: 2 },
+            limits: BatchLimits { rows: 100, ..BatchLimits::default() },
+            start: Start::Earliest,
+            until: Until::CaughtUp,
+            on_error: OnError::Stop,
+            retry: Retry::default(),
+        }
+    }
+
+    fn run(&self, plan: &Plan) -> (Result<Summary, RunError>, String) {
+        let notes = Arc::new(Notes::default());
+        let result = execute(plan.clone(), Control::default(), Arc::<Notes>::clone(&notes));
+        let text = notes.0.lock().unwrap().join("\n");
+        (result, text)
+    }
+
+    fn number(&self, sql: &str) -> String {
+        let url = format!("sqlite:{}/s.db", self.dir.path().display()).parse().unwrap();
+        match connect(&url).unwrap().run(sql).unwrap().rows[0].0[0].clone() {
+            Cell::Int(number) => number.to_string(),
+            Cell::Text(text) => text,
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn every_row_lands_once() {
+    let Some(bench) = Bench::new("every_row_lands_once") else { return };
+    let plan = bench.plan(&json!({ "test.splits": 3, "test.rows": 1000 }));
+    let (result, notes) = bench.run(&plan);
+    let summary = result.unwrap_or_else(|error| panic!("{error}\n{notes}"));
+    assert_eq!((summary.rows, summary.caught_up), (3000, true));
+    assert!(summary.extractor_peak_bytes > 1_000_000, "{summary:?}");
+    assert_eq!(bench.number("SELECT COUNT(DISTINCT id) FROM orders"), "3000");
+    let (again, _) = bench.run(&plan);
+    assert_eq!(again.unwrap().rows, 0, "nothing is left to load");
+}
+
+#[test]
+fn batches_have_their_size() {
+    let Some(bench) = Bench::new("batches_have_their_size") else { return };
+    let mut plan = bench.plan(&json!({ "test.splits": 1, "test.rows": 25_000 }));
+    plan.limits.rows = 10_000;
+    bench.run(&plan).0.unwrap();
+    let sizes = "SELECT group_concat(ROWS_STREAMED) FROM \
+                 (SELECT ROWS_STREAMED FROM PIPELINES_BATCHES_SUMMARY WHERE ROWS_STREAMED > 0 ORDER BY BATCH_ID)";
+    assert_eq!(bench.number(sizes), "10000,10000,5000");
+}
+
+#[test]
+fn as_many_batches_as_asked_for() {
+    let Some(bench) = Bench::new("as_many_batches_as_asked_for") else { return };
+    let mut plan = bench.plan(&json!({ "test.splits": 2, "test.rows": 5000 }));
+    plan.until = Until::Batches(7);
+    assert_eq!(bench.run(&plan).0.unwrap().rows, 700);
+    assert_eq!(bench.run(&plan).0.unwrap().rows, 700);
+    assert_eq!(bench.number("SELECT COUNT(*) FROM orders"), "1400");
+}
+
+/// E8: only a record that is named as bad may be skipped, and it leaves a row in the errors table.
+#[test]
+fn e08_a_bad_record_stops_or_is_written_down() {
+    let Some(bench) = Bench::new("e08_a_bad_record_stops_or_is_written_down") else { return };
+    let mut plan =
+        bench.plan(&json!({ "test.splits": 1, "test.rows": 500, "test.error.every": 250 }));
+    let error = bench.run(&plan).0.unwrap_err();
+    assert!(error.to_string().contains(r#"{"row":249}"#), "{error}");
+    assert_eq!(bench.number("SELECT COUNT(*) FROM orders"), "200", "batches before it are kept");
+    plan.on_error = OnError::Skip;
+    let summary = bench.run(&plan).0.unwrap();
+    assert_eq!((summary.rows, summary.errors), (298, 2));
+    assert_eq!(bench.number("SELECT COUNT(*) FROM orders"), "498");
+    assert_eq!(
+        bench.number("SELECT COUNT(*) FROM PIPELINES_ERRORS WHERE ERROR_CODE = 'DECODE_FAILED'"),
+        "2"
+    );
+}
+
+#[test]
+fn children_follow_their_parent() {
+    let Some(bench) = Bench::new("children_follow_their_parent") else { return };
+    let config =
+        json!({ "test.splits": 2, "test.rows": 300, "test.split.at": 150, "test.close": true });
+    let (result, notes) = bench.run(&bench.plan(&config));
+    let summary = result.unwrap_or_else(|error| panic!("{error}\n{notes}"));
+    assert_eq!(summary.rows, 150 + 300 + 2 * 300, "{notes}");
+    assert_eq!(bench.number("SELECT COUNT(DISTINCT id) FROM orders"), "1050");
+}
+
+#[test]
+fn two_leaves_share_the_splits() {
+    let Some(bench) = Bench::new("two_leaves_share_the_splits") else { return };
+    let mut plan = bench.plan(&json!({ "test.splits": 4, "test.rows": 100 }));
+    for leaf in 0..2 {
+        plan.share = Share { leaves: 2, leaf: Some(leaf), tasks: 1 };
+        assert_eq!(bench.run(&plan).0.unwrap().rows, 200);
+    }
+    assert_eq!(bench.number("SELECT COUNT(DISTINCT id) FROM orders"), "400");
+}
+
+/// E13: another count of leaves is refused until it is changed on purpose.
+#[test]
+fn e13_another_count_of_leaves_is_refused() {
+    let Some(bench) = Bench::new("e13_another_count_of_leaves_is_refused") else { return };
+    let mut plan = bench.plan(&json!({ "test.rows": 10 }));
+    plan.share = Share { leaves: 2, leaf: Some(0), tasks: 1 };
+    bench.run(&plan).0.unwrap();
+    plan.share.leaves = 3;
+    let error = bench.run(&plan).0.unwrap_err();
+    assert!(error.to_string().contains("leaves"), "{error}");
+}
+
+/// E5: the start is durable before anything is read: a run that dies before its first batch does
+/// not resolve `latest` again.
+#[test]
+fn e05_the_start_is_durable_before_the_first_row() {
+    let Some(bench) = Bench::new("e05_the_start_is_durable_before_the_first_row") else { return };
+    let mut plan = bench.plan(
+        &json!({ "test.rows": 100, "test.fail.at": 100, "test.fail.code": "PERMISSION_DENIED" }),
+    );
+    plan.start = Start::Latest;
+    bench.run(&plan).0.unwrap_err();
+    let mut plan = bench.plan(&json!({ "test.rows": 150 }));
+    plan.start = Start::Latest;
+    assert_eq!(bench.run(&plan).0.unwrap().rows, 50, "from the first pin, not from a new one");
+}
+
+#[test]
+fn unknown_keys_are_named() {
+    let Some(bench) = Bench::new("unknown_keys_are_named") else { return };
+    let error = bench.run(&bench.plan(&json!({ "test.rowz": 10 }))).0.unwrap_err();
+    assert!(matches!(error, RunError::Config(_)), "{error:?}");
+    assert!(error.to_string().contains("test.rowz"), "{error}");
+}
+
+#[test]
+fn garbage_on_stdout_is_shown() {
+    let Some(mut bench) = Bench::new("garbage_on_stdout_is_shown") else { return };
+    bench.extractor = ExtractorCommand {
+        program: "/bin/echo".into(),
+        args: vec!["hello from a shell".to_owned()],
+    };
+    let error = bench.run(&bench.plan(&json!({}))).0.unwrap_err();
+    assert!(matches!(error, RunError::Protocol(_)), "{error:?}");
+    assert!(error.to_string().contains("hello from a shell"), "{error}");
+}
+
+#[test]
+fn a_dead_extractor_is_told_with_its_last_words() {
+    let Some(mut bench) = Bench::new("a_dead_extractor_is_told_with_its_last_words") else {
+        return;
+    };
+    let script = "echo out of luck >&2; exit 3";
+    bench.extractor = ExtractorCommand {
+        program: "/bin/sh".into(),
+        args: vec!["-c".to_owned(), script.to_owned()],
+    };
+    let error = bench.run(&bench.plan(&json!({}))).0.unwrap_err().to_string();
+    assert!(error.contains("exited with code 3") && error.contains("out of luck"), "{error}");
+}

@@ -1,0 +1,11 @@
+//! Automation of this repository, as a library so that tests can drive the same real services.
+//!
+//! May touch processes, files below the services and the cache folder, and loopback sockets.
+//! Nothing here is part of what a user installs, and no product crate depends on it except in tests.
+
+pub mod cache;
+pub mod check;
+pub mod cli;
+pub mod kafka;
+pub mod services;
+pub mod tidy;
