@@ -303,13 +303,17 @@ def main(arguments):
         print("python-peer 1 (s2x/1)")
         return 0
     if arguments == ["--help"]:
-        print("usage: extractor [--log-level LEVEL] [--version] [--help]")
+        print("usage: extractor [--log-level LEVEL] [--pipeline NAME] [--task N] [--dumpable]\n"
+              "       extractor --version | --help")
         return 0
-    if not pipe.is_pipe(0) or not pipe.is_pipe(1) or (
-            arguments and (len(arguments) != 2 or arguments[0] != "--log-level")):
+    dumpable = "--dumpable" in arguments
+    values = [argument for argument in arguments if argument != "--dumpable"]
+    known = all(name in ("--log-level", "--pipeline", "--task") for name in values[::2])
+    if not pipe.is_pipe(0) or not pipe.is_pipe(1) or not known or len(values) % 2:
         return pipe.explain_and_leave()
     descriptors = pipe.take_descriptors()
-    pipe.harden()
+    if not dumpable:
+        pipe.harden()
     for ignored in (signal.SIGINT, signal.SIGHUP, signal.SIGPIPE):
         signal.signal(ignored, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
