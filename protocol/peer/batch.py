@@ -53,7 +53,7 @@ class Batch:
                 return "cancel" if entry.cancel else "stop"
             if self.until and all(self.reached(index) for index in self.until):
                 return "until"
-            if all(part.closed for part in self.parts):
+            if self.parts and all(part.closed for part in self.parts):
                 return "eof"
             try:
                 moved, failing = self.poll(), None
