@@ -91,7 +91,7 @@ impl Outcome<'_> {
             self.names.pipeline
         );
         for (title, sql) in [("The table", &sample), ("The offsets", &offsets)] {
-            let answer = store.run(sql)?;
+            let answer = store.query(sql, &[])?;
             out::line(&format!("\n{title}:\n{}", Table::from(&answer).render(width)))?;
         }
         let program = program();
@@ -126,7 +126,7 @@ impl Outcome<'_> {
 }
 
 fn number(store: &mut dyn Store, sql: &str) -> Result<u64, CliError> {
-    let answer = store.run(sql)?;
+    let answer = store.query(sql, &[])?;
     let row = answer.first().ok_or_else(|| {
         CliError::other(Exit::Internal, "the database answered a COUNT without a row")
     })?;
