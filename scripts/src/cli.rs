@@ -12,11 +12,13 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use anyhow::{Context, Result, bail};
 
 use crate::cache::Cache;
-use crate::kafka;
 use crate::services::{Extra, Name, Services};
+use crate::{cache, check, kafka, tidy};
 
 const USAGE: &str = "\
-usage: cargo xtask services COMMAND [--dir DIR]
+usage: cargo xtask check  formatting, lints and tidy: what must hold before tests run
+       cargo xtask tidy   the house rules that no compiler checks, each with file and line
+       cargo xtask services COMMAND [--dir DIR]
          up [kafka] [mariadb] [--kafka-arg KEY=VALUE]... [--mariadb-arg --OPTION]...
                           bring up (default: both) and wait until they answer
          down             stop all and remove their data (logs are kept)
@@ -38,6 +40,11 @@ pub fn run(args: &[String]) -> Result<ExitCode> {
     match args.split_first() {
         Some((first, rest)) if first == "services" => services(rest),
         Some((first, rest)) if first == "kafka" => client(rest),
+        Some((first, [])) if first == "check" => check::run(&cache::workspace_root()?, say),
+        Some((first, [])) if first == "tidy" => tidy(),
+        Some((first, [word, ..])) if first == "check" || first == "tidy" => {
+            bail!("{first} takes no `{word}`: see `cargo xtask help`")
+        }
         Some((first, _)) if first == "help" || first == "--help" || first == "-h" => print(USAGE),
         Some((first, _)) => bail!("no command `{first}`: see `cargo xtask help`"),
         None => {
@@ -177,6 +184,17 @@ fn client(args: &[String]) -> Result<ExitCode> {
     let mut java = kafka::command(&Cache::from_env()?.telling(say), &bootstrap)?;
     // Becomes the client, so that signals and the exit code are the client's own.
     Err(java.args(rest).exec()).context("start java: run ./scripts/install --real")
+}
+
+fn tidy() -> Result<ExitCode> {
+    let found = tidy::check(&cache::workspace_root()?)?;
+    let lines: Vec<String> = found.iter().map(|finding| format!("{finding}\n")).collect();
+    print(&lines.concat())?;
+    if found.is_empty() {
+        say("tidy");
+        return Ok(ExitCode::SUCCESS);
+    }
+    bail!("{} places are not tidy: each line above says what to do", found.len());
 }
 
 fn say(line: &str) {

@@ -4,6 +4,8 @@
 //! Nothing here is part of what a user installs, and no product crate depends on it except in tests.
 
 pub mod cache;
+pub mod check;
 pub mod cli;
 pub mod kafka;
 pub mod services;
+pub mod tidy;

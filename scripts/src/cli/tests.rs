@@ -24,6 +24,8 @@ fn what_is_not_understood_is_named() {
         assert!(error.contains(expected) && !error.contains('\n'), "{line}: {error}");
     };
     check("sevices up", "sevices");
+    check("check harness", "takes no `harness`");
+    check("tidy --fix", "takes no `--fix`");
     check("services", "no command");
     check("services frobnicate", "frobnicate");
     check("services up oracle", "oracle");
