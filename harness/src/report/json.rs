@@ -14,7 +14,7 @@
 //! | `waiting` | `task`, `phase`, `reason` (or null) |
 //! | `summary` | `pipeline`, `rows`, `errors`, `bytes`, `batches`, `elapsed_ms`, `rows_per_s`, `bytes_per_s`, `extractor_peak_bytes`, `retries`, `caught_up` |
 //! | `failed` | `message`, `exit` |
-//! | `demo` | `produced`, `rows`, `distinct_ids`, `exact`, `store`, `table`, `pipeline` |
+//! | `demo` | `produced`, `complete`, `rows`, `distinct_ids`, `exact`, `store`, `table`, `pipeline` |
 //!
 //! Events of a run also have `at_ms`, the time since its start. Touches nothing.
 
