@@ -29,10 +29,17 @@ const SEAL_BYTES: usize = 768 * 1024;
 /// Rows in all buffers together at which all become frames.
 const PENDING_BYTES_MAX: usize = 2 * 1024 * 1024;
 
-/// Bytes of a payload besides its rows: prefix, two varints of at most ten bytes, marker.
-const AROUND_ROWS: usize = BATCH_PREFIX_LEN + 20 + MARKER_LEN;
+/// Bytes of a frame that its rows leave free (SPEC.md section 5.3).
+const FRAME_RESERVE: usize = 1024;
 
-const _: () = assert!(ROOM >= HEADER_LEN + BATCH_PREFIX_LEN + 20);
+/// Bytes of the two varints in front of a block.
+const VARINTS_MAX: usize = 20;
+
+/// Bytes of the reason in an error row that had to be made small.
+const REASON_BYTES_MAX: usize = 4096;
+
+const _: () = assert!(ROOM >= HEADER_LEN + BATCH_PREFIX_LEN + VARINTS_MAX);
+const _: () = assert!(FRAME_RESERVE >= BATCH_PREFIX_LEN + VARINTS_MAX + MARKER_LEN);
 
 /// What a buffer holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -122,6 +129,7 @@ pub struct Batch {
     touched: Vec<u32>,
     full: Option<Reason>,
     pipe_full: bool,
+    digests: bool,
 }
 
 impl Batch {
@@ -144,13 +152,19 @@ impl Batch {
             touched: Vec::new(),
             full: None,
             pipe_full: false,
+            digests: false,
         }
+    }
+
+    /// Tells a digest of each split's rows from now on.
+    pub fn tell_digests(&mut self) {
+        self.digests = true;
     }
 
     /// Sets what one frame and one row may hold.
     pub fn limit(&mut self, max_frame: u32, max_row_bytes: u64) {
         let max_frame = max_frame.min(DATA_FRAME_BYTES_MAX) as usize;
-        self.frame_rows_max = max_frame.saturating_sub(AROUND_ROWS);
+        self.frame_rows_max = max_frame.saturating_sub(FRAME_RESERVE);
         let wanted = usize::try_from(max_row_bytes).unwrap_or(usize::MAX);
         self.row_bytes_max = wanted.min(self.frame_rows_max).min(ROW_BYTES_MAX);
     }
@@ -216,7 +230,8 @@ impl Batch {
         for (index, ((from, to), part)) in (0u32..).zip(places.zip(&self.parts)) {
             let moved = from != to || part.row_count + part.error_count > 0;
             if moved {
-                let digest = (part.row_count > 0).then(|| format!("crc32c:{:08x}", part.digest));
+                let told = self.digests && part.row_count > 0;
+                let digest = told.then(|| format!("crc32c:{:08x}", part.digest));
                 let (rows, errors) = (part.row_count, part.error_count);
                 moves.push(Move { part: index, from, to, rows, errors, digest });
             }
@@ -371,22 +386,23 @@ impl RowSink for Batch {
         let max = self.frame_rows_max.min(ROW_BYTES_MAX);
         let taken = self.append(part, Content::Errors, max, &mut |out| row.write(out));
         let Taken::TooLarge { bytes } = taken else { return taken };
-        // The record can still be found by its position; the rest of it does not fit.
-        let reason = format!("{} (key, value and headers left out of {bytes} bytes)", row.reason);
+        // The record can still be found by its position. Its parts go one after the other.
+        let reason = format!("{} (parts left out, there were {bytes} bytes)", row.reason);
         let end = reason.floor_char_boundary(REASON_BYTES_MAX);
-        let small = ErrorRow {
-            key: None,
-            value: None,
-            headers: Vec::new(),
-            reason: reason.get(..end).unwrap_or_default(),
-            ..row.clone()
-        };
-        self.append(part, Content::Errors, max, &mut |out| small.write(out))
+        let reason = reason.get(..end).unwrap_or_default();
+        let mut small = ErrorRow { value: None, reason, ..row.clone() };
+        let steps: [fn(&mut ErrorRow<'_>); 3] =
+            [|_| {}, |row| row.headers.clear(), |row| row.key = None];
+        for shrink in steps {
+            shrink(&mut small);
+            let taken = self.append(part, Content::Errors, max, &mut |out| small.write(out));
+            if !matches!(taken, Taken::TooLarge { .. }) {
+                return taken;
+            }
+        }
+        taken
     }
 }
-
-/// Bytes of the reason in an error row that had to be made small.
-const REASON_BYTES_MAX: usize = 4096;
 
 #[cfg(test)]
 mod tests;

@@ -13,7 +13,7 @@
 
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use protocol::message::{Phase, Progress, encode};
 use protocol::wire::{Head, Kind};
@@ -139,6 +139,18 @@ impl Link {
         let class = protocol::Class::Transient;
         let code = if self.outbox.finish(last, wait) { 0 } else { class.exit_code() };
         os::exit_now(code)
+    }
+
+    /// The pump waits until `at` because of `message`: the host is told at once.
+    pub fn back_off(&self, at: Instant, message: String) {
+        self.board.back_off(at, message);
+        self.progress();
+    }
+
+    /// The pump goes on reading after [`Link::back_off`].
+    pub fn polling(&self) {
+        self.board.polling();
+        self.progress();
     }
 
     /// Tells the host why an answer takes long, if one is due.

@@ -25,7 +25,7 @@ use crate::batch::Batch;
 use crate::config::Settings;
 use crate::log;
 use crate::pipe::{self, Inbound, Link, OutFrame};
-use crate::source::{Cancel, Source};
+use crate::source::{Cancel, Source, Topology};
 
 mod answer;
 mod extract;
@@ -64,6 +64,8 @@ struct Assignment {
     stands: Vec<OffsetValue>,
     /// Splits that were read to their end.
     closed: BTreeSet<OffsetKey>,
+    /// What the host is to be told after this batch.
+    news: Topology,
 }
 
 /// See the module.
@@ -81,8 +83,8 @@ pub struct Pump {
     settings: Settings,
     retry_within: Duration,
     max_frame: u32,
-    /// The last ASSIGN, or why it failed.
-    assignment: Result<Assignment, Box<Failure>>,
+    /// The last ASSIGN, unless it failed.
+    assignment: Option<Assignment>,
     batch: Batch,
     retry: Option<Retry>,
     /// Answers the next EXTRACT: rows were delivered before it.
@@ -109,7 +111,7 @@ impl Pump {
             settings: Settings::default(),
             retry_within: Duration::ZERO,
             max_frame: 0,
-            assignment: Ok(Assignment::default()),
+            assignment: None,
             retry: None,
             failure: None,
             batches: 0,
@@ -144,7 +146,9 @@ impl Pump {
         loop {
             self.receive()?;
             if let Some(next) = self.queue.pop_front() {
+                let seq = next.seq;
                 self.handle(next)?;
+                self.link.inbox.release(seq);
             } else if self.terminated {
                 return Err(End::Terminated);
             } else {
@@ -177,10 +181,12 @@ impl Pump {
                 for queued in self.queue.iter_mut().filter(|queued| queued.seq == *seq) {
                     queued.cancelled = true;
                 }
+                self.link.inbox.release(frame.seq);
                 return Ok(());
             }
             Request::Commit(commit) => {
                 tracing::debug!(batch = commit.batch, "host made batch durable");
+                self.link.inbox.release(frame.seq);
                 return Ok(());
             }
             Request::Stop(stop) if stop.mode == StopMode::Now || self.stop.is_none() => {
@@ -287,18 +293,28 @@ impl Pump {
         self.link.board.end();
     }
 
-    /// Tells the host which splits came and went.
-    fn report_topology(&mut self) {
+    /// Notes which splits came and went.
+    fn take_news(&mut self) {
         let Some(news) = self.source.as_deref_mut().and_then(Source::topology) else { return };
-        let Ok(assignment) = &mut self.assignment else { return };
+        let Some(assignment) = &mut self.assignment else { return };
         assignment.closed.extend(news.closed.iter().cloned());
+        assignment.news.closed.extend(news.closed);
+        assignment.news.added.extend(news.added);
+    }
+
+    /// Tells the host which splits came and went, after the batch in which they did.
+    fn report_news(&mut self) {
+        let Some(assignment) = &mut self.assignment else { return };
+        let news = std::mem::take(&mut assignment.news);
+        if news == Topology::default() {
+            return;
+        }
         let added = news.added.into_iter().map(|(split, value)| AddedSplit {
             key: split.key,
             parents: split.parents,
             value,
         });
-        let news = Partitions { closed: news.closed, added: added.collect() };
-        let payload = encode(&news);
+        let payload = encode(&Partitions { closed: news.closed, added: added.collect() });
         if payload.len() > CONTROL_FRAME_BYTES_MAX as usize {
             tracing::warn!("too many new splits for one message; the host finds them by DISCOVER");
             return;

@@ -7,6 +7,7 @@ mod support;
 
 use std::time::{Duration, Instant};
 
+use extractor::source::kafka::KafkaSource;
 use extractor::source::{Cancel, Polled, Source, Start};
 use protocol::Code;
 use rdkafka::ClientConfig;
@@ -227,7 +228,10 @@ fn what_is_not_json_becomes_an_error_row_in_its_place() {
     let sink = read_all(&mut source);
     assert_eq!(sink.records(0), ["1", "3"]);
     let error = &sink.errors[0];
-    assert_eq!((error.code.as_str(), error.position.as_str()), ("DECODE_FAILED", r#"{"offset":1}"#));
+    assert_eq!(
+        (error.code.as_str(), error.position.as_str()),
+        ("DECODE_FAILED", r#"{"offset":1}"#)
+    );
     assert_eq!(error.value.as_deref(), Some(b"{oops".as_slice()));
     assert!(!error.reason.contains("oops"), "{}", error.reason);
     assert_eq!(position(&source, 0), 3);
@@ -479,6 +483,33 @@ fn a_broker_that_comes_back_is_read_on() {
     cluster.broker_up(1).unwrap();
     produce(&producer, "t", 0, 100..200);
     poll_until(&mut source, &mut sink, LIMIT, |sink, _| sink.rows.len() == 100).unwrap();
+    assert_eq!(sink.records(0), numbers(100..200));
+}
+
+#[test]
+fn an_outage_longer_than_the_retry_is_an_error_and_not_the_end() {
+    let cluster = cluster("t", 1);
+    let producer = producer(&cluster);
+    produce(&producer, "t", 0, 0..100);
+    let settings = settings(&cluster.bootstrap_servers(), "t", &json!({}));
+    let mut source = KafkaSource::open(settings, Duration::from_secs(1)).unwrap();
+    assign(&mut source, &[(key("t", 0), at(0))]);
+    assert_eq!(read_all(&mut source).rows.len(), 100);
+    cluster.broker_down(1).unwrap();
+    let (sink, failure) = read_failure(&mut source);
+    assert!(sink.rows.is_empty());
+    assert_eq!(failure.code, Code::SourceUnavailable, "{failure}");
+    assert!(failure.retryable && failure.message.contains(&cluster.bootstrap_servers()));
+    assert_eq!(position(&source, 0), 100);
+    cluster.broker_up(1).unwrap();
+    produce(&producer, "t", 0, 100..200);
+    let mut sink = Sink::new(usize::MAX);
+    let started = Instant::now();
+    while sink.rows.len() < 100 {
+        // While it is still down this fails; the source goes on once it is up.
+        drop(source.poll(&mut sink, Duration::from_millis(50)));
+        assert!(started.elapsed() < LIMIT);
+    }
     assert_eq!(sink.records(0), numbers(100..200));
 }
 

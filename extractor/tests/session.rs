@@ -1,21 +1,21 @@
 //! Whole sessions with the real binary over real pipes, judged by the protocol's host session.
 
+#![expect(
+    clippy::tests_outside_test_module,
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "an integration test binary is one test module, helpers included"
+)]
+
 #[path = "support/driver.rs"]
 mod driver;
-
-use driver::*;
-
-use serde_json::json;
-
-#[test]
-fn a_session_from_hello_to_stopped() {
-    let mut host = Host::ready(json!({"test.rows": 2500, "test.splits": 2}));
-    let mut rows = 0;
-    while rows < 5000 {
-        let batch = host.extract(&credit(1000));
-        assert_eq!(batch.end.rows, batch.rows.len() as u64);
-        rows += batch.end.rows;
-    }
-    let stopped = host.stop();
-    assert_eq!(stopped.rows, 5000);
-}
+#[path = "session/extract.rs"]
+mod extract;
+#[path = "session/framing.rs"]
+mod framing;
+#[path = "session/handshake.rs"]
+mod handshake;
+#[path = "session/liveness.rs"]
+mod liveness;
+#[path = "session/secrets.rs"]
+mod secrets;

@@ -41,7 +41,7 @@ fn main() -> anyhow::Result<()> {
     };
     let pipeline_id = catalogue.create_pipeline(&new)?.into_pipeline().id;
     catalogue.insert_splits(pipeline_id, &[(KEY, r#"{"position":"TRIM_HORIZON"}"#)])?;
-    let taken = catalogue.take_epoch(pipeline_id, 0, &[KEY])?;
+    let taken = catalogue.take_epoch(pipeline_id, 0, None, &[KEY])?;
     let mut rev = taken.splits.first().map_or(0, |split| split.rev);
 
     let records: Vec<String> = (0..ROWS).map(record).collect();

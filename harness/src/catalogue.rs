@@ -7,6 +7,7 @@
 //!
 //! Lock order, everywhere: offset rows by key hash, then the pipeline's row.
 
+mod claims;
 mod ids;
 mod pipelines;
 mod record;
@@ -21,6 +22,7 @@ use std::time::Duration;
 
 use crate::store::{Connect, Store, StoreError};
 
+pub use claims::Claim;
 pub(crate) use ids::{NONCE_LEN, fresh, key_hash, now_us, us};
 pub use record::{
     Batch, BatchState, Creation, ErrorEntry, ErrorKind, ErrorRow, NewPipeline, Pipeline,

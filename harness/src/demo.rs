@@ -39,8 +39,8 @@ const STORE: &str = "sqlite:s2x-demo.db";
 pub(crate) fn demo(args: &DemoArgs) -> Result<Exit, CliError> {
     let url = store(args)?;
     let mut catalogue = Catalogue::open(Arc::new(url.clone()))?;
-    let names = Names::choose(&mut catalogue)?;
     let broker = Broker::start(args.bootstrap.as_deref())?;
+    let names = Names::choose(&mut catalogue, args.bootstrap.is_some())?;
     let plan = plan(args, &names, &broker, &url)?;
     let (style, verbosity) = view_style(args.view);
     begin(args, &names, &broker, &url, style)?;
@@ -101,12 +101,12 @@ fn begin(
         }))?,
         Style::Progress => {
             out::note(&format!(
-                "demo: {} records over {} partitions of {}",
+                "demo: {} records in {} partitions, produced while the pipeline runs",
                 count(args.rows),
-                args.partitions,
-                broker.describe()
+                args.partitions
             ));
-            out::note(&format!("      into the table {} of {url}", names.table));
+            out::note(&format!("  from  topic {} of {}", names.topic, broker.describe()));
+            out::note(&format!("  to    table {} of {url}", names.table));
         }
         Style::Quiet => {}
     }

@@ -15,7 +15,8 @@ const PROGRESS_EVERY: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 struct Request {
     seq: u32,
-    told: Instant,
+    /// When the host heard of this phase; never, when it changed.
+    told: Option<Instant>,
     phase: Phase,
     retry: Option<(Instant, String)>,
 }
@@ -41,7 +42,7 @@ impl Board {
     pub fn begin(&self, seq: u32, epoch: u32, phase: Phase) {
         let mut state = lock(&self.state);
         state.epoch = epoch;
-        state.request = Some(Request { seq, told: Instant::now(), phase, retry: None });
+        state.request = Some(Request { seq, told: Some(Instant::now()), phase, retry: None });
         if !state.stopping {
             self.cancel.clear();
         }
@@ -53,17 +54,19 @@ impl Board {
     }
 
     /// The pump waits until `at` because of `message`.
-    pub fn back_off(&self, at: Instant, message: String) {
+    pub(super) fn back_off(&self, at: Instant, message: String) {
         if let Some(request) = &mut lock(&self.state).request {
             request.phase = Phase::Backoff;
+            request.told = None;
             request.retry = Some((at, message));
         }
     }
 
     /// The pump goes on reading.
-    pub fn polling(&self) {
+    pub(super) fn polling(&self) {
         if let Some(request) = &mut lock(&self.state).request {
             request.phase = Phase::Polling;
+            request.told = None;
             request.retry = None;
         }
     }
@@ -114,10 +117,10 @@ impl Board {
         let epoch = state.epoch;
         let request = state.request.as_mut()?;
         let now = Instant::now();
-        if now.duration_since(request.told) < PROGRESS_EVERY {
+        if request.told.is_some_and(|told| now.duration_since(told) < PROGRESS_EVERY) {
             return None;
         }
-        request.told = now;
+        request.told = Some(now);
         let retry_after = request.retry.as_ref().map(|(at, _)| at.saturating_duration_since(now));
         Some(Busy {
             seq: request.seq,

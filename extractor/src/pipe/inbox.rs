@@ -6,7 +6,7 @@ use std::sync::{Condvar, Mutex};
 use std::time::Duration;
 
 use protocol::limits::{UNREAD_BYTES_MAX, UNREAD_FRAMES_MAX};
-use protocol::wire::Frame;
+use protocol::wire::{Frame, Kind};
 use protocol::{Code, Failure};
 
 use super::lock;
@@ -20,9 +20,18 @@ pub enum Inbound {
     Terminate,
 }
 
+/// Size of a request that is not yet answered.
+#[derive(Clone, Copy, Debug)]
+struct Held {
+    seq: u32,
+    bytes: usize,
+}
+
 #[derive(Debug, Default)]
 struct Waiting {
     frames: VecDeque<Frame>,
+    /// Requests here and in the hands of the pump.
+    held: Vec<Held>,
     terminate: bool,
 }
 
@@ -37,23 +46,32 @@ impl Inbox {
     /// Adds a frame.
     ///
     /// # Errors
-    /// The host sent more than it may send ahead. The largest frame does not count, so that one
-    /// large request with small ones behind it always passes.
+    /// The host sent more than it may send ahead. CONFIGURE, of which there is one, and the largest
+    /// other frame do not count: a large request with small ones behind it always passes.
     pub(super) fn push(&self, frame: Frame) -> Result<(), Failure> {
         let mut waiting = lock(&self.waiting);
-        waiting.frames.push_back(frame);
-        let sizes = waiting.frames.iter().map(|frame| frame.payload.len());
+        let counts = frame.head.kind != Kind::Configure;
+        let bytes = if counts { frame.payload.len() } else { 0 };
+        waiting.held.push(Held { seq: frame.seq, bytes });
+        let sizes = waiting.held.iter().map(|held| held.bytes);
         let bytes = sizes.clone().sum::<usize>() - sizes.max().unwrap_or(0);
-        let count = waiting.frames.len();
+        let count = waiting.held.len();
         if count > UNREAD_FRAMES_MAX || bytes > UNREAD_BYTES_MAX {
             let text = format!(
-                "host sent {count} frames ahead, {bytes} bytes besides the largest; the limits are \
-                 {UNREAD_FRAMES_MAX} frames and {UNREAD_BYTES_MAX} bytes"
+                "host sent {count} requests ahead, {bytes} bytes besides the largest; the limits \
+                 are {UNREAD_FRAMES_MAX} requests and {UNREAD_BYTES_MAX} bytes"
             );
-            return Err(Failure::new(Code::TooLarge, text).fatal());
+            return Err(Failure::new(Code::BufferLimit, text).fatal());
         }
+        waiting.frames.push_back(frame);
+        drop(waiting);
         self.arrived.notify_one();
         Ok(())
+    }
+
+    /// The pump is done with a request.
+    pub fn release(&self, seq: u32) {
+        lock(&self.waiting).held.retain(|held| held.seq != seq);
     }
 
     /// Says that SIGTERM came.

@@ -13,7 +13,7 @@ use std::time::Duration;
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::prctl;
-use nix::sys::resource::{Resource, UsageWho, getrusage, setrlimit};
+use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::signal::{SigSet, Signal};
 use nix::unistd::{dup2_stderr, dup2_stdin, dup2_stdout, getppid};
 
@@ -142,10 +142,13 @@ fn wait_for(file: &File, flags: PollFlags, timeout: PollTimeout) -> io::Result<b
     Ok(poll(&mut fds, timeout)? > 0)
 }
 
-/// Peak resident memory in bytes.
+/// Peak resident memory in bytes; 0 where `/proc` is not mounted. (What `getrusage` says counts the
+/// program that started this one, before exec.)
 pub(crate) fn peak_rss_bytes() -> u64 {
-    let peak = getrusage(UsageWho::RUSAGE_SELF).map_or(0, |usage| usage.max_rss());
-    u64::try_from(peak).unwrap_or(0) * 1024
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
+    kib.unwrap_or(0) * 1024
 }
 
 /// Resident memory in bytes; 0 where `/proc` is not mounted.

@@ -19,6 +19,9 @@ use crate::log::parse_level;
 use crate::pipe::OutFrame;
 use crate::source::{self, Discovery, Probe};
 
+/// The one feature that is offered: BATCH_END has a checksum over the rows of each split.
+const DIGEST: &str = "digest";
+
 impl Pump {
     pub(super) fn handle(&mut self, item: Queued) -> Result<(), End> {
         match &item.request {
@@ -58,9 +61,13 @@ impl Pump {
     fn hello(&mut self, item: &Queued, hello: &Hello) {
         let ours = WireLimits::default().max_frame;
         self.max_frame = hello.limits.max_frame.min(ours);
+        let digest = hello.features.iter().any(|feature| feature == DIGEST);
+        if digest {
+            self.batch.tell_digests();
+        }
         let answer = HelloOk {
             protocol: PROTOCOL,
-            features: Vec::new(),
+            features: digest.then(|| DIGEST.to_owned()).into_iter().collect(),
             limits: WireLimits { max_frame: self.max_frame },
             extractor: Peer {
                 name: env!("CARGO_PKG_NAME").to_owned(),
@@ -129,24 +136,22 @@ impl Pump {
         (self.retry, self.failure) = (None, None);
         let parts: Vec<(OffsetKey, OffsetValue)> =
             assign.parts.iter().map(|part| (part.key.clone(), part.value.clone())).collect();
-        let mut refused = None;
+        self.assignment = None;
         let done = self.call(item, Phase::Connecting, |source, cancel| {
-            let assigned = source.assign(&assign.incarnation, &parts, cancel);
-            assigned.inspect_err(|failure| refused = Some(failure.clone()))
+            source.assign(&assign.incarnation, &parts, cancel)
         })?;
         if done.is_none() {
-            let unknown = || Failure::new(Code::Cancelled, "ASSIGN was not carried out");
-            self.assignment = Err(Box::new(refused.unwrap_or_else(unknown)));
             return Ok(());
         }
         self.batch.assign(marker, parts.len());
         let (keys, stands): (Vec<_>, Vec<_>) = parts.into_iter().unzip();
         let count = u32::try_from(keys.len()).unwrap_or(u32::MAX);
         self.assignment =
-            Ok(Assignment { epoch: item.epoch, keys, stands, ..Assignment::default() });
+            Some(Assignment { epoch: item.epoch, keys, stands, ..Assignment::default() });
         self.answer(item.epoch, &Assigned { parts: count });
         self.announce(item.epoch, marker);
-        self.report_topology();
+        self.take_news();
+        self.report_news();
         Ok(())
     }
 

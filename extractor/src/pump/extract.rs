@@ -33,7 +33,12 @@ enum Look {
 
 impl Pump {
     pub(super) fn extract(&mut self, item: &Queued, extract: &Extract) -> Result<(), End> {
-        if let Some(failure) = self.cannot_extract(item, extract) {
+        if self.assignment.as_ref().is_none_or(|assignment| assignment.epoch != item.epoch) {
+            // Its ASSIGN failed, and has said why.
+            self.answer(item.epoch, &void());
+            return Ok(());
+        }
+        if let Some(failure) = self.cannot_extract(extract) {
             self.answer_error(item.epoch, failure);
             return Ok(());
         }
@@ -51,7 +56,7 @@ impl Pump {
             }
             Outcome::Failed(failure) if self.batch.taken() > 0 => {
                 self.failure = Some(failure);
-                self.finish(item, Reason::Interval, false)
+                self.finish(item, Reason::Other, false)
             }
             Outcome::Failed(failure) => {
                 self.batch.drop_rows();
@@ -62,14 +67,7 @@ impl Pump {
     }
 
     /// Why no row can be delivered for this credit, if so.
-    fn cannot_extract(&mut self, item: &Queued, extract: &Extract) -> Option<Failure> {
-        match &self.assignment {
-            Err(failure) => return Some(failure.as_ref().clone()),
-            Ok(assignment) if assignment.epoch != item.epoch => {
-                return Some(Failure::new(Code::Bug, "credit of another assignment"));
-            }
-            Ok(_) => {}
-        }
+    fn cannot_extract(&mut self, extract: &Extract) -> Option<Failure> {
         if let Some(failure) = self.failure.take() {
             return Some(failure);
         }
@@ -143,10 +141,10 @@ impl Pump {
             Err(failure) => return self.back_off(failure),
         };
         if self.retry.take().is_some() {
-            self.link.board.polling();
+            self.link.polling();
         }
         *caught_up = polled == Polled::Idle { caught_up: true };
-        self.report_topology();
+        self.take_news();
         Ok(match polled {
             Polled::ReachedUntil => Look::Ended(Reason::Until),
             Polled::Idle { caught_up: true } if self.is_at_end() => Look::Ended(Reason::Eof),
@@ -157,19 +155,19 @@ impl Pump {
     /// Plans another attempt, or reports the failure.
     fn back_off(&mut self, failure: Failure) -> Result<Look, Failure> {
         let (retry, failure) = super::Retry::next(self.retry.take(), failure, self.retry_within)?;
-        tracing::warn!(
-            code = failure.code.name(),
-            "source failed, trying again: {}",
-            failure.message
-        );
-        self.link.board.back_off(retry.at, failure.message);
+        if retry.attempts == 1 {
+            // PROGRESS repeats it for as long as it lasts.
+            let code = failure.code.name();
+            tracing::warn!(code, "source failed, trying again: {}", failure.message);
+        }
+        self.link.back_off(retry.at, failure.to_string());
         self.retry = Some(retry);
         Ok(Look::Again)
     }
 
     /// Whether every assigned split is closed and was read to its end.
     fn is_at_end(&self) -> bool {
-        self.assignment.as_ref().is_ok_and(|assignment| {
+        self.assignment.as_ref().is_some_and(|assignment| {
             let closed = |key| assignment.closed.contains(key);
             !assignment.keys.is_empty() && assignment.keys.iter().all(closed)
         })
@@ -199,7 +197,7 @@ impl Pump {
             // Moves without rows can be told by a later batch.
             end.offsets.retain(|step| step.rows + step.errors > 0);
         }
-        if let Ok(assignment) = &mut self.assignment {
+        if let Some(assignment) = &mut self.assignment {
             for step in &end.offsets {
                 if let Some(stands) = assignment.stands.get_mut(step.part as usize) {
                     *stands = step.to.clone();
@@ -216,12 +214,13 @@ impl Pump {
             head.epoch = item.epoch;
             self.link.outbox.push(OutFrame::control(head, &payload));
         }
+        self.report_news();
         Ok(())
     }
 
     /// Ends the batch and tells where each split stood and stands.
     fn close_batch(&mut self) -> (Counts, Vec<Move>) {
-        let (Ok(assignment), Some(source)) = (&self.assignment, self.source.as_deref()) else {
+        let (Some(assignment), Some(source)) = (&self.assignment, self.source.as_deref()) else {
             return (Counts::default(), Vec::new());
         };
         let places = (0u32..).zip(&assignment.stands).map(|(part, stands)| {

@@ -15,7 +15,8 @@ const LONGEST: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(super) struct Retry {
     since: Instant,
-    attempts: u32,
+    /// Attempts that failed, from 1.
+    pub(super) attempts: u32,
     /// When to try again.
     pub(super) at: Instant,
 }

@@ -11,6 +11,7 @@
 mod client;
 mod describe;
 mod failure;
+mod incarnation;
 mod monitor;
 mod part;
 mod position;
@@ -18,7 +19,7 @@ mod queue;
 mod reader;
 mod settings;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -29,6 +30,7 @@ use serde_json::{Map, Value};
 
 use self::client::{At, Client, ask};
 use self::describe::{Topics, describe};
+use self::incarnation::{expected_ids, incarnation};
 use self::monitor::{Monitor, is_unknown};
 use self::part::Part;
 use self::position::{Place, Position};
@@ -74,8 +76,12 @@ pub struct KafkaSource {
     client: Arc<Client>,
     monitor: Monitor,
     reader: Reader,
-    /// What is assigned belongs to topic ids that the broker confirmed.
-    verified: BTreeSet<String>,
+    /// The id that the broker gave each topic of the assignment.
+    ids: BTreeMap<String, String>,
+    /// The id under which the client fetches each topic, as far as it said so.
+    fetched_ids: BTreeMap<String, String>,
+    /// Whether the two differ for a topic: then nothing is delivered.
+    foreign: bool,
 }
 
 impl KafkaSource {
@@ -87,7 +93,8 @@ impl KafkaSource {
         let queue = FetchQueue::new(Arc::clone(&client))
             .ok_or_else(|| Failure::new(Code::OutOfMemory, "librdkafka gave no queue"))?;
         let reader = Reader::new(queue, settings.decoder);
-        Ok(Self { settings, retry, client, monitor, reader, verified: BTreeSet::new() })
+        let (ids, fetched_ids, foreign) = (BTreeMap::new(), BTreeMap::new(), false);
+        Ok(Self { settings, retry, client, monitor, reader, ids, fetched_ids, foreign })
     }
 
     /// Describes the configured topics; missing ones are waited for as long as configured.
@@ -186,7 +193,7 @@ impl KafkaSource {
                 continue;
             }
             let (low, high) = self.range(&place)?;
-            let same_life = self.verified.contains(&place.topic);
+            let same_life = self.ids.contains_key(&place.topic);
             let jump = match self.settings.on_gap {
                 OnGap::Error => None,
                 OnGap::Earliest => Some(low),
@@ -235,6 +242,24 @@ impl KafkaSource {
             }
         }
         Ok(())
+    }
+
+    /// Whether what was fetched last may belong to a topic that was created again. The client says
+    /// that it uses another id before it fetches with it, so this is asked after the fetch.
+    fn reads_another_topic(&mut self) -> bool {
+        self.client.drain_events();
+        let new = self.client.link().take_new_ids();
+        if !new.is_empty() {
+            self.fetched_ids.extend(new);
+            self.compare_ids();
+        }
+        self.foreign
+    }
+
+    fn compare_ids(&mut self) {
+        let differs =
+            |(topic, id)| self.fetched_ids.get(topic).is_some_and(|fetched| fetched != id);
+        self.foreign = self.ids.iter().any(differs);
     }
 
     /// Whether some partitions have an `until` and all of those have reached it.
@@ -373,8 +398,8 @@ impl Source for KafkaSource {
         let places: Vec<_> = wanted.iter().map(|part| part.place.clone()).collect();
         self.monitor.learn(&topics);
         self.monitor.assign(&expected, &places);
-        self.verified =
-            expected.into_iter().filter(|(_, id)| id.is_some()).map(|(name, _)| name).collect();
+        self.ids = expected.into_iter().filter_map(|(name, id)| Some((name, id?))).collect();
+        self.compare_ids();
         self.reader.doubt = false;
         for part in wanted {
             self.reader.start(part)?;
@@ -409,7 +434,14 @@ impl Source for KafkaSource {
             thread::sleep(wait.min(Duration::from_millis(50)));
             return Ok(Polled::Idle { caught_up: false });
         }
-        let did = self.reader.read(sink, wait)?;
+        let mut did = self.reader.fetch(sink, wait);
+        if did == Did::Something {
+            if self.reads_another_topic() {
+                self.monitor.suspect();
+                return Ok(Polled::Idle { caught_up: false });
+            }
+            did = self.reader.deliver(sink)?;
+        }
         if std::mem::take(&mut self.reader.doubt) {
             self.monitor.suspect();
         }
@@ -458,37 +490,6 @@ impl Source for KafkaSource {
     }
 }
 
-/// The ids of all topics as one text, `name:id` joined by commas; topics without an id are left
-/// out, and the text is empty where the broker gives none.
-fn incarnation(topics: &Topics) -> String {
-    let ids = topics.iter().filter_map(|(name, topic)| {
-        let id = topic.as_ref().ok()?.id.as_ref()?;
-        Some(format!("{name}:{id}"))
-    });
-    ids.collect::<Vec<_>>().join(",")
-}
-
-/// The id that each topic must have: that of the incarnation, or the present one.
-fn expected_ids(
-    incarnation: &str,
-    topics: &Topics,
-) -> Result<BTreeMap<String, Option<String>>, Failure> {
-    let before: BTreeMap<&str, &str> =
-        incarnation.split(',').filter_map(|entry| entry.split_once(':')).collect();
-    let mut expected = BTreeMap::new();
-    for (name, topic) in topics {
-        let now = topic.as_ref().ok().and_then(|topic| topic.id.as_deref());
-        match (before.get(name.as_str()), now) {
-            (Some(before), Some(now)) if *before != now => {
-                return Err(failure::id_changed(name, before, now));
-            }
-            _ => {}
-        }
-        expected.insert(name.clone(), now.map(ToOwned::to_owned));
-    }
-    Ok(expected)
-}
-
 /// Sleeps, unless cancelled.
 fn pause(cancel: &Cancel, time: Duration) -> Result<(), Failure> {
     const SLICE: Duration = Duration::from_millis(100);
@@ -501,6 +502,3 @@ fn pause(cancel: &Cancel, time: Duration) -> Result<(), Failure> {
     }
     Ok(())
 }
-
-#[cfg(test)]
-mod tests;

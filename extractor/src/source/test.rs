@@ -10,7 +10,7 @@ use std::{mem, thread};
 
 use protocol::avro::ErrorRow;
 use protocol::{Code, Failure, OffsetError, OffsetKey, OffsetValue};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use super::{
     Cancel, Discovery, Lag, Opened, Polled, Probe, RowSink, Source, Split, Start, Taken, Topology,
@@ -144,17 +144,18 @@ impl TestSource {
             return Err(Failure::new(Code::OffsetInvalid, text));
         }
         let row = map.get("row").and_then(Value::as_u64);
-        let closed = map.get("closed").map_or(Some(false), Value::as_bool);
-        let (Some(row), Some(closed)) = (row, closed) else {
+        let closed = map.get("closed");
+        let (Some(row), None | Some(Value::Bool(true))) = (row, closed) else {
             let text = format!("offset VALUE {value} of {name} is not of the form {{\"row\":0}}");
             return Err(Failure::new(Code::OffsetInvalid, text));
         };
         let end = self.plan.end(name);
-        if row > end {
-            let text = format!("row {row} of {name} does not exist: it has rows 0 to {end}");
+        let closed = closed.is_some();
+        if row > end || (closed && (row != end || !self.plan.closes(name))) {
+            let text = format!("{value} is no place in {name}, which has {end} rows");
             return Err(Failure::new(Code::OffsetOutOfRange, text)
-                .with("earliest", json!({"row": 0}))
-                .with("latest", json!({"row": end})));
+                .with("earliest", 0)
+                .with("latest", end));
         }
         Ok(Place { row, closed })
     }
@@ -176,7 +177,7 @@ impl TestSource {
 
     fn describe(&self, name: String) -> Split {
         let parents = if self.plan.is_child(&name) { vec![key(BRANCHING)] } else { Vec::new() };
-        Split { key: key(&name), parents, closed: self.closed.contains(&name) }
+        Split { key: key(&name), parents, closed: self.plan.closes(&name) }
     }
 
     /// Moves one split over one row or one gap.
@@ -288,16 +289,16 @@ impl Part {
     /// Offers the next row.
     fn deliver(&self, plan: &Plan, number: u32, sink: &mut dyn RowSink) -> Taken {
         let row = self.at;
+        let tombstone = plan.is_tombstone(row);
         if plan.is_error(row) {
             let reason = "declared bad by test.error.every";
-            return self.deliver_error(sink, number, Code::DecodeFailed, reason);
+            return self.deliver_error(sink, number, tombstone, (Code::DecodeFailed, reason));
         }
-        let tombstone = plan.is_tombstone(row);
         let mut write = |out: &mut Vec<u8>| self.rows.write(out, &plan.topic, row, tombstone);
         match sink.row(number, &mut write) {
             Taken::TooLarge { bytes } => {
                 let reason = format!("row has {bytes} bytes, which is over the limit");
-                self.deliver_error(sink, number, Code::RowTooLarge, &reason)
+                self.deliver_error(sink, number, tombstone, (Code::RowTooLarge, &reason))
             }
             taken => taken,
         }
@@ -307,10 +308,11 @@ impl Part {
         &self,
         sink: &mut dyn RowSink,
         number: u32,
-        code: Code,
-        reason: &str,
+        tombstone: bool,
+        (code, reason): (Code, &str),
     ) -> Taken {
-        let (id, record) = (self.rows.id(self.at), self.rows.record(self.at));
+        let id = self.rows.id(self.at);
+        let record = if tombstone { b"null".to_vec() } else { self.rows.record(self.at) };
         sink.error(
             number,
             &ErrorRow {

@@ -9,6 +9,11 @@
 )]
 
 use std::collections::BTreeMap;
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
 use extractor::config::Settings;
@@ -16,6 +21,9 @@ use extractor::source::kafka::{KafkaSettings, KafkaSource};
 use extractor::source::{Cancel, Polled, RowSink, Source, Taken};
 use protocol::avro::ErrorRow;
 use protocol::{Failure, OffsetKey, OffsetValue};
+use rdkafka::ClientConfig;
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::client::DefaultClientContext;
 use serde_json::{Map, Value, json};
 
 /// A row as it was delivered.
@@ -194,4 +202,46 @@ pub(crate) fn read_failure(source: &mut KafkaSource) -> (Sink, Failure) {
 /// The distinct positions of a run, per part, as they grow.
 pub(crate) fn positions(source: &KafkaSource, parts: u32) -> BTreeMap<u32, i64> {
     (0..parts).map(|part| (part, position(source, part))).collect()
+}
+
+/// Waits for a future without a runtime.
+pub(crate) fn wait<T>(future: impl Future<Output = T>) -> T {
+    struct Unpark(Thread);
+    impl Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let waker = Waker::from(Arc::new(Unpark(thread::current())));
+    let mut future = pin!(future);
+    loop {
+        if let Poll::Ready(value) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            return value;
+        }
+        thread::park_timeout(Duration::from_millis(100));
+    }
+}
+
+/// A topic on a real broker, deleted at the end.
+pub(crate) struct OwnTopic {
+    pub(crate) name: String,
+    admin: AdminClient<DefaultClientContext>,
+}
+
+impl OwnTopic {
+    pub(crate) fn create(servers: &str, name: &str, partitions: i32) -> Self {
+        let admin: AdminClient<_> =
+            ClientConfig::new().set("bootstrap.servers", servers).create().unwrap();
+        let topic = NewTopic::new(name, partitions, TopicReplication::Fixed(1));
+        let options = AdminOptions::new().operation_timeout(Some(Duration::from_secs(20)));
+        let results = wait(admin.create_topics([&topic], &options)).unwrap();
+        results.into_iter().for_each(|result| drop(result.unwrap()));
+        Self { name: name.to_owned(), admin }
+    }
+}
+
+impl Drop for OwnTopic {
+    fn drop(&mut self) {
+        drop(wait(self.admin.delete_topics(&[&self.name], &AdminOptions::new())));
+    }
 }

@@ -1,6 +1,12 @@
 //! A host for tests: the real binary, real pipes, the protocol's own host session as the judge.
 
-#![allow(dead_code, reason = "each test program uses its own part of the driver")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a driver of tests: what fails here fails the test"
+)]
 
 use std::fs::File;
 use std::io::{Read, Write};
@@ -39,7 +45,7 @@ pub(crate) fn row_value(row: u64) -> OffsetValue {
 pub(crate) fn hello() -> Hello {
     Hello {
         protocols: vec![1],
-        features: vec![],
+        features: vec!["digest".into()],
         limits: WireLimits::default(),
         host: Peer { name: "tests".into(), version: "0".into() },
         session: "5f0e".into(),
@@ -358,6 +364,11 @@ impl Host {
         let count = self.stdout.read(&mut chunk).unwrap();
         self.unread.extend_from_slice(&chunk[..count]);
         count
+    }
+
+    /// Holds the extractor to a smaller limit for data frames.
+    pub(crate) fn limit_frames(&mut self, bytes: u32) {
+        self.decoder.limit_data(bytes);
     }
 
     pub(crate) fn close_stdin(&mut self) {

@@ -77,9 +77,14 @@ impl Catalogue {
         self.transact("drop the pipeline", |store| {
             let Some(pipeline) = find(store, name)? else { return Ok(false) };
             // Offsets first, as every load does: a load that is on its way finishes or finds nothing.
-            for table in
-                ["s2x_offsets", "s2x_pipelines", "s2x_offset_history", "s2x_batches", "s2x_errors"]
-            {
+            for table in [
+                "s2x_offsets",
+                "s2x_pipelines",
+                "s2x_leaves",
+                "s2x_offset_history",
+                "s2x_batches",
+                "s2x_errors",
+            ] {
                 let sql = format!("DELETE FROM {table} WHERE pipeline_id = ?");
                 store.execute(&sql, &[Param::from(pipeline.id)])?;
             }

@@ -14,9 +14,10 @@ pub const CATALOGUE_VERSION: u32 = 1;
 const CREATE_WAIT_S: i64 = 30;
 
 /// The tables that a load writes; each must be able to roll back.
-pub(crate) const TABLES: [&str; 7] = [
+pub(crate) const TABLES: [&str; 8] = [
     "s2x_catalogue",
     "s2x_pipelines",
+    "s2x_leaves",
     "s2x_offsets",
     "s2x_offset_history",
     "s2x_batches",
@@ -25,7 +26,7 @@ pub(crate) const TABLES: [&str; 7] = [
 ];
 
 /// Version 1. `{…}` stands for a type that the databases spell differently.
-const VERSION_1: [&str; 7] = [
+const VERSION_1: [&str; 8] = [
     // Pipeline ids come from a counter, never from a deleted row's number: an id is not used twice.
     "CREATE TABLE IF NOT EXISTS s2x_catalogue (
         id BIGINT NOT NULL PRIMARY KEY,
@@ -53,6 +54,13 @@ const VERSION_1: [&str; 7] = [
         error_total BIGINT NOT NULL,
         created_us BIGINT NOT NULL,
         altered_us BIGINT NOT NULL
+    ){engine}",
+    // Which process runs a leaf: the newest claim.
+    "CREATE TABLE IF NOT EXISTS s2x_leaves (
+        pipeline_id BIGINT NOT NULL,
+        leaf BIGINT NOT NULL,
+        claim BIGINT NOT NULL,
+        PRIMARY KEY (pipeline_id, leaf)
     ){engine}",
     "CREATE TABLE IF NOT EXISTS s2x_offsets (
         pipeline_id BIGINT NOT NULL,

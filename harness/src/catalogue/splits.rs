@@ -4,6 +4,7 @@
 //! pipeline's id and the hash of its key, and changed only together with `rev`; its value is never null; an
 //! owner's epoch is written into the rows in the transaction that takes it.
 
+use super::claims::{Claim, require_held};
 use super::ids::{key_hash, now_us};
 use super::pipelines::gone;
 use super::record::Split;
@@ -82,12 +83,15 @@ impl Catalogue {
     /// Takes the pipeline's next epoch for a task and writes it into its splits, in one transaction
     /// (EXACTLY-ONCE E4). From then on every older owner of these splits loses its swap.
     ///
+    /// A process that shares the pipeline with others gives its claim on the leaf.
+    ///
     /// # Errors
-    /// A split is not in the catalogue, or the pipeline was dropped.
+    /// Another process claimed the leaf, a split is not in the catalogue, or the pipeline was dropped.
     pub fn take_epoch(
         &mut self,
         pipeline_id: u64,
         task_id: u32,
+        claim: Option<Claim>,
         keys: &[&str],
     ) -> Result<TakenEpoch, StoreError> {
         let hashed = hash_keys(keys)?;
@@ -95,6 +99,9 @@ impl Catalogue {
             // A load locks its offsets before the pipeline's row; the same order here avoids deadlocks.
             lock_offsets(store, pipeline_id, &hashed)?;
             let epoch = next_epoch(store, pipeline_id)?;
+            if let Some(claim) = claim {
+                require_held(store, pipeline_id, claim)?;
+            }
             for chunk in hashed.chunks(CHUNK) {
                 let sql = format!(
                     "UPDATE s2x_offsets SET epoch = ?, task_id = ? \
@@ -222,7 +229,7 @@ fn hash_keys<'a>(keys: &[&'a str]) -> Result<Vec<Hashed<'a>>, StoreError> {
     Ok(hashed)
 }
 
-fn next_epoch(store: &mut dyn Store, pipeline_id: u64) -> Result<u64, StoreError> {
+pub(super) fn next_epoch(store: &mut dyn Store, pipeline_id: u64) -> Result<u64, StoreError> {
     let changed = store.execute(
         "UPDATE s2x_pipelines SET epoch = epoch + 1 WHERE pipeline_id = ?",
         &[Param::from(pipeline_id)],

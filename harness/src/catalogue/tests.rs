@@ -159,7 +159,7 @@ fn dropping_removes_everything_but_the_table() {
 /// Commits so many batches of one row each.
 fn commit(bed: &Bed, catalogue: &mut Catalogue, id: u64, batches: u64) {
     catalogue.insert_splits(id, &[(KEY, r#"{"offset":0}"#)]).expect("inserts");
-    let taken = catalogue.take_epoch(id, 1, &[KEY]).expect("takes");
+    let taken = catalogue.take_epoch(id, 1, None, &[KEY]).expect("takes");
     let first = taken.splits[0].rev;
     let mut loader = Loader::new(Arc::clone(&bed.connect));
     let rows: &[RowRef<'_>] = &[RowRef { topic: "t", id: "{}", record: "{}" }];
@@ -315,7 +315,7 @@ fn splits_that_cannot_be_are_refused() {
     catalogue.insert_splits(id, &[(&long, "{}")]).expect_err("too long a key");
     catalogue.insert_splits(id, &[("", "{}")]).expect_err("no key");
     catalogue.insert_splits(id, &[(KEY, "1"), (KEY, "2")]).expect_err("the same key twice");
-    catalogue.take_epoch(id, 0, &[KEY]).expect_err("not in the catalogue");
+    catalogue.take_epoch(id, 0, None, &[KEY]).expect_err("not in the catalogue");
     let gone = catalogue.insert_splits(id + 1, &[(KEY, "{}")]).expect_err("no such pipeline");
     assert_eq!(gone.kind(), StoreErrorKind::Fenced);
     let epoch = catalogue.pipeline("p").expect("reads").expect("is there").epoch;
@@ -326,7 +326,7 @@ fn splits_that_cannot_be_are_refused() {
     starts.push((&longest, "{}"));
     assert_eq!(catalogue.insert_splits(id, &starts).expect("inserts").len(), 251);
     let keys: Vec<&str> = starts.iter().map(|(key, _)| *key).collect();
-    let taken = catalogue.take_epoch(id, 1, &keys).expect("takes");
+    let taken = catalogue.take_epoch(id, 1, None, &keys).expect("takes");
     assert_eq!(taken.epoch, 1);
     assert!(taken.splits.iter().zip(&keys).all(|(split, key)| split.key == *key));
     assert!(taken.splits.iter().all(|split| split.epoch == 1 && split.task_id == 1));

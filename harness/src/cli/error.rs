@@ -26,6 +26,9 @@ pub enum CliError {
     /// No failure: the text that was asked for, a help or a version.
     #[error("{0}")]
     Answer(String),
+    /// Called without a command: the help text.
+    #[error("{0}")]
+    Help(String),
     /// The pipeline file cannot be used.
     #[error("{0}")]
     Pipeline(#[from] PipelineError),
@@ -57,7 +60,7 @@ impl CliError {
     /// The exit code.
     pub fn exit(&self) -> Exit {
         match self {
-            Self::Usage { .. } => Exit::Usage,
+            Self::Usage { .. } | Self::Help(_) => Exit::Usage,
             Self::Answer(_) => Exit::Done,
             Self::Pipeline(error) => error.exit(),
             Self::Store(error) => error.into(),
@@ -74,6 +77,7 @@ impl CliError {
         match self {
             Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
             Self::Usage { message, hint } => out::error(message, hint.as_deref()),
+            Self::Help(text) => out::note(text.trim_end()),
             other => out::error(&other.to_string(), None),
         }
     }
@@ -84,10 +88,7 @@ impl From<clap::Error> for CliError {
         let text = error.render().to_string();
         match error.kind() {
             ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Self::Answer(text),
-            ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => Self::Usage {
-                message: "a command is missing".to_owned(),
-                hint: Some(help_hint(&text)),
-            },
+            ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => Self::Help(text),
             _ => Self::Usage { message: first_part(&text), hint: Some(usage_hint(&text)) },
         }
     }
@@ -108,13 +109,4 @@ fn usage_hint(text: &str) -> String {
         (None, Some(usage)) => format!("usage: {usage}"),
         (None, None) => "see harness --help".to_owned(),
     }
-}
-
-fn help_hint(text: &str) -> String {
-    let command = text
-        .lines()
-        .find_map(|line| line.trim().strip_prefix("Usage: "))
-        .and_then(|usage| usage.split_once(['[', '<']))
-        .map_or("harness", |(command, _)| command.trim());
-    format!("see {command} --help")
 }

@@ -18,12 +18,17 @@ pub(super) struct Names {
 }
 
 impl Names {
-    /// `demo`, or the first of `demo_2`, `demo_3`, … that is neither a pipeline nor a table.
-    pub(super) fn choose(catalogue: &mut Catalogue) -> Result<Self, CliError> {
+    /// `demo`, or the first of `demo_2`, `demo_3`, … that is neither a pipeline nor a table. On a
+    /// broker that others use the topic has a name that nobody has.
+    pub(super) fn choose(catalogue: &mut Catalogue, is_shared: bool) -> Result<Self, CliError> {
         for number in 1..=DEMOS_MAX {
             let name = if number == 1 { "demo".to_owned() } else { format!("demo_{number}") };
             if catalogue.pipeline(&name)?.is_none() && !is_table(catalogue, &name)? {
-                let topic = format!("s2x-demo-{:08x}", fastrand::u32(..));
+                let topic = if is_shared {
+                    format!("s2x-demo-{:08x}", fastrand::u32(..))
+                } else {
+                    "orders".to_owned()
+                };
                 return Ok(Self { pipeline: name.clone(), table: name, topic });
             }
         }

@@ -49,7 +49,7 @@ impl Outcome<'_> {
             return Ok(Exit::Done);
         }
         let text = format!(
-            "the table {} holds {} rows with {} different ids; {} rows were committed",
+            "the table {} holds {} rows with {} distinct ids; {} rows were committed",
             self.names.table,
             count(rows),
             count(ids),
@@ -64,14 +64,14 @@ impl Outcome<'_> {
         out::line("")?;
         if is_complete && is_exact {
             out::line(&format!(
-                "Exactly once: {} records produced, {} rows in {table}, {} different ids.",
+                "Exactly once: {} produced, {} rows, {} distinct ids.",
                 count(self.produced),
                 count(rows),
                 count(ids)
             ))?;
         } else {
             out::line(&format!(
-                "Stopped early: {} of {} records are in {table}, {} different ids.",
+                "Stopped early: {} of {} records are in {table}, {} distinct ids.",
                 count(rows),
                 count(self.args.rows),
                 count(ids)
@@ -86,7 +86,7 @@ impl Outcome<'_> {
         let key = store.dialect().quote("KEY");
         let value = store.dialect().quote("VALUE");
         let offsets = format!(
-            "SELECT BATCH_ID, TASK_ID, {key}, {value} FROM PIPELINES_SOURCE_OFFSETS \
+            "SELECT BATCH_ID, {key}, {value} FROM PIPELINES_SOURCE_OFFSETS \
              WHERE PIPELINE_NAME = '{}' ORDER BY {key}",
             self.names.pipeline
         );

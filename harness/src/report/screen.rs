@@ -40,9 +40,9 @@ impl Screen {
 
 fn style(tally: &Arc<Tally>, has_total: bool) -> ProgressStyle {
     let template = if has_total {
-        "{prefix:.bold} {progress} {speed}\n{details:.dim}"
+        "{prefix:.bold} {progress}  {speed}\n{details:.dim}"
     } else {
-        "{spinner} {prefix:.bold} {progress} {speed}\n{details:.dim}"
+        "{spinner} {prefix:.bold}  {progress}  {speed}\n{details:.dim}"
     };
     // A template that does not parse would be a bug; the plain bar still shows that it goes on.
     let style =
@@ -55,22 +55,30 @@ fn style(tally: &Arc<Tally>, has_total: bool) -> ProgressStyle {
         .with_key("speed", move |_: &ProgressState, to: &mut dyn std::fmt::Write| {
             let now = second.snapshot(Instant::now());
             let (rows, data) = (count(now.rows_per_s), bytes(now.bytes_per_s));
-            write!(to, "{rows} rows/s {data}/s").ok();
+            write!(to, "{rows} rows/s  {data}/s").ok();
         })
         .with_key("details", move |_: &ProgressState, to: &mut dyn std::fmt::Write| {
             to.write_str(&details(&third)).ok();
         })
 }
 
-/// Width of the bar in characters. Why 20: with the numbers beside it, it fits 80 columns.
-const BAR: u64 = 20;
+/// Width of the bar in characters. Why 14: with the numbers beside it, it fits 80 columns.
+const BAR: u64 = 14;
+
+/// Width of the bar on a terminal that has room for it.
+const BAR_WIDE: u64 = 30;
+
+/// Columns from which a terminal has room.
+const COLUMNS_WIDE: u16 = 100;
 
 fn progress(tally: &Tally) -> String {
     let now = tally.snapshot(Instant::now());
     let Some(total) = now.total else { return format!("{} rows", count(now.rows)) };
-    let done = (now.rows.min(total) * BAR).checked_div(total).unwrap_or(BAR);
+    let (_, columns) = console::Term::stderr().size();
+    let width = if columns < COLUMNS_WIDE { BAR } else { BAR_WIDE };
+    let done = (now.rows.min(total) * width).checked_div(total).unwrap_or(width);
     let mut text = String::new();
-    for place in 0..BAR {
+    for place in 0..width {
         text.push(if place < done { '█' } else { '░' });
     }
     let percent = (now.rows * 100).checked_div(total).unwrap_or(100);

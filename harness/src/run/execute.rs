@@ -17,7 +17,7 @@ use super::setup::{Counters, Setup};
 use super::share::{Parents, keys_of, leaf_of, own_slots, slots};
 use super::task::{News, Order, Orders, Task};
 use super::{Control, Event, Observer, Plan, RunError, Summary, Until};
-use crate::catalogue::{Catalogue, NewPipeline, Pipeline, PipelineState};
+use crate::catalogue::{Catalogue, Claim, NewPipeline, Pipeline, PipelineState};
 use crate::store::Connect;
 
 /// News that wait for the coordinator; it takes them at once.
@@ -135,14 +135,17 @@ impl Coordinator {
     /// Tells whether every split was read to its end.
     fn run(&mut self) -> Result<bool, RunError> {
         let own = own_slots(&self.setup.plan.share);
-        let mut scout = None;
+        let claims = self.claim(&own)?;
         for slot in own {
-            let leaf = leaf_of(slot, &self.setup.plan.share);
-            let mut task = Task::new(slot, leaf, Arc::clone(&self.setup), self.tell.clone())?;
-            if scout.is_none() {
+            let claim = claims.iter().find(|it| it.leaf == leaf_of(slot, &self.setup.plan.share));
+            let claim = *claim.ok_or_else(|| RunError::Internal("a leaf has no claim".into()))?;
+            let mut task = Task::new(slot, claim, Arc::clone(&self.setup), self.tell.clone())?;
+            if self.tasks.is_empty() {
                 // The first extractor answers for all; it then serves its task.
-                self.scout(&mut task).map_err(Stop::into_error)?;
-                scout = Some(slot);
+                while let Err(stop) = self.scout(&mut task) {
+                    task.settle();
+                    task.after(stop)?;
+                }
             }
             self.start(task)?;
         }
@@ -154,6 +157,15 @@ impl Coordinator {
         let caught_up = result?;
         ended?;
         Ok(caught_up)
+    }
+
+    /// Claims the leaves of this process: an older one on the same leaf ends.
+    fn claim(&mut self, slots: &[u32]) -> Result<Vec<Claim>, RunError> {
+        let mut leaves: Vec<u32> =
+            slots.iter().map(|slot| leaf_of(*slot, &self.setup.plan.share)).collect();
+        leaves.sort_unstable();
+        leaves.dedup();
+        Ok(self.catalogue.claim_leaves(self.setup.pipeline.id, &leaves)?)
     }
 
     /// Asks the source for its splits, and makes their starts durable before anything is read

@@ -8,10 +8,10 @@ use protocol::{Class, Failure};
 use super::load::Job;
 use super::task::Task;
 use super::{Event, RunError};
-use crate::catalogue::{Catalogue, ErrorKind, ErrorRow, FailedBatch, Split};
+use crate::catalogue::{Catalogue, ErrorKind, ErrorRow, FailedBatch};
 use crate::link::Fault;
-use crate::store::StoreError;
-use crate::transaction::LoadError;
+use crate::store::{StoreError, StoreErrorKind};
+use crate::transaction::{LoadError, fenced_pause};
 
 /// First pause before an extractor is started again; doubles up to [`PAUSE_MAX`].
 const PAUSE_FIRST: Duration = Duration::from_millis(100);
@@ -19,10 +19,6 @@ const PAUSE_MAX: Duration = Duration::from_secs(30);
 
 /// How often an extractor that breaks the protocol is started again.
 const PROTOCOL_FAULTS_MAX: u32 = 1;
-
-/// How long a fenced task waits before it looks whether the other one works: between one and two
-/// of these.
-const FENCE_WAIT: Duration = Duration::from_secs(1);
 
 /// Why a task left its extracting loop.
 #[derive(Debug)]
@@ -88,6 +84,9 @@ impl Task {
                 self.try_again(limit, Stop::Fault(fault))
             }
             Stop::Load { error: LoadError::Fenced(error), .. } => self.after_fence(&error),
+            Stop::Run(RunError::Store(error)) if error.kind() == StoreErrorKind::Fenced => {
+                self.after_fence(&error)
+            }
             Stop::Load { error: LoadError::InDoubt(error), job } => {
                 // The next epoch waits for the lost transaction, and its offsets tell.
                 let error = LoadError::InDoubt(error);
@@ -137,31 +136,23 @@ impl Task {
         Ok(())
     }
 
-    /// Another harness took a split. If it works, this one ends; if it does not, this one takes
-    /// the split back (E13).
+    /// Something moved or took a split. This process goes on if it still holds its leaf (offsets
+    /// were set by hand, or its own lost transaction came through); otherwise a newer one runs the
+    /// leaf, and this one ends: exactly one of the two goes on (E13).
     fn after_fence(&mut self, error: &StoreError) -> Result<(), RunError> {
         self.setup.tell(&Event::Fenced { task: self.slot });
+        // A scheduler that starts ended copies again must not make a storm of two rivals.
+        self.setup.pause(fenced_pause(self.fences));
+        self.fences = self.fences.saturating_add(1);
         let mut catalogue = Catalogue::open(Arc::clone(&self.setup.connect))?;
-        let before = self.progress(&mut catalogue)?;
-        self.setup.pause(FENCE_WAIT.mul_f64(1.0 + fastrand::f64()));
-        if self.progress(&mut catalogue)? == before
-            && catalogue
-                .pipeline(&self.setup.plan.name)?
-                .is_some_and(|it| it.id == self.setup.pipeline.id)
-        {
+        if catalogue.holds(self.setup.pipeline.id, self.claim)? {
             return Ok(());
         }
         Err(RunError::Fenced(format!(
-            "another harness runs these splits of pipeline {:?}, or it was dropped ({error}); this \
-             one ends; nothing is lost or doubled; give each copy its own --leaf I/N",
-            self.setup.plan.name
+            "a newer harness runs leaf {} of pipeline {:?}, or the pipeline was dropped ({error}); \
+             this one ends, nothing is lost or doubled; give each copy its own --leaf I/N",
+            self.claim.leaf, self.setup.plan.name
         )))
-    }
-
-    fn progress(&self, catalogue: &mut Catalogue) -> Result<Vec<(u64, u64)>, StoreError> {
-        let splits = catalogue.splits(self.setup.pipeline.id)?;
-        let own = |split: &Split| self.has_key(&split.key);
-        Ok(splits.iter().filter(|split| own(split)).map(|it| (it.rev, it.epoch)).collect())
     }
 
     /// Writes down a batch that the database refused; what cannot be written is in the error of
@@ -174,7 +165,7 @@ impl Task {
             self.setup.pipeline.id,
             &FailedBatch {
                 task_id: self.slot,
-                leaf: self.leaf(),
+                leaf: self.claim.leaf,
                 epoch: job.epoch,
                 start_us: 0,
                 row_count: job.rows,

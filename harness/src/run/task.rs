@@ -25,7 +25,7 @@ use super::failure::Stop;
 use super::load::{self, Done, Job};
 use super::setup::Setup;
 use super::{Batch, Event, RunError};
-use crate::catalogue::{Catalogue, Split};
+use crate::catalogue::{Catalogue, Claim, Split};
 use crate::child::FromChild;
 use crate::link::{
     CONFIGURE_WAIT, Fault, HELLO_WAIT, Link, REQUEST_WAIT, REQUEST_WAIT_MAX, STOP_WAIT,
@@ -89,7 +89,7 @@ impl Orders {
 /// One task and its extractor.
 pub(super) struct Task {
     pub slot: u32,
-    leaf: u32,
+    pub claim: Claim,
     pub setup: Arc<Setup>,
     events: Receiver<Wake>,
     wake: SyncSender<Wake>,
@@ -106,6 +106,7 @@ pub(super) struct Task {
     /// Batches taken from the budget and not yet committed.
     held: usize,
     pub failures: u32,
+    pub fences: u32,
     was_caught_up: bool,
     tick: Instant,
 }
@@ -114,17 +115,17 @@ impl Task {
     /// A task without an extractor.
     pub(super) fn new(
         slot: u32,
-        leaf: u32,
+        claim: Claim,
         setup: Arc<Setup>,
         news: SyncSender<News>,
     ) -> Result<Self, RunError> {
         let (wake, events) = sync_channel(EVENTS_MAX);
         let loaded = wake.clone();
         let done = move |done| loaded.send(Wake::Loaded(Box::new(done))).is_ok();
-        let jobs = load::start(Arc::clone(&setup), slot, leaf, done)?;
+        let jobs = load::start(Arc::clone(&setup), slot, claim.leaf, done)?;
         Ok(Self {
             slot,
-            leaf,
+            claim,
             setup,
             events,
             wake,
@@ -139,6 +140,7 @@ impl Task {
             stage: StageBudget::default(),
             held: 0,
             failures: 0,
+            fences: 0,
             was_caught_up: false,
             tick: Instant::now(),
         })
@@ -194,7 +196,7 @@ impl Task {
 
     /// Waits until the loading thread has nothing more of this task. Finished batches of an
     /// extractor that died are committed: a BATCH_END stands on its own.
-    fn settle(&mut self) {
+    pub(super) fn settle(&mut self) {
         while self.loading > 0 {
             match self.events.recv() {
                 Ok(Wake::Loaded(done)) => {
@@ -287,7 +289,7 @@ impl Task {
             credentials: plan.source.credentials.clone(),
             settings: Settings {
                 pipeline: plan.name.clone(),
-                leaf: self.leaf,
+                leaf: self.claim.leaf,
                 task: self.slot,
                 max_row_bytes: plan.limits.row_bytes,
                 ..Settings::default()
@@ -441,16 +443,6 @@ impl Task {
                 return;
             }
         }
-    }
-
-    /// The leaf of the task.
-    pub(super) const fn leaf(&self) -> u32 {
-        self.leaf
-    }
-
-    /// Whether the task reads this split.
-    pub(super) fn has_key(&self, key: &str) -> bool {
-        self.order.keys.iter().any(|own| own == key)
     }
 
     /// Lets an extractor that is of no use go.

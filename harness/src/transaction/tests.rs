@@ -27,7 +27,7 @@ fn commits_a_batch_and_moves_its_split() {
         .insert_splits(pipeline.id, &[(key, r#"{"position":"TRIM_HORIZON"}"#)])
         .expect("inserts");
     assert_eq!(splits.len(), 1);
-    let taken = catalogue.take_epoch(pipeline.id, 0, &[key]).expect("takes");
+    let taken = catalogue.take_epoch(pipeline.id, 0, None, &[key]).expect("takes");
     let rows: &[RowRef<'_>] = &[RowRef { topic: "t", id: "{}", record: "[1]" }];
     let moves = [Move { key, rev: taken.splits[0].rev, to_value: r#"{"sequenceNumber":"1"}"# }];
     let mut loader = Loader::new(connect);

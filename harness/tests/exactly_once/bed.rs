@@ -135,7 +135,7 @@ impl Owner {
         let pipeline =
             catalogue.create_pipeline(&new_pipeline(name)).expect("creates").into_pipeline();
         catalogue.insert_splits(pipeline.id, &[(KEY, START)]).expect("inserts");
-        let mut taken = catalogue.take_epoch(pipeline.id, 0, &[KEY]).expect("takes");
+        let mut taken = catalogue.take_epoch(pipeline.id, 0, None, &[KEY]).expect("takes");
         let split = taken.splits.remove(0);
         Self { catalogue, pipeline, epoch: taken.epoch, split }
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
-use crate::support::{Database, Pipeline, generated_ids, generator, signal};
+use crate::support::{Database, Pipeline, freeze, generated_ids, generator, signal};
 
 const ROWS: u64 = 10_000;
 
@@ -41,7 +41,7 @@ fn a_frozen_harness_wakes_up_too_late() {
     let args = ["--until-caught-up", "--batch-rows", "20"];
     let mut zombie = pipeline.start(&args);
     std::thread::sleep(Duration::from_millis(300));
-    signal(zombie.pid(), Signal::SIGSTOP);
+    freeze(&pipeline, &zombie);
     pipeline.run(&[]);
     signal(zombie.pid(), Signal::SIGCONT);
     assert!(matches!(zombie.wait(), Some(0 | 79)), "{}", zombie.log());
@@ -55,7 +55,7 @@ fn e04_a_pipeline_is_created_again_under_a_zombie() {
     let pipeline = Pipeline::new("again", None, &generator(2, ROWS / 2));
     let mut zombie = pipeline.start(&["--batch-rows", "20"]);
     std::thread::sleep(Duration::from_millis(300));
-    signal(zombie.pid(), Signal::SIGSTOP);
+    freeze(&pipeline, &zombie);
     pipeline.drop_pipeline();
     pipeline.query("DELETE FROM again");
     let mut fresh = pipeline.start(&["--until-caught-up", "--batch-rows", "20"]);

@@ -8,25 +8,13 @@ use crate::support::{Own, Pipeline, generated_ids, generator, kafka, produce};
 
 const ROWS: u64 = 20_000;
 
-/// Waits until some rows are in the table and more are to come.
-fn wait_for_rows(pipeline: &Pipeline, run: &mut crate::support::Run, rows: u64) {
-    let sql = format!("SELECT COUNT(*) FROM {}", pipeline.name);
-    loop {
-        assert_eq!(run.ended(), None, "too early: {}", run.log());
-        if pipeline.try_number(&sql).is_some_and(|count| count > rows) {
-            return;
-        }
-        std::thread::sleep(Duration::from_millis(5));
-    }
-}
-
 fn broker_goes_away(test: &str, go: fn(&Own), come_back: fn(&Own)) {
     let Some(own) = Own::start(test, Name::Kafka) else { return };
     let bootstrap = own.services.kafka_bootstrap().unwrap();
     let ids = produce(&bootstrap, "orders", ROWS);
     let pipeline = Pipeline::new("orders", None, &kafka(&bootstrap, "orders"));
     let mut run = pipeline.start(&["--until-caught-up", "--batch-rows", "50"]);
-    wait_for_rows(&pipeline, &mut run, 1_000);
+    pipeline.wait_for_rows(&mut run, 1_000);
     go(&own);
     std::thread::sleep(Duration::from_secs(2));
     come_back(&own);
@@ -55,7 +43,7 @@ fn database_goes_away(test: &str, go: fn(&Own)) {
     let pipeline = Pipeline::new("orders", Some(&url), &generator(4, ROWS / 4));
     let mut run = pipeline.start(&["--until-caught-up", "--batch-rows", "50"]);
     for round in 1..4 {
-        wait_for_rows(&pipeline, &mut run, round * 2_000);
+        pipeline.wait_for_rows(&mut run, round * 2_000);
         go(&own);
         std::thread::sleep(Duration::from_millis(500));
         own.services.start(Name::Mariadb).unwrap();

@@ -11,20 +11,21 @@ use crate::support::{Pipeline, generated_ids, generator};
 /// is locked for longer than the host waits for a sign of life.
 #[test]
 fn e09_a_locked_store_kills_nobody() {
-    let pipeline = Pipeline::new("locked", None, &generator(2, 5_000));
-    pipeline.run(&["--batches", "1", "--batch-rows", "10"]);
+    let pipeline = Pipeline::new("locked", None, &generator(2, 10_000));
+    let mut run = pipeline.start(&["--until-caught-up", "--batch-rows", "20"]);
+    pipeline.wait_for_rows(&mut run, 200);
     let url: StoreUrl = pipeline.store.parse().unwrap();
     let mut other = connect(&url).unwrap();
     other.begin().unwrap();
-    let mut run = pipeline.start(&["--until-caught-up", "--batch-rows", "100", "--json"]);
+    let before = pipeline.extractors();
+    assert!(!before.is_empty(), "{}", run.log());
     std::thread::sleep(Duration::from_secs(18));
     assert_eq!(run.ended(), None, "{}", run.log());
-    let before = pipeline.extractors();
-    assert!(!before.is_empty());
+    assert_eq!(pipeline.extractors(), before, "{}", run.log());
     other.rollback().unwrap();
     drop(other);
     assert_eq!(run.wait(), Some(0), "{}", run.log());
-    pipeline.assert_exactly_once(generated_ids(2, 5_000));
+    pipeline.assert_exactly_once(generated_ids(2, 10_000));
 }
 
 #[test]

@@ -10,6 +10,7 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use harness::store::{Cell, StoreUrl, connect};
+use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 use xtask::kafka::Client;
 use xtask::services::{Extra, Name, Services};
@@ -93,7 +94,7 @@ pub(crate) fn produce(bootstrap: &str, topic: &str, rows: u64) -> Vec<String> {
     let repeat = rows / 100;
     let pattern = "pattern=c100,a30 partition=rr:4 key=seq";
     client.call(&format!("txn {topic} {pattern} repeat={repeat}")).unwrap();
-    (0..repeat * 130).filter(|n| n % 130 < 100).map(|n| format!("\"{n}\"")).collect()
+    (0..repeat * 130).filter(|n| n % 130 < 100).map(|n| format!("\"k-{n}\"")).collect()
 }
 
 /// Configuration of a pipeline that reads a topic.
@@ -217,6 +218,15 @@ impl Pipeline {
         text(rows.rows.first()?.0.first()?).parse().ok()
     }
 
+    /// Waits until more than `rows` rows are in the table, and more are to come.
+    pub(crate) fn wait_for_rows(&self, run: &mut Run, rows: u64) {
+        let sql = format!("SELECT COUNT(*) FROM {}", self.name);
+        while self.try_number(&sql).is_none_or(|count| count <= rows) {
+            assert_eq!(run.ended(), None, "too early: {}", run.log());
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
     /// Drops the pipeline; its table stays.
     pub(crate) fn drop_pipeline(&self) {
         let dropped = Command::new(env!("CARGO_BIN_EXE_harness"))
@@ -332,8 +342,28 @@ impl Drop for Run {
 }
 
 /// Sends a signal to a process that may be gone.
-pub(crate) fn signal(pid: i32, signal: nix::sys::signal::Signal) {
+pub(crate) fn signal(pid: i32, signal: Signal) {
     let _gone = nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), signal);
+}
+
+/// Freezes a harness between two transactions: a frozen one that holds SQLite's write lock would
+/// let nobody else work, which is the file's doing and not what these tests look at.
+pub(crate) fn freeze(pipeline: &Pipeline, run: &Run) {
+    let path = pipeline.store.strip_prefix("sqlite:").unwrap();
+    let is_free = || {
+        let file = rusqlite::Connection::open(path).unwrap();
+        file.busy_timeout(Duration::ZERO).unwrap();
+        file.execute_batch("BEGIN IMMEDIATE; ROLLBACK").is_ok()
+    };
+    for _ in 0..1000 {
+        signal(run.pid(), Signal::SIGSTOP);
+        if is_free() {
+            return;
+        }
+        signal(run.pid(), Signal::SIGCONT);
+        std::thread::sleep(Duration::from_millis(3));
+    }
+    panic!("the harness is always in a transaction");
 }
 
 /// Configuration of the test source.

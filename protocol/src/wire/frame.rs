@@ -170,8 +170,8 @@ impl FrameDecoder {
         }
     }
 
-    #[cfg(test)]
-    pub(super) fn set_next(&mut self, seq: u32) {
+    /// Expects this number next: for recordings that begin inside a session.
+    pub const fn start_at(&mut self, seq: u32) {
         self.next_seq = seq;
     }
 

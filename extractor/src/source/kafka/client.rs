@@ -31,8 +31,9 @@ const LINE_BYTES_MAX: usize = 500;
 /// How long a call goes on while no broker is reachable.
 const UNREACHABLE_GRACE: Duration = Duration::from_secs(5);
 
-/// Events handled in one go. Why a limit: whoever drains them has other work.
-const EVENTS_MAX: usize = 100;
+/// Events handled in one go. Why a limit: a loop has an end; librdkafka makes a few lines per
+/// partition every ten seconds.
+const EVENTS_MAX: usize = 1_000_000;
 
 /// Calls that wait at the same time; a cancelled one ends by its own timeout.
 const ASKS_MAX: u64 = 8;
@@ -61,7 +62,8 @@ impl Client {
     /// Makes the client; connections come later.
     pub(super) fn new(settings: &KafkaSettings) -> Result<Self, Failure> {
         let mut config = settings.client_config();
-        config.set_log_level(RDKafkaLogLevel::Info);
+        // The lines of this context tell when a topic has another id than before; see `Events`.
+        config.set("debug", "metadata").set_log_level(RDKafkaLogLevel::Debug);
         let consumer: BaseConsumer<Events> =
             config.create_with_context(Events::default()).map_err(|e| {
                 let text = format!("librdkafka refuses the settings: {e}");
@@ -114,17 +116,18 @@ impl Client {
         Ok(ids)
     }
 
-    /// Handles log lines and errors; waits at most `wait` for the first.
-    pub(super) fn drain_events(&self, wait: Duration) {
-        let mut wait = wait;
+    /// Handles all log lines and errors that librdkafka has queued so far, without waiting. When
+    /// it returns, none of them is still being handled by another thread.
+    pub(super) fn drain_events(&self) {
+        let context = self.consumer.context();
+        let _one_at_a_time = context.drain.lock().unwrap_or_else(PoisonError::into_inner);
         for _ in 0..EVENTS_MAX {
-            let before = self.consumer.context().handled.load(Ordering::Relaxed);
+            let before = context.handled.load(Ordering::Relaxed);
             // A record cannot arrive here: no partition is started on the main queue.
-            drop(self.consumer.poll(wait));
-            if self.consumer.context().handled.load(Ordering::Relaxed) == before {
+            drop(self.consumer.poll(Duration::ZERO));
+            if context.handled.load(Ordering::Relaxed) == before {
                 return;
             }
-            wait = Duration::ZERO;
         }
     }
 
@@ -206,7 +209,7 @@ pub(super) fn ask<T: Send + 'static>(
             }
             Err(RecvTimeoutError::Timeout) => {}
         }
-        client.drain_events(Duration::ZERO);
+        client.drain_events();
         if cancel.is_set() {
             return Err(Failure::new(Code::Cancelled, "cancelled while waiting for the brokers"));
         }
@@ -224,6 +227,8 @@ pub(super) fn ask<T: Send + 'static>(
 pub(super) struct Link {
     state: Mutex<LinkState>,
     recheck: AtomicBool,
+    ids: Mutex<Vec<(String, String)>>,
+    ids_changed: AtomicBool,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -259,6 +264,26 @@ impl Link {
         self.recheck.swap(false, Ordering::AcqRel)
     }
 
+    /// Topics that librdkafka reads under another id than before, with the new id, since the last
+    /// call. It says so before it fetches anything under the new id.
+    pub(super) fn take_new_ids(&self) -> Vec<(String, String)> {
+        if !self.ids_changed.swap(false, Ordering::AcqRel) {
+            return Vec::new();
+        }
+        std::mem::take(&mut *self.ids.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Takes a line of the kind `Topic t changed id from A to B`.
+    fn note_id(&self, line: &str) {
+        let Some((_, rest)) = line.split_once("Topic ") else { return };
+        let Some((topic, ids)) = rest.split_once(" changed id from ") else { return };
+        let Some((_, id)) = ids.split_once(" to ") else { return };
+        let mut new = self.ids.lock().unwrap_or_else(PoisonError::into_inner);
+        new.retain(|(name, _)| name != topic);
+        new.push((topic.to_owned(), id.trim().to_owned()));
+        self.ids_changed.store(true, Ordering::Release);
+    }
+
     fn failed(&self, code: RDKafkaErrorCode, text: &str) {
         let now = Instant::now();
         let mut state = self.state();
@@ -272,9 +297,15 @@ impl Link {
 }
 
 /// Receives what librdkafka says.
+///
+/// Two things are told in lines only. The error of a partition that is no longer in the metadata is
+/// turned into a line by the batch call; and that a topic has another id is a line of the debug
+/// context `metadata`, written before anything is fetched under the new id (a test against a real
+/// broker fails when a new version writes it in other words).
 #[derive(Default)]
 struct Events {
     link: Link,
+    drain: Mutex<()>,
     handled: AtomicU64,
     gate: Mutex<LogGate>,
 }
@@ -318,6 +349,15 @@ impl Events {
 
 impl ClientContext for Events {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
+        match facility {
+            "METADATA" => self.link.note_id(line),
+            "ERROR" | "PARTCNT" => self.link.recheck.store(true, Ordering::Release),
+            _ => {}
+        }
+        if matches!(level, RDKafkaLogLevel::Debug) {
+            self.handled.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
         if !self.pass() {
             return;
         }
@@ -327,13 +367,21 @@ impl ClientContext for Events {
             | RDKafkaLogLevel::Alert
             | RDKafkaLogLevel::Critical
             | RDKafkaLogLevel::Error
-            | RDKafkaLogLevel::Warning => {
+                if facility != "FAIL" =>
+            {
                 tracing::warn!(target: "librdkafka", facility, "{line}");
             }
-            RDKafkaLogLevel::Notice | RDKafkaLogLevel::Info => {
+            RDKafkaLogLevel::Emerg
+            | RDKafkaLogLevel::Alert
+            | RDKafkaLogLevel::Critical
+            | RDKafkaLogLevel::Error
+            | RDKafkaLogLevel::Warning
+            | RDKafkaLogLevel::Notice
+            | RDKafkaLogLevel::Info => {
+                // A broker that cannot be reached comes as a failure with its remedy.
                 tracing::info!(target: "librdkafka", facility, "{line}");
             }
-            RDKafkaLogLevel::Debug => tracing::debug!(target: "librdkafka", facility, "{line}"),
+            RDKafkaLogLevel::Debug => {}
         }
     }
 
@@ -345,7 +393,8 @@ impl ClientContext for Events {
         let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail);
         self.link.failed(code, reason);
         if self.pass() {
-            tracing::warn!(target: "librdkafka", code = ?code, "{}", cut(reason));
+            // Kept in `link` and told with the failure that it leads to; alone it says too much.
+            tracing::debug!(target: "librdkafka", code = ?code, "{}", cut(reason));
         }
     }
 }

@@ -46,7 +46,7 @@ impl<T> Owned<T> {
         Ok(Self { handle, free })
     }
 
-    const fn get(&self) -> *mut T {
+    const fn ptr(&self) -> *mut T {
         self.handle.as_ptr()
     }
 }
@@ -115,13 +115,13 @@ fn describe_at(
         )?;
         let mut text = [0; 256];
         native::rd_kafka_AdminOptions_set_request_timeout(
-            options.get(),
+            options.ptr(),
             timeout_ms,
             text.as_mut_ptr(),
             text.len(),
         );
         native::rd_kafka_AdminOptions_set_broker(
-            options.get(),
+            options.ptr(),
             broker,
             text.as_mut_ptr(),
             text.len(),
@@ -132,21 +132,21 @@ fn describe_at(
         )?;
         native::rd_kafka_DescribeTopics(
             client.native(),
-            collection.get(),
-            options.get(),
-            queue.get(),
+            collection.ptr(),
+            options.ptr(),
+            queue.ptr(),
         );
         // The request ends by itself at its timeout; the second more is for its answer to arrive.
-        let event = native::rd_kafka_queue_poll(queue.get(), timeout_ms.saturating_add(1000));
+        let event = native::rd_kafka_queue_poll(queue.ptr(), timeout_ms.saturating_add(1000));
         if event.is_null() {
             return Err(RDKafkaErrorCode::OperationTimedOut);
         }
         let event = Owned::new(event, native::rd_kafka_event_destroy)?;
-        let code = native::rd_kafka_event_error(event.get());
+        let code = native::rd_kafka_event_error(event.ptr());
         if code != RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR {
             return Err(code.into());
         }
-        let result = native::rd_kafka_event_DescribeTopics_result(event.get());
+        let result = native::rd_kafka_event_DescribeTopics_result(event.ptr());
         if result.is_null() {
             return Err(RDKafkaErrorCode::Fail);
         }

@@ -8,8 +8,10 @@
 //!     unknown topic  ► withhold ──1 s──► unknown again (3×) ► verdict
 //! ```
 //!
-//! Between two looks the reader may deliver records of a topic that was created again. That window
-//! is at most ten seconds, and closed where the leader epoch falls or the broker says "unknown".
+//! Brokers from Kafka 3.1 on are asked for records by topic id, and the client says when it begins to
+//! use another id; the source looks for that word before it delivers what came after it. With older
+//! brokers the reader may deliver records of a topic that was created again for at most ten seconds,
+//! unless its leader epoch falls or its offsets end before the position.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -224,10 +226,10 @@ impl Drop for Monitor {
 }
 
 fn run(client: &Client, shared: &Shared) {
-    const SLICE: Duration = Duration::from_millis(100);
+    const SLICE: Duration = Duration::from_millis(50);
     let mut last = Instant::now();
     while !shared.stop.load(Ordering::Acquire) {
-        client.drain_events(SLICE);
+        client.drain_events();
         let (names, suspect) = {
             let watch = shared.watch();
             (watch.topics.keys().cloned().collect::<Vec<_>>(), watch.suspect)
@@ -239,6 +241,7 @@ fn run(client: &Client, shared: &Shared) {
             shared.now.store(true, Ordering::Release);
         }
         if names.is_empty() || !due {
+            thread::sleep(SLICE);
             continue;
         }
         match describe(client, &names, LOOK_TIMEOUT) {

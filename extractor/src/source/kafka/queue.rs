@@ -34,7 +34,7 @@ use crate::decode::Header;
 pub(super) const MESSAGES_MAX: usize = 1000;
 
 /// Headers of one message. Why 10,000: brokers have no limit below the message size, people do.
-const HEADERS_MAX: usize = 10_000;
+pub(super) const HEADERS_MAX: usize = 10_000;
 
 /// Messages that were taken from librdkafka and not yet handed on, and the queue they come from.
 pub(super) struct FetchQueue {

@@ -12,11 +12,16 @@ use super::failure;
 use super::monitor::is_unknown;
 use super::part::{Part, Verdict};
 use super::position::{Place, Position};
-use super::queue::{FetchQueue, Item};
+use super::queue::{FetchQueue, HEADERS_MAX, Item, MESSAGES_MAX};
 use crate::decode::{Decoder, Record};
 use crate::source::{RowSink, Taken};
 
-/// What one call of [`Reader::read`] did.
+/// Bytes of records that are taken out of the queue at once, by the mean size of the last ones.
+///
+/// Why 1 MiB: what was taken is outside the memory limit of the queue, which is filled again.
+const TAKEN_BYTES: usize = 1024 * 1024;
+
+/// What a call of [`Reader::fetch`] or [`Reader::deliver`] did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Did {
     /// Something was delivered, moved or dropped.
@@ -46,6 +51,8 @@ pub(super) struct Reader {
     pub(super) decoder: Decoder,
     /// The topics are in doubt; set here, taken by the owner.
     pub(super) doubt: bool,
+    /// Mean bytes of the records delivered last.
+    mean_bytes: usize,
     /// The part of a topic tag and partition; the queue keeps the tags valid.
     found: HashMap<(usize, i32), usize>,
     /// The part of the last item, since items come in runs.
@@ -55,7 +62,7 @@ pub(super) struct Reader {
 impl Reader {
     pub(super) fn new(queue: FetchQueue, decoder: Decoder) -> Self {
         let (parts, found) = (Vec::new(), HashMap::new());
-        Self { parts, queue, decoder, doubt: false, found, last: None }
+        Self { parts, queue, decoder, doubt: false, mean_bytes: 0, found, last: None }
     }
 
     /// Stops all partitions and forgets what was fetched for them.
@@ -89,18 +96,27 @@ impl Reader {
         }
     }
 
-    /// Takes one batch from the queue and hands it to the sink. What the sink refuses stays.
-    pub(super) fn read(&mut self, sink: &mut dyn RowSink, wait: Duration) -> Result<Did, Failure> {
-        let room = sink.rows_left();
-        if room == 0 {
-            return Ok(Did::Full);
+    /// Takes messages from the queue, at most as many as the sink has room for.
+    pub(super) fn fetch(&mut self, sink: &dyn RowSink, wait: Duration) -> Did {
+        let by_bytes = (TAKEN_BYTES / self.mean_bytes.max(1)).clamp(1, MESSAGES_MAX);
+        match sink.rows_left() {
+            0 => Did::Full,
+            room if self.queue.fill(room.min(by_bytes), wait) == 0 => Did::Nothing,
+            _ => Did::Something,
         }
-        if self.queue.fill(room, wait) == 0 {
-            return Ok(Did::Nothing);
-        }
+    }
+
+    /// Hands what was taken to the sink. What the sink refuses stays.
+    pub(super) fn deliver(&mut self, sink: &mut dyn RowSink) -> Result<Did, Failure> {
+        let (mut bytes, mut count) = (0_usize, 0_usize);
         loop {
             let is_last = self.queue.is_last();
-            let Some(item) = self.queue.front() else { return Ok(Did::Something) };
+            let Some(item) = self.queue.front() else {
+                self.mean_bytes = bytes / count.max(1);
+                return Ok(Did::Something);
+            };
+            bytes += item.value().map_or(0, <[u8]>::len);
+            count += 1;
             let tag = (item.topic_tag(), item.partition());
             let index = match self.last {
                 Some((last, index)) if last == tag => Some(index),
@@ -179,12 +195,20 @@ fn record(
         value: item.value(),
         ..Record::default()
     };
+    let mut unreadable = false;
     if decoder.wants_metadata() {
         record.timestamp = item.timestamp();
-        record.headers = item.headers().unwrap_or_default();
+        match item.headers() {
+            Some(headers) => record.headers = headers,
+            None => unreadable = true,
+        }
     }
     let number = u32::try_from(index).unwrap_or(u32::MAX);
     let (code, reason) = match decoder.decode(&record) {
+        Ok(_) if unreadable => {
+            let reason = format!("its headers are damaged or more than {HEADERS_MAX}");
+            (Code::DecodeFailed, reason)
+        }
         Ok(row) => match sink.row(number, &mut |out| row.write(out)) {
             Taken::Yes => {
                 part.delivered(offset, epoch);

@@ -34,8 +34,8 @@ pub(super) const KEYS: [&str; 21] = [
 /// Most splits. Why: as many as one assignment holds.
 const SPLITS_MAX: u64 = protocol::limits::PARTS_MAX as u64;
 
-/// Longest payload. Why: larger than the largest row, so that it can be provoked.
-const ROW_BYTES_MAX: u64 = 80 * 1024 * 1024;
+/// Longest payload, in characters of up to four bytes.
+const ROW_CHARS_MAX: u64 = 32 * 1024 * 1024;
 
 /// Longest wait.
 const WAIT_MS_MAX: u64 = 3_600_000;
@@ -74,7 +74,7 @@ pub(super) struct Plan {
 impl Plan {
     pub(super) fn read(settings: &Settings) -> Result<Self, Failure> {
         debug_assert!(settings.text(CLASS_KEY) == Some(CLASS), "another source was asked for");
-        let row_bytes = settings.number("test.row.bytes", 0..=ROW_BYTES_MAX, 100)?;
+        let row_bytes = settings.number("test.row.bytes", 0..=ROW_CHARS_MAX, 100)?;
         Ok(Self {
             seed: settings.number("test.seed", 0..=u64::MAX, 0)?,
             splits: settings.number("test.splits", 1..=SPLITS_MAX, 1)?,
@@ -144,7 +144,7 @@ const fn is_every(every: u64, row: u64) -> bool {
 fn fail(settings: &Settings) -> Result<Option<(u64, Code)>, Failure> {
     let at = settings.number("test.fail.at", 0..=ROWS_MAX, 0)?;
     let words: Vec<(&str, Code)> = Code::ALL.iter().map(|code| (code.name(), *code)).collect();
-    if settings.text("test.fail.code").is_none() {
+    if settings.text("test.fail.code").is_none() || settings.text("test.fail.at").is_none() {
         return Ok(None);
     }
     Ok(Some((at, settings.choice("test.fail.code", &words, Code::Bug)?)))

@@ -60,7 +60,8 @@ impl Task {
     fn assign(&mut self) -> Result<Assignment, Stop> {
         let mut catalogue = Catalogue::open(std::sync::Arc::clone(&self.setup.connect))?;
         let keys: Vec<&str> = self.order.keys.iter().map(String::as_str).collect();
-        let taken = catalogue.take_epoch(self.setup.pipeline.id, self.slot, &keys)?;
+        let taken =
+            catalogue.take_epoch(self.setup.pipeline.id, self.slot, Some(self.claim), &keys)?;
         let parts = taken.splits.iter().map(offset_of).collect::<Result<Vec<_>, _>>()?;
         let (marker, incarnation) = (self.setup.marker, self.setup.incarnation.clone());
         self.link()?.assign(taken.epoch, marker, &incarnation, &parts)?;

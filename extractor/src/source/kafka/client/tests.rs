@@ -32,3 +32,14 @@ fn the_link_remembers_the_real_cause() {
     link.up();
     assert!(link.cause().is_none() && link.down_for().is_none());
 }
+
+#[test]
+fn another_topic_id_is_read_from_its_line() {
+    let link = Link::default();
+    assert!(link.take_new_ids().is_empty());
+    link.note_id("[thrd:main]: Topic a.b-c changed id from AAAA to BBBB");
+    link.note_id("[thrd:main]: Topic a.b-c changed id from BBBB to CCCC");
+    link.note_id("[thrd:main]: ===== Received metadata: periodic =====");
+    assert_eq!(link.take_new_ids(), [("a.b-c".to_owned(), "CCCC".to_owned())]);
+    assert!(link.take_new_ids().is_empty());
+}

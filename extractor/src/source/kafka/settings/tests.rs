@@ -178,3 +178,12 @@ fn slips_get_a_hint() {
     let unknown = KafkaSettings::unknown(&with(json!({"value.fromat": "json"})));
     assert_eq!(unknown[0].to_string(), "value.fromat (did you mean value.format?)");
 }
+
+#[test]
+fn the_manual_lists_every_key() {
+    let manual = include_str!("../../../../KAFKA.md");
+    for key in KEYS {
+        assert!(manual.contains(&format!("`{key}`")), "KAFKA.md does not explain {key}");
+    }
+    assert!(manual.contains(&format!("`{MEMORY_BYTES_DEFAULT}`")));
+}

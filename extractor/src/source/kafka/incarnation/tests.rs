@@ -1,6 +1,8 @@
-//! Incarnations as text. All else of the source needs a broker: see `tests/kafka_mock.rs`.
+//! Incarnations as text.
 
-use super::describe::Topic;
+use protocol::Code;
+
+use super::super::describe::Topic;
 use super::*;
 
 fn topics(entries: &[(&str, Option<&str>)]) -> Topics {
