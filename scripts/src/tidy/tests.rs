@@ -195,11 +195,12 @@ fn a_dependency_has_a_reason() {
 
 #[test]
 fn an_invariant_has_a_check() {
-    let list = "## Invariants\nText.\n- I1 holds. Checked by `a::holds`,\n  `peer`.\n- I2 holds.\n\
-                - I3 holds. Checked by `nothing`.\n\n## Next\n- free\n";
-    let code = rust("#[test]\nfn holds() {}\n");
-    let files = [("ARCHITECTURE.md", list), ("a.rs", &code), ("p.py", "def peer(x):\n")];
-    let expected = [("ARCHITECTURE.md:5", "without a check"), ("ARCHITECTURE.md:6", "`nothing`")];
+    let list = "## Invariants\nText.\n- I1 holds. Checked by `a::holds`,\n  `rule`.\n- I2 holds.\n\
+                - I3 holds. Checked by `helper`.\n\n## Next\n- free\n";
+    let code = rust("#[test]\n#[expect(x)]\nfn holds() {}\nfn helper() {}\n");
+    let own = rust("fn rule(tree: &Tree) {}\n");
+    let files = [("ARCHITECTURE.md", list), ("a.rs", &code), ("scripts/src/tidy/b.rs", &own)];
+    let expected = [("ARCHITECTURE.md:5", "without a check"), ("ARCHITECTURE.md:6", "`helper`")];
     check(docs::invariants, &files, &expected);
 }
 
