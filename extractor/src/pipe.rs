@@ -187,6 +187,28 @@ fn hook_panics(link: Arc<Link>) {
     }));
 }
 
+#[cfg(test)]
+impl Link {
+    /// A link without threads: frames stay in the outbox.
+    pub(crate) fn alone() -> Arc<Self> {
+        let redactor = Arc::new(Redactor::default());
+        let file = std::fs::File::create("/dev/null").expect("opens");
+        let stderr = Arc::new(Stderr::new(file, Arc::clone(&redactor)));
+        let (inbox, outbox, board) = (Inbox::default(), Outbox::default(), Board::default());
+        Arc::new(Self { inbox, outbox, board, redactor, stderr })
+    }
+
+    /// The next queued frame with its payload and the checksum that its maker computed.
+    pub(crate) fn take_frame(&self) -> Option<(Head, Vec<u8>, u32)> {
+        self.outbox.try_next().map(|mut frame| {
+            let (head, crc) = (frame.head, frame.crc());
+            let payload = frame.whole([0; protocol::limits::HEADER_LEN]).to_vec();
+            self.outbox.written(frame);
+            (head, payload[protocol::limits::HEADER_LEN..].to_vec(), crc)
+        })
+    }
+}
+
 /// A lock whose holder panicked is still good: the process ends anyway.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
