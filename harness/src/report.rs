@@ -11,6 +11,7 @@ mod screen;
 mod summary;
 mod table;
 mod tally;
+mod terminal;
 
 pub mod out;
 
@@ -150,7 +151,6 @@ impl Report {
 
     /// What a person reads about an event, if anything, and whether it is a warning.
     fn text(&self, event: &Event) -> Option<(String, bool)> {
-        let pause = |pause: std::time::Duration| duration(pause);
         Some(match event {
             Event::Discovered { splits, tasks } => {
                 let plural = |n: usize| if n == 1 { "" } else { "s" };
@@ -167,8 +167,8 @@ impl Report {
             }
             Event::Restarting { task, reason, pause: wait } => {
                 let text = format!(
-                    "extractor of task {task} ended ({reason}); started again in {}",
-                    pause(*wait)
+                    "extractor of task {task} ended ({reason}); started again {}",
+                    format::after(*wait)
                 );
                 (text, true)
             }
@@ -177,8 +177,8 @@ impl Report {
             }
             Event::StoreRetry { task, reason, pause: wait } => {
                 let text = format!(
-                    "task {task}: {reason}; the batch is kept and sent again in {}",
-                    pause(*wait)
+                    "task {task}: {reason}; the batch is kept and sent again {}",
+                    format::after(*wait)
                 );
                 (text, true)
             }
