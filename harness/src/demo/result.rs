@@ -26,6 +26,9 @@ pub(super) struct Outcome<'a> {
 impl Outcome<'_> {
     /// Prints everything to stdout.
     pub(super) fn tell(&self, style: Style) -> Result<Exit, CliError> {
+        if style == Style::Progress {
+            out::note("counting what the table holds");
+        }
         let mut store = store::connect(self.url)?;
         let table = store.dialect().quote(&self.names.table);
         let rows = number(&mut *store, &format!("SELECT COUNT(*) FROM {table}"))?;
@@ -75,7 +78,7 @@ impl Outcome<'_> {
                 "Exactly once: {produced} produced, {rows_text} rows, {ids_text} distinct ids."
             ),
             (true, false) => format!(
-                "Stopped early, exactly once so far: {rows_text} of {} rows, {ids_text} distinct ids.",
+                "Stopped early: {rows_text} of {} rows, {ids_text} distinct ids.",
                 count(self.args.rows)
             ),
             (false, _) => format!(
