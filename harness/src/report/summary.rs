@@ -20,8 +20,8 @@ pub fn summary_text(name: &str, summary: &Summary) -> String {
     if summary.errors > 0 {
         text.push_str(&format_part("error rows", summary.errors));
     }
-    if summary.restarts > 0 {
-        text.push_str(&format_part("extractors started again", summary.restarts));
+    if summary.retries > 0 {
+        text.push_str(&format_part("tries again after a failure", summary.retries));
     }
     if summary.extractor_peak_bytes > 0 {
         text.push_str(", extractor memory peak ");
