@@ -165,11 +165,9 @@ impl Report {
             Event::Log { level, line } if self.verbosity.shows(level) => {
                 (format!("extractor {level}: {line}"), level == "warn" || level == "error")
             }
-            Event::Restarting { task, reason, pause: wait } => {
-                let text = format!(
-                    "extractor of task {task} ended ({reason}); started again {}",
-                    format::after(*wait)
-                );
+            Event::Retrying { task, reason, pause: wait } => {
+                let text =
+                    format!("task {task} failed ({reason}); trying again {}", format::after(*wait));
                 (text, true)
             }
             Event::Fenced { task } => {

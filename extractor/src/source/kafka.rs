@@ -42,7 +42,7 @@ pub use self::settings::{
 use super::{
     Cancel, Discovery, Lag, Opened, Polled, Probe, RowSink, Source, Split, Start, Topology,
 };
-use crate::config::Settings;
+use crate::config::{Settings, Unknown};
 
 /// How long a question to the brokers may take before the host's own deadline (10 s for offsets).
 const ASK_TIMEOUT: Duration = Duration::from_secs(8);
@@ -63,10 +63,24 @@ const UNREACHABLE: Duration = Duration::from_secs(2);
 /// The first setting that cannot be used.
 pub fn open(settings: &Settings) -> Result<Opened, Failure> {
     let unknown = KafkaSettings::unknown(settings);
-    let mut settings = KafkaSettings::read(settings)?;
+    let mut settings =
+        KafkaSettings::read(settings).map_err(|failure| mistyped(failure, &unknown))?;
     let warnings = std::mem::take(&mut settings.warnings);
     let source = Box::new(KafkaSource::open(settings, UNREACHABLE)?);
     Ok(Opened { source, unknown, warnings })
+}
+
+/// A missing key that stands there mistyped is told as that.
+fn mistyped(failure: Failure, unknown: &[Unknown]) -> Failure {
+    let missing = |near: &str| failure.message.starts_with(near);
+    let typed = unknown.iter().find(|it| it.nearest.as_deref().is_some_and(missing));
+    match typed {
+        Some(Unknown { key, nearest: Some(near) }) if failure.code == Code::ConfigMissing => {
+            let text = format!("unknown key {key:?}, did you mean {near:?}? {}", failure.message);
+            Failure { message: text, ..failure }
+        }
+        _ => failure,
+    }
 }
 
 /// See the file.

@@ -20,8 +20,8 @@ pub fn summary_text(name: &str, summary: &Summary) -> String {
     if summary.errors > 0 {
         text.push_str(&part("error row", "error rows", summary.errors));
     }
-    if summary.restarts > 0 {
-        text.push_str(&part("restart", "restarts", summary.restarts));
+    if summary.retries > 0 {
+        text.push_str(&part("retry", "retries", summary.retries));
     }
     if summary.extractor_peak_bytes > 0 {
         text.push_str(", extractor memory peak ");

@@ -90,7 +90,7 @@ impl Tally {
             }
             Event::Warning(_)
             | Event::Log { .. }
-            | Event::Restarting { .. }
+            | Event::Retrying { .. }
             | Event::Fenced { .. }
             | Event::StoreRetry { .. } => {}
         }
