@@ -166,8 +166,8 @@ impl Report {
                 (format!("extractor {level}: {line}"), level == "warn" || level == "error")
             }
             Event::Retrying { task, reason, pause: wait } => {
-                let text =
-                    format!("task {task} failed ({reason}); trying again {}", format::after(*wait));
+                let after = format::after(*wait);
+                let text = format!("task {task} failed ({reason}); trying again {after}");
                 (text, true)
             }
             Event::Fenced { task } => {

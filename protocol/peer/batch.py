@@ -125,12 +125,14 @@ class Batch:
         for _ in range(ROWS_PER_POLL):
             if part.row < limit:
                 part.move(split.skip(part.row, limit))
-            if part.row >= limit:
-                break
-            if part.row == settings["test.fail.at"] and settings["test.fail.code"]:
+            ends_here = part.row >= limit
+            fails = settings["test.fail.code"] and part.row == settings["test.fail.at"]
+            if fails and not part.closed and not (ends_here and index in self.until):
                 raise Failure(settings["test.fail.code"],
                               f"row {part.row} of {split.key} fails by test.fail.at", part=index,
                               at={"row": part.row})
+            if ends_here:
+                break
             if (settings["test.stall.ms"] and part.row == settings["test.stall.at"]
                     and not self.extractor.stalled):
                 self.extractor.stalled = True

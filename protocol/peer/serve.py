@@ -111,9 +111,9 @@ class Extractor:
                 entry.stop = True
             self.change.notify_all()
 
-    def leave(self, seconds):
+    def leave(self, seconds, code=EXITS["transient"]):
         """Arms the timer that ends the process whatever it waits for."""
-        timer = threading.Timer(seconds, lambda: os._exit(EXITS["transient"]))
+        timer = threading.Timer(seconds, lambda: os._exit(code))
         timer.daemon = True
         timer.start()
 
@@ -144,10 +144,11 @@ class Extractor:
 
     def fatal(self, failure, ref=NONE):
         """ERROR that ends the process."""
-        self.leave(1)
+        code = EXITS[CLASS_OF[failure.code]]
+        self.leave(0.9, code)
         self.fail(failure, ref, fatal=True)
         self.writer.flush()
-        os._exit(EXITS[CLASS_OF[failure.code]])
+        os._exit(code)
 
     def run(self):
         """The main thread: one request after the other."""

@@ -58,7 +58,7 @@ KEYS = {
     "test.gap.at": (_number(MOST), 0), "test.gap.len": (_number(MOST), 0),
     "test.close": (_flag, False), "test.split.at": (_number(MOST), 0),
     "test.stall.at": (_number(MOST), 0), "test.stall.ms": (_number(MOST), 0),
-    "test.throttle.ms": (_number(MOST), 0), "test.fail.at": (_number(MOST), 0),
+    "test.throttle.ms": (_number(MOST), 0), "test.fail.at": (_number(MOST), None),
     "test.fail.code": (_code, None), "test.stderr.flood": (_number(1 << 30), 0),
     "test.print": (_flag, False), "test.connect.ms": (_number(3600000), 0),
 }
