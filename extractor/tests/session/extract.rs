@@ -318,7 +318,7 @@ fn offsets_move_without_rows_over_gaps_and_closed_splits() {
 fn a_split_that_branches_is_reported_after_the_batch_that_closed_it() {
     let config = json!({"test.rows": 5, "test.split.at": 8, "test.seed": 2});
     let mut host = Host::ready(config.clone());
-    assert_eq!(host.discover().splits.len(), 1);
+    assert_eq!(host.discover().splits.len(), 3);
     let batch = host.extract(&Extract { max_interval_ms: 100, ..credit(100) });
     assert_eq!((batch.end.rows, host.partitions.len()), (8, 0));
     let closed = batch.end.offsets[0].to.clone();
