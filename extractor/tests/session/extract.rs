@@ -362,6 +362,8 @@ fn a_new_assignment_voids_the_credits_and_their_rows() {
     }
     std::thread::sleep(Duration::from_millis(300));
     host.send_assign(&[(key("p0"), row_value(500_000))]);
+    // Reading now would empty the queue before ASSIGN is read.
+    std::thread::sleep(Duration::from_millis(700));
     let (mut voids, mut frames) = (0, 0);
     loop {
         match host.event() {
@@ -375,7 +377,8 @@ fn a_new_assignment_voids_the_credits_and_their_rows() {
         }
     }
     assert_eq!(voids, 3);
-    assert!(frames < 5, "{frames} frames of dead rows came: the queue was not purged");
+    // One frame is in the pipe, one is being written.
+    assert!(frames <= 2, "{frames} frames of dead rows came: the queue was not purged");
     for _ in 0..2 {
         assert!(matches!(host.event(), Event::Schema(_)));
     }
