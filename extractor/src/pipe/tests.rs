@@ -16,7 +16,7 @@ fn kinds(link: &Link) -> Vec<Kind> {
 }
 
 #[test]
-fn only_pong_progress_and_log_overtake() {
+fn e06_only_pong_progress_and_log_overtake() {
     let link = Link::alone();
     let order = [
         Kind::Schema,
@@ -67,7 +67,7 @@ fn rows_are_refused_while_the_host_does_not_read() {
 }
 
 #[test]
-fn a_new_assignment_purges_rows_and_voids_their_ends() {
+fn e06_a_new_assignment_purges_rows_and_voids_their_ends() {
     let link = Link::alone();
     let answer = |kind, seq| OutFrame::control(Head::new(kind, 1).answers(seq), b"rows");
     link.outbox.push(answer(Kind::Checked, 1));
