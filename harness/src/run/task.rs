@@ -274,8 +274,11 @@ impl Task {
         let lines = move |line: &str| {
             setup.tell(&Event::Log { level: "stderr".to_owned(), line: line.to_owned() });
         };
-        let command = &self.setup.plan.extractor;
-        let link = Link::start(command, frames, lines).map_err(|error| {
+        let mut command = self.setup.plan.extractor.clone();
+        // Nobody reads them: they tell the processes of a machine apart.
+        let name = ["--pipeline".to_owned(), self.setup.plan.name.clone()];
+        command.args.extend(name.into_iter().chain(["--task".to_owned(), self.slot.to_string()]));
+        let link = Link::start(&command, frames, lines).map_err(|error| {
             let program = command.program.display().to_string();
             RunError::Spawn { program, reason: error.to_string() }
         })?;
