@@ -1,4 +1,4 @@
-//! Plays the database.
+//! Plays the database: runs pipelines, and loads rows and offsets in one transaction.
 
 pub mod catalogue;
 pub mod child;

@@ -13,11 +13,14 @@ use anyhow::{Context, Result, bail};
 
 use crate::cache::Cache;
 use crate::services::{Extra, Name, Services};
-use crate::{cache, check, kafka, tidy};
+use crate::{bench, cache, check, kafka, tidy};
 
 const USAGE: &str = "\
 usage: cargo xtask check  formatting, lints and tidy: what must hold before tests run
        cargo xtask tidy   the house rules that no compiler checks, each with file and line
+       cargo xtask bench [--quick] [--readme] [--json FILE] [--extractor PATH] [--harness PATH]
+                          [start] [idle] [read] [load]
+                          what binaries built by ./scripts/bench cost; table and JSON file
        cargo xtask services COMMAND [--dir DIR]
          up [kafka] [mariadb] [--kafka-arg KEY=VALUE]... [--mariadb-arg --OPTION]...
                           bring up (default: both) and wait until they answer
@@ -42,6 +45,7 @@ pub fn run(args: &[String]) -> Result<ExitCode> {
         Some((first, rest)) if first == "kafka" => client(rest),
         Some((first, [])) if first == "check" => check::run(&cache::workspace_root()?, say),
         Some((first, [])) if first == "tidy" => tidy(),
+        Some((first, rest)) if first == "bench" => bench::run(rest, say, print),
         Some((first, [word, ..])) if first == "check" || first == "tidy" => {
             bail!("{first} takes no `{word}`: see `cargo xtask help`")
         }

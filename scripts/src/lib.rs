@@ -3,6 +3,7 @@
 //! May touch processes, files below the services and the cache folder, and loopback sockets.
 //! Nothing here is part of what a user installs, and no product crate depends on it except in tests.
 
+pub mod bench;
 pub mod cache;
 pub mod check;
 pub mod cli;

@@ -1,4 +1,4 @@
-//! E14: packets.
+//! E14: packets, and what does not fit into one.
 
 use std::sync::Arc;
 

@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 
 use super::Finding;
+use super::files::OWN;
 use super::tree::Tree;
 
 /// The document.
@@ -132,12 +133,24 @@ pub(super) fn invariants(tree: &Tree) -> Vec<Finding> {
     found
 }
 
-/// A check is a function (a test or a rule) by its name; a module path before it is for readers.
+/// A check is a test or a rule of tidy by its name; a module path before it is for readers.
 fn is_a_check(tree: &Tree, name: &str) -> bool {
     let name = name.rsplit("::").next().unwrap_or(name);
-    let definitions = [format!("fn {name}("), format!("def {name}("), format!("fn {name}<")];
-    let code = tree.files.iter().filter(|file| file.is_rust() || file.path.ends_with(".py"));
-    code.into_iter().any(|file| definitions.iter().any(|it| file.text().contains(it)))
+    let defined = |text: &str| text.trim_start().contains(&format!("fn {name}("));
+    let rust = tree.files.iter().filter(|file| file.is_rust());
+    rust.into_iter().any(|file| {
+        if file.path.starts_with(OWN) {
+            return file.text().lines().any(defined);
+        }
+        // Attributes stand between `#[test]` and the name.
+        let mut is_test = false;
+        file.text().lines().any(|line| {
+            let line = line.trim();
+            let found = is_test && defined(line);
+            is_test = line == "#[test]" || (is_test && line.starts_with("#["));
+            found
+        })
+    })
 }
 
 /// Files and folders that the documents of the top level name in backticks exist.

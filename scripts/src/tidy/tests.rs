@@ -156,21 +156,23 @@ fn nothing_belongs_to_one_machine() {
 
 #[test]
 fn data_has_its_digest() {
-    // `sha256sum` of "a\n".
-    const OF_A: &str = "87428fc522803d31065e7bce3cf03fe475096631e5e07bbd7a0fde60c4cf25c7";
-    let readme = format!("`a.bin` {OF_A}\n`sub/b.bin` {OF_A}\n{}\n", "0".repeat(64));
+    // `printf 'b\n2\nb\nc\n1\nc' | sha256sum`.
+    const RIGHT: &str = "6988c76941d96572fa7033c8e4448c3166ba1aa1bb667c46715fdc1a586b8fe8";
+    let wrong = "0".repeat(64);
+    let readme = format!("sha256 x: {RIGHT}\n  sha256 y: {wrong}\nsha256 gone: {wrong}\n");
     let files = [
-        ("testdata/x/README.md", &*readme),
-        ("testdata/x/a.bin", "a\n"),
-        ("testdata/x/bin", "a\n"),
-        ("testdata/x/sub/b.bin", "b\n"),
-        ("testdata/y/c.bin", "a\n"),
+        ("testdata/README.md", &*readme),
+        ("testdata/loose", ""),
+        ("testdata/x/b", "b\n"),
+        ("testdata/x/c", "c"),
+        ("testdata/y/d", "d"),
+        ("testdata/z/e", "e"),
     ];
     let expected = [
-        ("testdata/x/bin:1", "not in"),
-        ("testdata/x/README.md:2", "undo"),
-        ("testdata/y/c.bin:1", "no README.md"),
-        ("testdata/x/README.md:3", "no file here"),
+        ("testdata/loose:1", "into a folder"),
+        ("testdata/README.md:2", "undo the change in `y`"),
+        ("testdata/README.md:1", "add `sha256 z: "),
+        ("testdata/README.md:3", "no folder `gone`"),
     ];
     check(testdata::digests, &files, &expected);
 }
@@ -193,11 +195,12 @@ fn a_dependency_has_a_reason() {
 
 #[test]
 fn an_invariant_has_a_check() {
-    let list = "## Invariants\nText.\n- I1 holds. Checked by `a::holds`,\n  `peer`.\n- I2 holds.\n\
-                - I3 holds. Checked by `nothing`.\n\n## Next\n- free\n";
-    let code = rust("#[test]\nfn holds() {}\n");
-    let files = [("ARCHITECTURE.md", list), ("a.rs", &code), ("p.py", "def peer(x):\n")];
-    let expected = [("ARCHITECTURE.md:5", "without a check"), ("ARCHITECTURE.md:6", "`nothing`")];
+    let list = "## Invariants\nText.\n- I1 holds. Checked by `a::holds`,\n  `rule`.\n- I2 holds.\n\
+                - I3 holds. Checked by `helper`.\n\n## Next\n- free\n";
+    let code = rust("#[test]\n#[expect(x)]\nfn holds() {}\nfn helper() {}\n");
+    let own = rust("fn rule(tree: &Tree) {}\n");
+    let files = [("ARCHITECTURE.md", list), ("a.rs", &code), ("scripts/src/tidy/b.rs", &own)];
+    let expected = [("ARCHITECTURE.md:5", "without a check"), ("ARCHITECTURE.md:6", "`helper`")];
     check(docs::invariants, &files, &expected);
 }
 

@@ -1,0 +1,171 @@
+//! `cargo xtask bench`: what the extractor and the harness cost, each figure beside a named
+//! alternative measured in the same run.
+//!
+//! May touch: the binaries given, a broker and a database, a folder below `target`. Invariants: a
+//! figure is a measurement of this run or absent with a reason; the run states machine, load and
+//! command; it makes topics and tables of its own and removes them.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, bail};
+
+use crate::cache;
+use crate::services::{Extra, Name, Services};
+
+mod host;
+mod load;
+mod machine;
+mod process;
+mod read;
+mod records;
+mod report;
+mod start;
+
+use report::Report;
+
+/// What was typed, and what follows from it.
+#[derive(Debug)]
+struct Plan {
+    /// The extractor as it is shipped.
+    extractor: PathBuf,
+    /// The harness.
+    harness: PathBuf,
+    /// Below a minute, for a look; figures are coarser.
+    is_quick: bool,
+    /// Where to write the figures as JSON.
+    json: PathBuf,
+    /// Whether to put the table into README.md.
+    for_readme: bool,
+    /// What to measure; everything when empty.
+    only: Vec<String>,
+}
+
+const PARTS: [&str; 4] = ["start", "idle", "read", "load"];
+
+/// Runs what `args` ask for; prints the table on stdout through `print`.
+pub fn run(
+    args: &[String],
+    say: fn(&str),
+    print: fn(&str) -> Result<ExitCode>,
+) -> Result<ExitCode> {
+    let root = cache::workspace_root()?;
+    let plan = Plan::parse(args, &root)?;
+    for program in [&plan.extractor, &plan.harness] {
+        if !program.is_file() {
+            bail!("no program {}: run ./scripts/bench, which builds it", program.display());
+        }
+    }
+    let mut report = Report::new(&machine::describe(&root, args)?);
+    let folder = plan.json.with_extension("run");
+    cache::remove_folder(&folder)?;
+    std::fs::create_dir_all(&folder).with_context(|| format!("create {}", folder.display()))?;
+    let services = Services::open(Some(&folder.join("services")))?.telling(say);
+    let outcome = measure(&plan, &folder, &services, &mut report, say);
+    let down = services.down();
+    outcome?;
+    down?;
+    cache::remove_folder(&folder)?;
+    report.write(&plan.json)?;
+    say(&format!("figures as JSON: {}", plan.json.display()));
+    if plan.for_readme {
+        report.put_into(&root.join("README.md"))?;
+        say("README.md has the table now");
+    }
+    print(&report.table())
+}
+
+fn measure(
+    plan: &Plan,
+    folder: &Path,
+    services: &Services,
+    report: &mut Report,
+    say: fn(&str),
+) -> Result<()> {
+    if plan.wants("start") {
+        say("start: from spawn to the answer to HELLO");
+        start::spawn(plan, folder, report)?;
+    }
+    if !["idle", "read", "load"].iter().any(|part| plan.wants(part)) {
+        return Ok(());
+    }
+    let kafka = address("KAFKA_BOOTSTRAP", services, Name::Kafka)?;
+    if plan.wants("idle") {
+        say("idle: memory and processor time of an extractor that has nothing to do");
+        start::idle(plan, &kafka, report)?;
+    }
+    if plan.wants("read") {
+        say("read: broker, extractor, pipe");
+        read::all(plan, &kafka, report, say)?;
+    }
+    if plan.wants("load") {
+        say("load: broker, extractor, harness, database");
+        let database = address("MARIADB_URL", services, Name::Mariadb)?;
+        load::all(plan, folder, &kafka, &database, report, say)?;
+    }
+    Ok(())
+}
+
+/// The server that the environment names, else one of our own.
+fn address(variable: &str, services: &Services, name: Name) -> Result<String> {
+    if let Some(given) = std::env::var(variable).ok().filter(|value| !value.is_empty()) {
+        return Ok(given);
+    }
+    services.up(&[name], &Extra::default())?;
+    match name {
+        Name::Kafka => services.kafka_bootstrap(),
+        Name::Mariadb => services.mariadb_url(),
+    }
+}
+
+impl Plan {
+    fn parse(args: &[String], root: &Path) -> Result<Self> {
+        let target = match std::env::var_os("CARGO_TARGET_DIR").filter(|value| !value.is_empty()) {
+            Some(path) => std::path::absolute(path).context("resolve CARGO_TARGET_DIR")?,
+            None => root.join("target"),
+        };
+        let mut plan = Self {
+            extractor: target.join("dist/extractor"),
+            harness: target.join("release/harness"),
+            is_quick: false,
+            json: target.join("bench.json"),
+            for_readme: false,
+            only: Vec::new(),
+        };
+        let mut rest = args.iter();
+        while let Some(arg) = rest.next() {
+            let mut value = || {
+                let value = rest.next().map(PathBuf::from);
+                value.with_context(|| format!("option {arg} needs a value"))
+            };
+            match arg.as_str() {
+                "--quick" => plan.is_quick = true,
+                "--readme" => plan.for_readme = true,
+                "--json" => plan.json = std::path::absolute(value()?)?,
+                "--extractor" => plan.extractor = std::path::absolute(value()?)?,
+                "--harness" => plan.harness = std::path::absolute(value()?)?,
+                part if PARTS.contains(&part) => plan.only.push(arg.clone()),
+                other => bail!("bench takes no `{other}`: see `cargo xtask help`"),
+            }
+        }
+        Ok(plan)
+    }
+
+    fn wants(&self, part: &str) -> bool {
+        self.only.is_empty() || self.only.iter().any(|only| only == part)
+    }
+
+    /// How often a measurement of seconds is repeated; the median counts.
+    fn rounds(&self) -> usize {
+        if self.is_quick { 1 } else { 3 }
+    }
+}
+
+/// The middle of some measurements; of an even number the lower one of two.
+fn median(values: &mut [f64]) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len().saturating_sub(1) / 2).copied().unwrap_or(f64::NAN)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,44 @@
+//! Where and when figures were taken: without it they mean nothing.
+//!
+//! May touch: /proc, `date`, `git`. Invariant: what cannot be found out is said to be unknown.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result};
+use serde_json::{Value, json};
+
+/// Machine, moment, commit and command.
+pub(super) fn describe(root: &Path, args: &[String]) -> Result<Value> {
+    let cores = std::thread::available_parallelism().context("count the cores")?.get();
+    let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    let mut command = "./scripts/bench".to_owned();
+    for arg in args {
+        command.push(' ');
+        command.push_str(arg);
+    }
+    Ok(json!({
+        "cpu": field("/proc/cpuinfo", "model name"),
+        "cores": cores,
+        "memory": field("/proc/meminfo", "MemTotal"),
+        "kernel": first_line(Command::new("uname").arg("-sr")),
+        "date": first_line(Command::new("date").args(["-u", "+%Y-%m-%d %H:%M UTC"])),
+        "load_before": load.split_whitespace().take(3).collect::<Vec<_>>().join(" "),
+        "commit": first_line(Command::new("git").arg("-C").arg(root).args(["rev-parse", "--short", "HEAD"])),
+        "command": command,
+    }))
+}
+
+fn field(path: &str, name: &str) -> String {
+    let text = fs::read_to_string(path).unwrap_or_default();
+    let line = text.lines().find_map(|line| line.strip_prefix(name)?.split_once(':'));
+    line.map_or_else(|| "unknown".to_owned(), |(_, value)| value.trim().to_owned())
+}
+
+fn first_line(command: &mut Command) -> String {
+    let output = command.output().ok().filter(|output| output.status.success());
+    let text = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
+    let line = text.as_deref().and_then(|text| text.lines().next());
+    line.map_or_else(|| "unknown".to_owned(), str::to_owned)
+}

@@ -1,0 +1,166 @@
+//! Figures as a table for people, as JSON for machines and as a part of README.md.
+//!
+//! May touch: the files named. Invariant: all three come from the same figures.
+
+use std::fmt::Write;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use serde_json::{Value, json};
+
+const BEGIN: &str = "<!-- figures: begin -->";
+const END: &str = "<!-- figures: end -->";
+
+/// One measurement.
+#[derive(Debug, Clone)]
+pub(super) struct Figure {
+    name: String,
+    value: f64,
+    unit: &'static str,
+    baseline: Option<(String, f64)>,
+    target: Option<&'static str>,
+}
+
+impl Figure {
+    pub(super) fn new(name: &str, value: f64, unit: &'static str) -> Self {
+        Self { name: name.to_owned(), value, unit, baseline: None, target: None }
+    }
+
+    /// The same of something else, measured in the same run.
+    #[must_use]
+    pub(super) fn beside(self, what: &str, value: f64) -> Self {
+        Self { baseline: Some((what.to_owned(), value)), ..self }
+    }
+
+    /// What it should be on a quiet machine of this kind.
+    #[must_use]
+    pub(super) fn target(self, target: &'static str) -> Self {
+        Self { target: Some(target), ..self }
+    }
+
+    fn json(&self) -> Value {
+        let baseline = self.baseline.as_ref().map(
+            |(what, value)| json!({"what": what, "value": value, "ratio": self.value / value}),
+        );
+        json!({
+            "name": self.name, "value": self.value, "unit": self.unit, "baseline": baseline,
+            "target": self.target,
+        })
+    }
+
+    fn cells(&self) -> [String; 4] {
+        let baseline = self.baseline.as_ref().map_or_else(String::new, |(what, value)| {
+            format!("{} ({what}): {:.2}×", with_unit(*value, self.unit), self.value / value)
+        });
+        let value = with_unit(self.value, self.unit);
+        [self.name.clone(), value, baseline, self.target.unwrap_or_default().to_owned()]
+    }
+}
+
+/// All figures of a run.
+#[derive(Debug)]
+pub(super) struct Report {
+    machine: Value,
+    figures: Vec<Figure>,
+    skipped: Vec<(String, String)>,
+}
+
+impl Report {
+    pub(super) fn new(machine: &Value) -> Self {
+        Self { machine: machine.clone(), figures: Vec::new(), skipped: Vec::new() }
+    }
+
+    pub(super) fn add(&mut self, figure: Figure) {
+        self.figures.push(figure);
+    }
+
+    /// Says that a figure could not be taken, and why.
+    pub(super) fn skip(&mut self, name: &str, reason: &str) {
+        self.skipped.push((name.to_owned(), reason.to_owned()));
+    }
+
+    /// Writes the JSON file.
+    pub(super) fn write(&self, path: &Path) -> Result<()> {
+        let figures: Vec<Value> = self.figures.iter().map(Figure::json).collect();
+        let skipped: Vec<Value> = self
+            .skipped
+            .iter()
+            .map(|(name, reason)| json!({"name": name, "reason": reason}))
+            .collect();
+        let all = json!({"machine": self.machine, "figures": figures, "skipped": skipped});
+        let text = serde_json::to_string_pretty(&all).context("encode the figures")?;
+        std::fs::write(path, text + "\n").with_context(|| format!("write {}", path.display()))
+    }
+
+    /// The table, in Markdown that reads well as plain text.
+    pub(super) fn table(&self) -> String {
+        const HEADS: [&str; 4] = ["what", "measured", "beside: ratio", "target when quiet"];
+        let mut rows = vec![HEADS.map(str::to_owned)];
+        rows.extend(self.figures.iter().map(Figure::cells));
+        let mut widths = [0; 4];
+        for row in &rows {
+            for (width, cell) in widths.iter_mut().zip(row) {
+                *width = (*width).max(cell.chars().count());
+            }
+        }
+        let line = |row: &[String; 4]| {
+            let cells = row.iter().zip(widths);
+            let cells: Vec<_> = cells.map(|(cell, width)| format!("{cell:width$}")).collect();
+            format!("| {} |\n", cells.join(" | "))
+        };
+        let mut text = String::new();
+        for (at, row) in rows.iter().enumerate() {
+            text += &line(row);
+            if at == 0 {
+                text += &line(&widths.map(|width| "-".repeat(width)));
+            }
+        }
+        for (name, reason) in &self.skipped {
+            // Writing to a string cannot fail.
+            writeln!(text, "\nskipped: {name}: {reason}").ok();
+        }
+        let of = |name: &str| self.machine.get(name).map_or_else(String::new, text_of);
+        let (cpu, cores, memory, kernel) = (of("cpu"), of("cores"), of("memory"), of("kernel"));
+        let (date, load, commit) = (of("date"), of("load_before"), of("commit"));
+        let command = of("command");
+        text + &format!(
+            "\n{cpu}, {cores} cores, {memory}, {kernel}; {date}, load before {load}, commit \
+             {commit}.\nBroker, extractor and host share these cores. Taken by `{command}`.\n"
+        )
+    }
+
+    /// Puts the table between the two marks of a document.
+    pub(super) fn put_into(&self, path: &Path) -> Result<()> {
+        let text = std::fs::read_to_string(path).context("read README.md")?;
+        let (head, rest) = text.split_once(BEGIN).context("README.md has no mark for figures")?;
+        let (_, tail) = rest.split_once(END).context("README.md has no end mark for figures")?;
+        let text = format!("{head}{BEGIN}\n{}{END}{tail}", self.table());
+        std::fs::write(path, text).context("write README.md")
+    }
+}
+
+fn text_of(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+/// Three digits that count; large numbers in groups.
+fn with_unit(value: f64, unit: &str) -> String {
+    let text = match value.abs() {
+        v if v >= 1000.0 => grouped(&format!("{value:.0}")),
+        v if v >= 100.0 => format!("{value:.0}"),
+        v if v >= 10.0 => format!("{value:.1}"),
+        _ => format!("{value:.2}"),
+    };
+    format!("{text} {unit}")
+}
+
+fn grouped(digits: &str) -> String {
+    let mut text = String::new();
+    for (at, c) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(c);
+    }
+    text
+}

@@ -1,0 +1,75 @@
+//! Checks what does not need a server: options, middle, table, README.
+
+use serde_json::json;
+
+use super::report::Figure;
+use super::*;
+
+fn words(text: &str) -> Vec<String> {
+    text.split_whitespace().map(str::to_owned).collect()
+}
+
+#[test]
+fn options_are_understood_or_named() {
+    let root = Path::new("/repository");
+    let plan = Plan::parse(&words("--quick read --json /x.json"), root).unwrap();
+    assert!(plan.is_quick && plan.wants("read") && !plan.wants("load"));
+    assert_eq!((plan.json, plan.for_readme), (PathBuf::from("/x.json"), false));
+    let all = Plan::parse(&[], root).unwrap();
+    assert!(PARTS.iter().all(|part| all.wants(part)));
+    let error = Plan::parse(&words("--fast"), root).unwrap_err().to_string();
+    assert!(error.contains("--fast"), "{error}");
+    let error = Plan::parse(&words("--json"), root).unwrap_err().to_string();
+    assert!(error.contains("--json needs"), "{error}");
+}
+
+#[test]
+fn records_are_json_of_their_size() {
+    for bytes in [100, 1024] {
+        let records = records::Records { topic: "t", count: 3, bytes };
+        let path = std::env::temp_dir().join(format!("xtask-rows-{bytes}-{}", std::process::id()));
+        records.write_rows(&path).unwrap();
+        let text = std::fs::read_to_string(&path).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(text.lines().count(), 3);
+        for (n, line) in text.lines().enumerate() {
+            let [topic, id, record]: [&str; 3] =
+                line.split('\t').collect::<Vec<_>>().try_into().unwrap();
+            assert_eq!((topic, record.len()), ("t", bytes));
+            serde_json::from_str::<serde_json::Value>(id).unwrap();
+            let record: serde_json::Value = serde_json::from_str(record).unwrap();
+            assert_eq!(record["n"], 1_000_000_000 + n);
+        }
+    }
+}
+
+#[test]
+fn the_middle_is_one_of_them() {
+    assert_eq!(median(&mut [3.0, 1.0, 2.0]).to_bits(), 2.0_f64.to_bits());
+    assert_eq!(median(&mut [2.0, 1.0]).to_bits(), 1.0_f64.to_bits());
+    assert!(median(&mut []).is_nan());
+}
+
+#[test]
+fn the_table_goes_into_the_readme_and_out_again() {
+    let mut report = Report::new(&json!({"cpu": "some", "cores": 2}));
+    report
+        .add(Figure::new("speed", 1_234_567.8, "rows/s").beside("other", 617_283.9).target("> 1"));
+    report.add(Figure::new("start", 1.234, "ms"));
+    report.skip("rest", "no java");
+    let table = report.table();
+    assert!(table.contains("1,234,568 rows/s"), "{table}");
+    assert!(table.contains("617,284 rows/s (other): 2.00×"), "{table}");
+    assert!(table.contains("1.23 ms") && table.contains("skipped: rest: no java"), "{table}");
+    assert!(table.contains("some, 2 cores"), "{table}");
+
+    let path = std::env::temp_dir().join(format!("xtask-readme-{}", std::process::id()));
+    let before = "head\n<!-- figures: begin -->\nold\n<!-- figures: end -->\ntail\n";
+    std::fs::write(&path, before).unwrap();
+    report.put_into(&path).unwrap();
+    report.put_into(&path).unwrap();
+    let text = std::fs::read_to_string(&path).unwrap();
+    std::fs::remove_file(&path).unwrap();
+    assert!(text.starts_with("head\n<!--") && text.ends_with("-->\ntail\n"), "{text}");
+    assert!(text.contains(&table) && !text.contains("old"), "{text}");
+}
