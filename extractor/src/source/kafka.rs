@@ -366,6 +366,9 @@ impl Source for KafkaSource {
             let end = self.reader.queue.end_seen(&part.place.topic, part.place.partition);
             let rows = end.map(|end| end.saturating_sub(part.position().offset).max(0));
             let rows = rows.and_then(|rows| u64::try_from(rows).ok());
+            if rows == Some(0) {
+                continue;
+            }
             let age = part.seen_ms.map(|seen| now_ms.saturating_sub(seen).max(0));
             let age = age.and_then(|age| u64::try_from(age).ok());
             lag.rows = lag.rows.zip(rows).map(|(sum, rows)| sum.saturating_add(rows));
