@@ -3,7 +3,6 @@
 //!
 //! Row `i` of a split depends on the seed, the split's name and `i`, and on nothing else.
 
-use std::collections::BTreeSet;
 use std::io::{self, Write};
 use std::time::{Duration, Instant};
 use std::{mem, thread};
@@ -47,7 +46,6 @@ pub fn open(settings: &Settings) -> Result<Opened, Failure> {
         parts: Vec::new(),
         until: Vec::new(),
         turn: 0,
-        closed: BTreeSet::new(),
         news: Topology::default(),
         pause: None,
         stalled: false,
@@ -74,8 +72,7 @@ struct TestSource {
     until: Vec<(u32, Place)>,
     /// Part that has the next turn.
     turn: usize,
-    /// Names of splits that were read to their end.
-    closed: BTreeSet<String>,
+    /// What changed in the set of splits since it was last told.
     news: Topology,
     /// Nothing is delivered before this time.
     pause: Option<Instant>,
@@ -161,7 +158,6 @@ impl TestSource {
         let Some(part) = self.parts.get_mut(index) else { return };
         part.closed = true;
         let (name, key) = (part.name.clone(), part.key.clone());
-        self.closed.insert(name.clone());
         self.news.closed.push(key.clone());
         // Told each time: the batch that closed the split may have been voided.
         if name == BRANCHING && self.plan.split_at > 0 {
