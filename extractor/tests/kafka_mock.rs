@@ -238,6 +238,31 @@ fn what_is_not_json_becomes_an_error_row_in_its_place() {
 }
 
 #[test]
+fn headers_that_cannot_all_be_told_make_an_error_row() {
+    let cluster = cluster("t", 1);
+    let producer = producer(&cluster);
+    for count in [10_000, 10_001] {
+        let mut headers = OwnedHeaders::new_with_capacity(count);
+        for _ in 0..count {
+            headers = headers.insert(Header { key: "h", value: Some(b"".as_slice()) });
+        }
+        let record = BaseRecord::<str, str>::to("t").partition(0).payload("1");
+        producer.send(record.headers(headers)).map_err(|(e, _)| e).unwrap();
+    }
+    producer.flush(Duration::from_secs(10)).unwrap();
+    let mut source = open(&cluster.bootstrap_servers(), "t", &json!({"record.metadata": true}));
+    assign(&mut source, &[(key("t", 0), at(0))]);
+    let sink = read_all(&mut source);
+    assert_eq!(sink.rows.len(), 1);
+    assert_eq!(sink.errors.len(), 1);
+    assert!(sink.errors[0].reason.contains("more than 10000"), "{}", sink.errors[0].reason);
+    // Without metadata they are not needed.
+    let mut source = open(&cluster.bootstrap_servers(), "t", &json!({}));
+    assign(&mut source, &[(key("t", 0), at(0))]);
+    assert_eq!(read_all(&mut source).records(0), ["1", "1"]);
+}
+
+#[test]
 fn a_row_that_is_too_large_becomes_an_error_row() {
     let cluster = cluster("t", 1);
     let producer = producer(&cluster);
