@@ -1,8 +1,8 @@
 //! How fast the Kafka source reads and encodes, beside a bare loop over librdkafka's batch call with
 //! the same client settings, in the same run.
 //!
-//! `cargo run --release -p extractor --example kafka_speed -- BOOTSTRAP [RECORDS] [VALUE_BYTES]
-//! [ROUNDS]` makes a topic of four partitions, fills it, reads it by turns and deletes it.
+//! `cargo run --release -p extractor --example kafka_speed -- BOOTSTRAP TOPIC [RECORDS]
+//! [VALUE_BYTES] [ROUNDS]` adds the records to a topic of four partitions and reads it by turns.
 #![expect(
     unsafe_code,
     clippy::print_stdout,
@@ -172,7 +172,8 @@ fn fill(servers: &str, topic: &str, records: u64, value_bytes: usize) -> Result<
 
 fn main() -> Result<()> {
     let mut args = std::env::args().skip(1);
-    let servers = args.next().context("say BOOTSTRAP TOPIC [RECORDS] [VALUE_BYTES] [ROUNDS]")?;
+    let servers =
+        args.next().context("name the broker: BOOTSTRAP TOPIC [RECORDS] [VALUE_BYTES] [ROUNDS]")?;
     let topic = args.next().context("name a topic of four partitions")?;
     let number = |text: Option<String>, default: u64| text.map_or(Ok(default), |t| t.parse());
     let records = number(args.next(), 1_000_000)?;

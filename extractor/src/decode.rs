@@ -4,8 +4,9 @@
 //! JSON is embedded byte for byte, so that no number passes through a float. The same record makes
 //! the same bytes in every process.
 
+mod json;
+
 use protocol::Code;
-use serde::de::IgnoredAny;
 use thiserror::Error;
 
 use crate::encode::{write_integer, write_json_base64, write_json_string, write_string};
@@ -65,16 +66,16 @@ pub enum Undecodable {
         at: usize,
     },
     /// The text is not one JSON value.
-    #[error("{role} of {len} bytes is not JSON near byte {at}: {reason}")]
+    #[error("{role} of {len} bytes is not JSON: expected {expected} at byte {at}")]
     Json {
         /// `key` or `value`.
         role: &'static str,
         /// Bytes of the text.
         len: usize,
-        /// Where the reader stopped, give or take one byte.
+        /// Where the reader stopped.
         at: usize,
-        /// What the reader says.
-        reason: String,
+        /// What it expected there.
+        expected: &'static str,
     },
     /// The JSON text is nested too deep.
     #[error("{role} is nested deeper than {RECORD_DEPTH_MAX} levels at byte {at}")]
@@ -200,7 +201,7 @@ enum Text<'a> {
 impl<'a> Text<'a> {
     fn check(format: Format, role: &'static str, bytes: &'a [u8]) -> Result<Self, Undecodable> {
         Ok(match format {
-            Format::Json => Self::Json(json(role, utf8(role, bytes)?)?),
+            Format::Json => Self::Json(checked(role, utf8(role, bytes)?)?),
             Format::String => Self::String(utf8(role, bytes)?),
             Format::Bytes => Self::Bytes(bytes),
         })
@@ -234,52 +235,12 @@ fn utf8<'a>(role: &'static str, bytes: &'a [u8]) -> Result<&'a str, Undecodable>
     std::str::from_utf8(bytes).map_err(|e| Undecodable::Utf8 { role, at: e.valid_up_to() })
 }
 
-fn json<'a>(role: &'static str, text: &'a str) -> Result<&'a str, Undecodable> {
-    match serde_json::from_str::<IgnoredAny>(text) {
-        Ok(_) => match first_too_deep(text.as_bytes()) {
-            None => Ok(text),
-            Some(at) => Err(Undecodable::Depth { role, at }),
-        },
-        Err(e) => {
-            let full = e.to_string();
-            let reason = full.split(" at line ").next().unwrap_or_default().to_owned();
-            let at = byte_of(text, e.line(), e.column());
-            Err(Undecodable::Json { role, len: text.len(), at, reason })
-        }
-    }
-}
-
-/// The byte at a line and column, both counted from one as JSON readers do.
-fn byte_of(text: &str, line: usize, column: usize) -> usize {
-    let lines = text.split_inclusive('\n').take(line.saturating_sub(1));
-    let before: usize = lines.map(str::len).sum();
-    let at = if column == 0 { before.saturating_sub(1) } else { before + column - 1 };
-    at.min(text.len())
-}
-
-/// The first bracket of a valid JSON text that opens more than [`RECORD_DEPTH_MAX`] levels.
-fn first_too_deep(text: &[u8]) -> Option<usize> {
-    let opens = text.iter().filter(|byte| matches!(byte, b'{' | b'[')).count();
-    if opens <= RECORD_DEPTH_MAX {
-        return None;
-    }
-    let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);
-    for (at, byte) in text.iter().enumerate() {
-        match byte {
-            _ if escaped => escaped = false,
-            b'\\' if in_string => escaped = true,
-            b'"' => in_string = !in_string,
-            b'{' | b'[' if !in_string => {
-                depth += 1;
-                if depth > RECORD_DEPTH_MAX {
-                    return Some(at);
-                }
-            }
-            b'}' | b']' if !in_string => depth -= 1,
-            _ => {}
-        }
-    }
-    None
+fn checked<'a>(role: &'static str, text: &'a str) -> Result<&'a str, Undecodable> {
+    json::check(text).map_err(|fault| match fault.expected {
+        Some(expected) => Undecodable::Json { role, len: text.len(), at: fault.at, expected },
+        None => Undecodable::Depth { role, at: fault.at },
+    })?;
+    Ok(text)
 }
 
 #[cfg(test)]

@@ -45,23 +45,35 @@ const fn low_seven_bits(number: u64) -> u8 {
 /// Appends `text` as a JSON string.
 pub fn write_json_string(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
-    let bytes = text.as_bytes();
-    let mut clean_from = 0;
-    for (index, byte) in bytes.iter().enumerate() {
-        if !must_escape(*byte) {
-            continue;
-        }
-        out.extend_from_slice(bytes.get(clean_from..index).unwrap_or_default());
-        clean_from = index + 1;
+    let mut rest = text.as_bytes();
+    loop {
+        let (plain, tail) = rest.split_at(plain_run(rest));
+        out.extend_from_slice(plain);
+        let Some((byte, tail)) = tail.split_first() else { break };
         write_escape(out, *byte);
+        rest = tail;
     }
-    out.extend_from_slice(bytes.get(clean_from..).unwrap_or_default());
     out.push(b'"');
+}
+
+/// Bytes at the start of `text` that stand in a JSON string as they are.
+pub(crate) fn plain_run(text: &[u8]) -> usize {
+    /// Bytes that are looked at together; the compiler makes vector code of the inner loop.
+    const STRIDE: usize = 16;
+    let mut run = 0;
+    for chunk in text.chunks_exact(STRIDE) {
+        if chunk.iter().fold(false, |special, byte| special | must_escape(*byte)) {
+            break;
+        }
+        run += STRIDE;
+    }
+    let rest = text.get(run..).unwrap_or_default();
+    run + rest.iter().take_while(|byte| !must_escape(**byte)).count()
 }
 
 /// RFC 8259 section 7: quotation mark, reverse solidus and the control characters.
 const fn must_escape(byte: u8) -> bool {
-    byte < 0x20 || byte == b'"' || byte == b'\\'
+    (byte < 0x20) | (byte == b'"') | (byte == b'\\')
 }
 
 fn write_escape(out: &mut Vec<u8>, byte: u8) {

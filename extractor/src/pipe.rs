@@ -88,7 +88,8 @@ pub fn open(dumpable: Dumpable) -> Result<Arc<Link>, NoHost> {
     os::harden(dumpable)?;
     os::block_signals()?;
     let redactor = Arc::new(Redactor::default());
-    let stderr = Arc::new(Stderr::new(ends.stderr, Arc::clone(&redactor)));
+    let stderr =
+        Arc::new(Stderr::new(ends.stderr, Arc::clone(&redactor), Some(ends.printed.try_clone()?)));
     let link = Arc::new(Link {
         inbox: Inbox::default(),
         outbox: Outbox::default(),
@@ -131,6 +132,7 @@ impl Link {
         let failure = self.redactor.failure(failure.fatal());
         self.stderr.say(&format!("fatal: {failure}"));
         self.outbox.finish(OutFrame::control(head, &encode(&failure)), LAST_WORDS_MAX);
+        self.stderr.drain();
         os::exit_now(code)
     }
 
@@ -138,6 +140,7 @@ impl Link {
     pub fn leave(&self, last: OutFrame, wait: Duration) -> ! {
         let class = protocol::Class::Transient;
         let code = if self.outbox.finish(last, wait) { 0 } else { class.exit_code() };
+        self.stderr.drain();
         os::exit_now(code)
     }
 
@@ -185,6 +188,28 @@ fn hook_panics(link: Arc<Link>) {
         }
         os::exit_now(code)
     }));
+}
+
+#[cfg(test)]
+impl Link {
+    /// A link without threads: frames stay in the outbox.
+    pub(crate) fn alone() -> Arc<Self> {
+        let redactor = Arc::new(Redactor::default());
+        let file = std::fs::File::create("/dev/null").expect("opens");
+        let stderr = Arc::new(Stderr::new(file, Arc::clone(&redactor), None));
+        let (inbox, outbox, board) = (Inbox::default(), Outbox::default(), Board::default());
+        Arc::new(Self { inbox, outbox, board, redactor, stderr })
+    }
+
+    /// The next queued frame with its payload and the checksum that its maker computed.
+    pub(crate) fn take_frame(&self) -> Option<(Head, Vec<u8>, u32)> {
+        self.outbox.try_next().map(|mut frame| {
+            let (head, crc) = (frame.head, frame.crc());
+            let payload = frame.whole([0; protocol::limits::HEADER_LEN]).to_vec();
+            self.outbox.written(frame);
+            (head, payload[protocol::limits::HEADER_LEN..].to_vec(), crc)
+        })
+    }
 }
 
 /// A lock whose holder panicked is still good: the process ends anyway.

@@ -299,12 +299,16 @@ fn an_offset_past_the_end_is_an_error_with_numbers() {
 
 /// Fills a partition until the mock throws its oldest records away (it keeps 5 MiB).
 fn overflow(cluster: &Cluster) -> (i64, i64) {
-    let producer = producer(cluster);
+    let producer: BaseProducer = ClientConfig::new()
+        .set("bootstrap.servers", cluster.bootstrap_servers())
+        .set("batch.num.messages", "1")
+        .create()
+        .unwrap();
     let value = format!("\"{}\"", "x".repeat(100_000));
     for _ in 0..80 {
         producer.send(BaseRecord::<str, str>::to("t").partition(0).payload(&value)).unwrap();
-        producer.flush(Duration::from_secs(10)).unwrap();
     }
+    producer.flush(Duration::from_secs(10)).unwrap();
     let mut source = open(&cluster.bootstrap_servers(), "t", &json!({}));
     let low = source.offsets(Start::Earliest, &[key("t", 0)], &Cancel::default()).unwrap();
     let high = source.offsets(Start::Latest, &[key("t", 0)], &Cancel::default()).unwrap();

@@ -28,6 +28,7 @@ use crate::store::StoreUrl;
 use broker::Broker;
 use names::Names;
 use pace::Pace;
+use producer::Produced;
 
 /// The store where none was named.
 const STORE: &str = "sqlite:s2x-demo.db";
@@ -114,7 +115,7 @@ fn begin(
 }
 
 /// Produces in a thread while the pipeline runs; ends the run when all that was produced is
-/// committed. Answers how the run ended and how many records the topic holds.
+/// committed.
 fn produce_and_run(
     args: &DemoArgs,
     plan: Plan,
@@ -122,7 +123,7 @@ fn produce_and_run(
     pace: Pace,
     control: &Control,
     report: &Report,
-) -> Result<(Summary, u64), CliError> {
+) -> Result<(Summary, Produced), CliError> {
     let ended = Arc::new(AtomicBool::new(false));
     let job = producer::Job {
         bootstrap: broker.bootstrap().to_owned(),
@@ -143,12 +144,12 @@ fn produce_and_run(
         .join()
         .map_err(|_| CliError::other(Exit::Internal, "the producer thread panicked"))?;
     report.finish(&name, &result)?;
-    // Why the producer ended the run says more than that the run was ended.
-    let produced = match (&result, produced) {
-        (Err(run::RunError::Interrupted) | Ok(_), Err(error)) => return Err(error),
-        (_, produced) => produced.unwrap_or(0),
-    };
-    Ok((result?, produced))
+    match (result, produced) {
+        // Why the producer ended the run says more than that the run was ended.
+        (Err(run::RunError::Interrupted) | Ok(_), Err(error)) => Err(error),
+        (Err(error), _) => Err(error.into()),
+        (Ok(summary), Ok(produced)) => Ok((summary, produced)),
+    }
 }
 
 fn broker_topic(plan: &Plan) -> String {

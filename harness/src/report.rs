@@ -11,6 +11,7 @@ mod screen;
 mod summary;
 mod table;
 mod tally;
+mod terminal;
 
 pub mod out;
 
@@ -150,7 +151,6 @@ impl Report {
 
     /// What a person reads about an event, if anything, and whether it is a warning.
     fn text(&self, event: &Event) -> Option<(String, bool)> {
-        let pause = |pause: std::time::Duration| duration(pause);
         Some(match event {
             Event::Discovered { splits, tasks } => {
                 let plural = |n: usize| if n == 1 { "" } else { "s" };
@@ -165,11 +165,9 @@ impl Report {
             Event::Log { level, line } if self.verbosity.shows(level) => {
                 (format!("extractor {level}: {line}"), level == "warn" || level == "error")
             }
-            Event::Restarting { task, reason, pause: wait } => {
-                let text = format!(
-                    "extractor of task {task} ended ({reason}); started again in {}",
-                    pause(*wait)
-                );
+            Event::Retrying { task, reason, pause: wait } => {
+                let after = format::after(*wait);
+                let text = format!("task {task} failed ({reason}); trying again {after}");
                 (text, true)
             }
             Event::Fenced { task } => {
@@ -177,8 +175,8 @@ impl Report {
             }
             Event::StoreRetry { task, reason, pause: wait } => {
                 let text = format!(
-                    "task {task}: {reason}; the batch is kept and sent again in {}",
-                    pause(*wait)
+                    "task {task}: {reason}; the batch is kept and sent again {}",
+                    format::after(*wait)
                 );
                 (text, true)
             }

@@ -200,8 +200,8 @@ pub enum Event {
         /// The line, redacted.
         line: String,
     },
-    /// An extractor ended and is started again.
-    Restarting {
+    /// An extractor or its source failed, and the task tries again from the committed offsets.
+    Retrying {
         /// The task.
         task: u32,
         /// Why.
@@ -268,8 +268,8 @@ pub struct Summary {
     pub elapsed: Duration,
     /// Largest resident memory of one extractor, bytes; 0 when none could tell.
     pub extractor_peak_bytes: u64,
-    /// Extractors started again.
-    pub restarts: u64,
+    /// Times that a task tried again from the committed offsets.
+    pub retries: u64,
     /// Every split was read to its end.
     pub caught_up: bool,
 }

@@ -325,6 +325,22 @@ fn an_unknown_key_is_named_with_the_nearest_one() {
     }
 }
 
+/// E12: a secret of the pipeline is in no byte of the database, whatever became of the run.
+#[test]
+fn e12_no_secret_reaches_the_database() {
+    let Some(peer) = peer("e12_no_secret_reaches_the_database") else { return };
+    let bench = Bench::new();
+    bench.pipeline(r#", "test.password": "canary-4711""#);
+    let done = bench.run(&["run", "p.json", "--extractor", &peer]);
+    assert_eq!(done.code, 78, "{}", done.err);
+    assert!(!done.err.contains("canary-4711"), "{}", done.err);
+    let files = ["s.db", "s.db-wal"].map(|name| bench.folder.path().join(name));
+    let stored: Vec<u8> =
+        files.iter().flat_map(|it| std::fs::read(it).unwrap_or_default()).collect();
+    assert!(stored.windows(8).any(|piece| piece == b"test.pas"), "the configuration is there");
+    assert!(!stored.windows(11).any(|piece| piece == b"canary-4711"), "and its secret is not");
+}
+
 #[test]
 fn a_run_as_json_and_what_the_catalogue_knows_then() {
     let Some(peer) = peer("a_run_as_json_and_what_the_catalogue_knows_then") else { return };

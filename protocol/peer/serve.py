@@ -8,16 +8,14 @@ import threading
 import time
 
 from . import avro, canon, pipe, source
-from .crc32c import crc32c
+from .batch import Batch, Part
 from .frames import ANSWERS, NONE, Frame, FrameReader, WireError
 from .limits import ROW_BYTES_MAX, UNREAD_BYTES_MAX, UNREAD_FRAMES_MAX
 from .messages import CLASS_OF, EXITS
 from .session import Broken, HostFrames
 from .source import Failure
 
-FEATURES = ["commit"]
-FRAME_BYTES = 256 << 10
-ROWS_PER_POLL = 512
+FEATURES = ["commit", "digest"]
 SECRET_KEY = re.compile(r"secret|password|token|sasl\.jaas|key$", re.IGNORECASE)
 
 
@@ -43,7 +41,7 @@ class Extractor:
         self.waiting, self.running, self.ending = [], None, None
         self.phase, self.ticks, self.began = "polling", 0, time.monotonic()
         self.source = self.settings = None
-        self.features, self.max_frame, self.row_max = [], 0, 0
+        self.features, self.max_frame, self.row_max, self.retry_seconds = [], 0, 0, 0
         self.epoch, self.parts, self.marker = 0, [], b""
         self.batches = self.rows = 0
         self.news, self.stalled = [], False
@@ -95,10 +93,11 @@ class Extractor:
                 self.ending = frame.name if frame.name == "STOP" else self.ending
                 self.waiting.append(Entry(frame.seq, frame.name, frame.epoch, message,
                                           len(frame.payload)))
-                sizes = [entry.size for entry in self.waiting]
+                held = ([self.running] if self.running else []) + self.waiting
+                sizes = [0 if entry.name == "CONFIGURE" else entry.size for entry in held]
                 if (len(sizes) > UNREAD_FRAMES_MAX
                         or sum(sizes) - max(sizes) > UNREAD_BYTES_MAX):
-                    raise Broken("9", "more requests than this side holds", "TOO_LARGE")
+                    raise Broken("9", "more requests than this side holds", "BUFFER_LIMIT")
             self.change.notify_all()
 
     def terminate(self):
@@ -112,9 +111,9 @@ class Extractor:
                 entry.stop = True
             self.change.notify_all()
 
-    def leave(self, seconds):
+    def leave(self, seconds, code=EXITS["transient"]):
         """Arms the timer that ends the process whatever it waits for."""
-        timer = threading.Timer(seconds, lambda: os._exit(EXITS["transient"]))
+        timer = threading.Timer(seconds, lambda: os._exit(code))
         timer.daemon = True
         timer.start()
 
@@ -143,12 +142,13 @@ class Extractor:
                    "retryable": group in ("transient", "resource"), "fatal": fatal, **failure.more}
         self.send("ERROR", message, ref)
 
-    def fatal(self, failure):
+    def fatal(self, failure, ref=NONE):
         """ERROR that ends the process."""
-        self.leave(1)
-        self.fail(failure, NONE, fatal=True)
+        code = EXITS[CLASS_OF[failure.code]]
+        self.leave(0.9, code)
+        self.fail(failure, ref, fatal=True)
         self.writer.flush()
-        os._exit(EXITS[CLASS_OF[failure.code]])
+        os._exit(code)
 
     def run(self):
         """The main thread: one request after the other."""
@@ -173,6 +173,8 @@ class Extractor:
                 if reply is not None:
                     self.send(ANSWERS[entry.name], reply, entry.seq)
             except Failure as failure:
+                if entry.name == "CONFIGURE":
+                    self.fatal(failure, entry.seq)
                 self.fail(failure, entry.seq)
             with self.change:
                 self.rules.answered()
@@ -202,8 +204,9 @@ class Extractor:
         """CONFIGURED."""
         self.settings, unknown = source.configure(entry.message["config"])
         self.source = source.Source(self.settings)
+        self.retry_seconds = entry.message["settings"]["retry_ms"] / 1000
         self.row_max = min(entry.message["settings"]["max_row_bytes"], ROW_BYTES_MAX,
-                           self.max_frame - 44)
+                           self.max_frame - 1024)
         effective = {name: "***" if SECRET_KEY.search(name) else value
                      for name, value in self.settings.items() if value is not None}
         return {"warnings": [], "unknown_config": unknown, "effective": effective}
@@ -295,212 +298,23 @@ class Extractor:
                 self.change.wait(left)
 
 
-class Part:
-    """An assigned split and where it stands."""
-
-    def __init__(self, split, value):
-        self.split, self.value = split, value
-        self.row, self.closed = split.place(value)
-
-    def move(self, row, closed=False):
-        """Steps on."""
-        if (row, closed) != (self.row, self.closed):
-            self.row, self.closed = row, closed
-            self.value = self.split.value(row, closed)
-
-
-class Batch:
-    """One batch that is being read."""
-
-    def __init__(self, extractor, entry):
-        self.extractor, self.entry, self.parts = extractor, entry, extractor.parts
-        self.limits = entry.message
-        self.until = {until["part"]: self.parts[until["part"]].split.place(until["value"])
-                      for until in self.limits["until"]}
-        self.stood = [(part.value, part.row, part.closed) for part in self.parts]
-        self.counts = [[0, 0] for _ in self.parts]
-        self.digests = [0] * len(self.parts)
-        self.pending, self.news = {}, []
-        self.rows = self.errors = self.datum_bytes = self.frames = self.bytes = 0
-        self.full = None
-
-    def read(self):
-        """Reads until there is a reason to stop; the reason."""
-        extractor, entry = self.extractor, self.entry
-        began, first = time.monotonic(), None
-        seconds = self.limits["max_interval_ms"] / 1000
-        while True:
-            if entry.is_interrupted():
-                return "cancel" if entry.cancel else "stop"
-            if self.until and all(self.reached(index) for index in self.until):
-                return "until"
-            if all(part.closed for part in self.parts):
-                return "eof"
-            try:
-                moved = self.poll()
-            except Failure:
-                if self.rows + self.errors or self.moved():
-                    return "other"
-                raise
-            if first is None and self.rows + self.errors:
-                first = time.monotonic()
-            if self.full:
-                return self.full
-            if time.monotonic() - (first or began) >= seconds:
-                return "interval" if first else "idle"
-            if not moved:
-                extractor.wait(entry, (first or began) + seconds - time.monotonic())
-
-    def reached(self, index):
-        """Whether a part is where `until` says."""
-        row, closed = self.until[index]
-        part = self.parts[index]
-        return part.row >= row and (part.closed or not closed)
-
-    def moved(self):
-        """Whether any part moved."""
-        return any(part.value != stood[0] for part, stood in zip(self.parts, self.stood))
-
-    def poll(self):
-        """Reads a little from each part; whether anything moved."""
-        extractor = self.extractor
-        settings = extractor.settings
-        if settings["test.throttle.ms"]:
-            extractor.phase = "throttled"
-            extractor.wait(self.entry, settings["test.throttle.ms"] / 1000)
-            extractor.phase = "polling"
-        if settings["test.stderr.flood"]:
-            noise = settings["test.stderr.flood"]
-            for size in [4096] * (noise // 4096) + [noise % 4096]:
-                extractor.stderr.write(b"noise " * (size // 6) + b"\n")
-        if settings["test.print"]:
-            print("printed by test.print", flush=True)
-        before = [part.value for part in self.parts]
-        for index in range(len(self.parts)):
-            if self.full or self.entry.is_interrupted():
-                break
-            self.poll_part(index)
-        return before != [part.value for part in self.parts]
-
-    def poll_part(self, index):
-        """Reads a little from one part."""
-        part, settings = self.parts[index], self.extractor.settings
-        split = part.split
-        row, closed = self.until.get(index, (split.rows, True))
-        limit = min(row, split.rows)
-        for _ in range(ROWS_PER_POLL):
-            if part.row < limit:
-                part.move(split.skip(part.row, limit))
-            if part.row >= limit:
-                break
-            if part.row == settings["test.fail.at"] and settings["test.fail.code"]:
-                raise Failure(settings["test.fail.code"],
-                              f"row {part.row} of {split.key} fails by test.fail.at", part=index,
-                              at={"row": part.row})
-            if (settings["test.stall.ms"] and part.row == settings["test.stall.at"]
-                    and not self.extractor.stalled):
-                self.extractor.stalled = True
-                self.extractor.wait(self.entry, settings["test.stall.ms"] / 1000)
-            if self.entry.is_interrupted() or not self.add(index, part):
-                return
-            part.move(part.row + 1)
-        if part.row == split.rows and split.closes and closed and not part.closed:
-            part.move(part.row, True)
-            self.news.append(split.name)
-
-    def add(self, index, part):
-        """Takes the row at which a part stands; False when the batch is full."""
-        if self.rows + self.errors >= self.limits["max_rows"]:
-            self.full = "rows"
-            return False
-        datum, bad = part.split.datum(part.row)
-        if len(datum) > self.extractor.row_max:
-            datum, bad = self.too_large(part, len(datum)), True
-        if self.datum_bytes and self.datum_bytes + len(datum) > self.limits["max_bytes"]:
-            self.full = "bytes"
-            return False
-        self.datum_bytes += len(datum)
-        self.rows += not bad
-        self.errors += bad
-        self.counts[index][bad] += 1
-        if not bad:
-            self.digests[index] = crc32c(datum, self.digests[index])
-        held = self.pending.setdefault((index, bad), [0, bytearray()])
-        if held[1] and len(held[1]) + len(datum) > FRAME_BYTES:
-            self.flush_one(index, bad)
-            held = self.pending.setdefault((index, bad), [0, bytearray()])
-        held[0] += 1
-        held[1] += datum
-        if self.rows + self.errors >= self.limits["max_rows"]:
-            self.full = "rows"
-        return True
-
-    def too_large(self, part, size):
-        """The error row for a row that is too large."""
-        row_id, record, _ = part.split.fields(part.row)
-        row = part.split.error(part.row, row_id, record, "ROW_TOO_LARGE",
-                               f"row has {size} bytes, which is over the limit")
-        datum = avro.write_error(row)
-        if len(datum) > min(self.extractor.max_frame - 44, ROW_BYTES_MAX):
-            row["reason"] += f" (key, value and headers left out of {len(datum)} bytes)"
-            datum = avro.write_error({**row, "key": None, "value": None})
-        return datum
-
-    def flush_one(self, index, bad):
-        """Sends what is held for a part."""
-        count, data = self.pending.pop((index, bad))
-        prefix = (avro.write_prefix(avro.ERROR_SCHEMA_NUMBER, "error") if bad else
-                  avro.write_prefix(avro.STATIC_SCHEMA_NUMBER, "insert"))
-        payload = prefix + avro.write_block(count, bytes(data), self.extractor.marker)
-        self.frames += 1
-        self.bytes += len(payload)
-        frame = Frame("BATCH", payload, epoch=self.extractor.epoch, part=index, ref=self.entry.seq)
-        self.extractor.writer.put(frame, lambda: self.entry.void)
-
-    def flush(self):
-        """Sends what is held."""
-        for index, bad in sorted(self.pending):
-            self.flush_one(index, bad)
-
-    def undo(self):
-        """Goes back to where the last batch ended."""
-        self.news = []
-        for part, (value, row, closed) in zip(self.parts, self.stood):
-            part.value, part.row, part.closed = value, row, closed
-
-    def end(self, reason):
-        """BATCH_END."""
-        moves = []
-        for index, part in enumerate(self.parts):
-            if part.value == self.stood[index][0]:
-                continue
-            move = {"part": index, "from": canon.parse(self.stood[index][0].encode()),
-                    "to": canon.parse(part.value.encode()), "rows": self.counts[index][0],
-                    "errors": self.counts[index][1]}
-            if move["rows"]:
-                move["digest"] = f"crc32c:{self.digests[index]:08x}"
-            moves.append(move)
-        lag = sum(part.split.rows - part.row for part in self.parts)
-        return {"batch": self.extractor.batches, "rows": self.rows, "errors": self.errors,
-                "bytes": self.bytes, "frames": self.frames, "reason": reason, "offsets": moves,
-                "lag": {"rows": lag},
-                "caught_up": lag == 0 and all(part.closed or not part.split.closes
-                                              for part in self.parts)}
-
-
 def main(arguments):
     """The program; its exit code."""
     if arguments == ["--version"]:
         print("python-peer 1 (s2x/1)")
         return 0
     if arguments == ["--help"]:
-        print("usage: extractor [--log-level LEVEL] [--version] [--help]")
+        print("usage: extractor [--log-level LEVEL] [--pipeline NAME] [--task N] [--dumpable]\n"
+              "       extractor --version | --help")
         return 0
-    if not pipe.is_pipe(0) or not pipe.is_pipe(1) or (
-            arguments and (len(arguments) != 2 or arguments[0] != "--log-level")):
+    dumpable = "--dumpable" in arguments
+    values = [argument for argument in arguments if argument != "--dumpable"]
+    known = all(name in ("--log-level", "--pipeline", "--task") for name in values[::2])
+    if not pipe.is_pipe(0) or not pipe.is_pipe(1) or not known or len(values) % 2:
         return pipe.explain_and_leave()
     descriptors = pipe.take_descriptors()
-    pipe.harden()
+    if not dumpable:
+        pipe.harden()
     for ignored in (signal.SIGINT, signal.SIGHUP, signal.SIGPIPE):
         signal.signal(ignored, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])

@@ -96,7 +96,7 @@ class ExtractorFrames:
     """Judges what an extractor sends, given what the host sent before; a host keeps one."""
 
     def __init__(self):
-        self.offered = []
+        self.offered = None
         self.open, self.assigns = [], []
         self.epoch, self.marker, self.chain, self.schemas = 0, bytes(16), [], {}
         self.last_batch, self.stopped = 0, False
@@ -113,7 +113,7 @@ class ExtractorFrames:
         message = messages.read(frame)
         self.open.append((frame.seq, frame.name, message))
         if frame.name == "HELLO":
-            self.offered = message["features"]
+            self.offered = message
         if frame.name == "ASSIGN":
             self.assigns.append((frame.epoch, _sync(message["sync"]),
                                  [part["value"] for part in message["parts"]]))
@@ -145,7 +145,11 @@ class ExtractorFrames:
         if ANSWERS[name] != frame.name:
             raise Broken("H1", f"{frame.name} does not answer {name}")
         if frame.name == "HELLO_OK":
-            if message["protocol"] != 1 or not set(message["features"]) <= set(self.offered):
+            offer = self.offered
+            if (message["protocol"] not in offer["protocols"] or message["protocol"] != 1
+                    or not set(message["features"]) <= set(offer["features"])
+                    or not DATA_FRAME_BYTES_MIN <= message["limits"]["max_frame"]
+                    <= offer["limits"]["max_frame"]):
                 raise Broken("H2", "picked what was not offered")
         elif frame.name == "ASSIGNED":
             self.assigned(frame, message)

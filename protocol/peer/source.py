@@ -58,7 +58,7 @@ KEYS = {
     "test.gap.at": (_number(MOST), 0), "test.gap.len": (_number(MOST), 0),
     "test.close": (_flag, False), "test.split.at": (_number(MOST), 0),
     "test.stall.at": (_number(MOST), 0), "test.stall.ms": (_number(MOST), 0),
-    "test.throttle.ms": (_number(MOST), 0), "test.fail.at": (_number(MOST), 0),
+    "test.throttle.ms": (_number(MOST), 0), "test.fail.at": (_number(MOST), None),
     "test.fail.code": (_code, None), "test.stderr.flood": (_number(1 << 30), 0),
     "test.print": (_flag, False), "test.connect.ms": (_number(3600000), 0),
 }
@@ -139,9 +139,8 @@ class Split:
         """Id, record (None for a tombstone's null) and whether it is an error row."""
         settings, n = self.settings, self.random(row)
         row_id = f'{{"gen":"{self.name}","row":{row}}}'
-        error, every = settings["test.error.every"], settings["test.tombstone.every"]
-        bad = bool(error) and (row + 1) % error == 0
-        if not bad and every and (row + 1) % every == 0:
+        every, bad = settings["test.tombstone.every"], settings["test.error.every"]
+        if every and (row + 1) % every == 0:
             record = "null"
         else:
             twelve = [self.alphabet[n >> 5 * j & 31] for j in range(12)]
@@ -149,7 +148,7 @@ class Split:
             payload = ("".join(twelve) * (length // 12 + 1))[:length]
             record = (f'{{"gen":"{self.name}","n":"{n}","payload":{canon.quote(payload)},'
                       f'"row":{row}}}')
-        return row_id, record, bad
+        return row_id, record, bool(bad) and (row + 1) % bad == 0
 
     def datum(self, row):
         """The encoded row and whether it is an error row."""
@@ -173,7 +172,7 @@ class Split:
 
 
 class Source:
-    """All splits."""
+    """All splits; `closed` are those that this process read to their end."""
 
     def __init__(self, settings):
         self.settings = settings
@@ -207,7 +206,7 @@ class Source:
             split = {"key": {"gen": name}}
             if child:
                 split["parents"] = [{"gen": "p0"}]
-            split["closed"] = name in self.closed
+            split["closed"] = Split(self.settings, name).closes
             splits.append(split)
         splits.sort(key=lambda split: canon.canonical(split["key"]).encode())
         return {"incarnation": self.incarnation(), "splits": splits}

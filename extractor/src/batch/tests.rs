@@ -1,1 +1,228 @@
-//! Tests.
+//! Tests of batches: what comes out of the frames is what went in, whatever the limits are.
+
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+use protocol::avro::Blocks;
+
+use super::*;
+
+const MARKER: Marker = Marker([3; MARKER_LEN]);
+
+fn batch(parts: usize, max_frame: u32, max_row_bytes: u64) -> Batch {
+    let mut batch = Batch::new(Link::alone());
+    batch.tell_digests();
+    batch.limit(max_frame, max_row_bytes);
+    batch.assign(MARKER, parts);
+    batch
+}
+
+fn credit(max_rows: u64, max_bytes: u64) -> Extract {
+    Extract { max_rows, max_bytes, max_interval_ms: 1, until: Vec::new() }
+}
+
+fn at(row: u64) -> OffsetValue {
+    OffsetValue::parse(&format!(r#"{{"row":{row}}}"#)).unwrap()
+}
+
+fn put(batch: &mut Batch, part: u32, datum: &[u8]) -> Taken {
+    batch.row(part, &mut |out| out.extend_from_slice(datum))
+}
+
+/// What lies in the outbox: per split and schema the datums one after the other, and all counts.
+#[derive(Debug, Default, PartialEq)]
+struct Came {
+    bytes: BTreeMap<(u32, u32), Vec<u8>>,
+    rows: BTreeMap<(u32, u32), u64>,
+    payload_bytes: u64,
+    largest: usize,
+    frames: u64,
+}
+
+fn came(batch: &Batch) -> Came {
+    let mut came = Came::default();
+    while let Some((head, payload, crc)) = batch.link.take_frame() {
+        assert_eq!(head.kind, Kind::Batch);
+        assert_eq!(crc, crc32c::crc32c(&payload), "checksum made of pieces");
+        let (prefix, blocks) = BatchPrefix::decode(&payload).unwrap();
+        for block in Blocks::new(blocks, MARKER) {
+            let block = block.unwrap();
+            let key = (head.part, prefix.schema);
+            came.bytes.entry(key).or_default().extend_from_slice(block.data);
+            *came.rows.entry(key).or_default() += block.rows;
+        }
+        came.payload_bytes += payload.len() as u64;
+        came.largest = came.largest.max(payload.len());
+        came.frames += 1;
+    }
+    came
+}
+
+fn finish(batch: &mut Batch, parts: u64) -> (Counts, Vec<Move>) {
+    batch.finish((0..parts).map(|part| (at(0), at(part + 1))))
+}
+
+#[test]
+fn rows_are_exact_and_the_last_one_closes_the_batch() {
+    let mut batch = batch(1, 1 << 20, 1000);
+    batch.begin(1, 1, &credit(3, 1 << 20));
+    for left in [3, 2, 1] {
+        assert_eq!(batch.rows_left(), left);
+        assert_eq!(put(&mut batch, 0, b"x"), Taken::Yes);
+    }
+    assert_eq!((batch.rows_left(), batch.full()), (0, Some(Reason::Rows)));
+    assert_eq!(put(&mut batch, 0, b"x"), Taken::No);
+    assert_eq!(batch.taken(), 3);
+}
+
+#[test]
+fn bytes_are_exact_and_one_larger_row_passes_alone() {
+    let mut batch = batch(1, 1 << 20, 1000);
+    batch.begin(1, 1, &credit(100, 10));
+    assert_eq!(put(&mut batch, 0, b"123456"), Taken::Yes);
+    assert_eq!(put(&mut batch, 0, b"12345"), Taken::No);
+    assert_eq!(batch.full(), Some(Reason::Bytes));
+    finish(&mut batch, 1);
+    assert_eq!(came(&batch).bytes[&(0, 1)], b"123456", "the refused row left nothing");
+    batch.begin(1, 2, &credit(100, 10));
+    assert_eq!(put(&mut batch, 0, &[7; 11]), Taken::Yes);
+    assert_eq!(batch.full(), Some(Reason::Bytes));
+}
+
+#[test]
+fn a_row_over_the_limit_leaves_nothing() {
+    let mut batch = batch(1, 1 << 20, 10);
+    batch.begin(1, 1, &credit(100, 1000));
+    assert_eq!(put(&mut batch, 0, &[7; 11]), Taken::TooLarge { bytes: 11 });
+    assert_eq!((batch.taken(), batch.full()), (0, None));
+    assert_eq!(finish(&mut batch, 0).0, Counts::default());
+    assert_eq!(came(&batch), Came::default());
+}
+
+#[test]
+fn the_pipe_refuses_rows_until_the_host_reads() {
+    let mut batch = batch(1, 64 << 20, 1 << 20);
+    batch.begin(1, 1, &credit(u64::MAX, u64::MAX));
+    let datum = vec![0; 100_000];
+    let mut rows = 0;
+    while put(&mut batch, 0, &datum) == Taken::Yes {
+        rows += 1;
+        assert!(rows < 100, "the pipe never fills");
+    }
+    assert!(batch.waits_for_pipe() && batch.full().is_none());
+    assert!(came(&batch).frames > 0);
+    batch.resume();
+    assert_eq!(put(&mut batch, 0, &datum), Taken::Yes);
+}
+
+#[test]
+fn only_splits_that_moved_are_told() {
+    let mut batch = batch(3, 1 << 20, 1000);
+    batch.begin(1, 1, &credit(10, 1000));
+    put(&mut batch, 1, b"row");
+    let places = [(at(5), at(5)), (at(5), at(6)), (at(5), at(9))];
+    let (counts, moves) = batch.finish(places.into_iter());
+    assert_eq!((counts.rows, counts.frames), (1, 1));
+    let told: Vec<_> = moves.iter().map(|step| (step.part, step.rows)).collect();
+    assert_eq!(told, [(1, 1), (2, 0)]);
+    assert_eq!(moves[0].digest, Some(format!("crc32c:{:08x}", crc32c::crc32c(b"row"))));
+    assert_eq!(moves[1].digest, None);
+}
+
+#[test]
+fn an_error_row_loses_its_parts_one_after_the_other() {
+    let big = vec![b'v'; 70_000];
+    let check = |row: ErrorRow<'_>, kept: (bool, bool, bool)| {
+        let mut batch = batch(1, 65_536, 1000);
+        batch.begin(1, 1, &credit(10, 1 << 30));
+        assert_eq!(batch.error(0, &row), Taken::Yes);
+        finish(&mut batch, 1);
+        let bytes = came(&batch).bytes.remove(&(0, 0)).unwrap();
+        let read = ErrorRow::read(&mut protocol::avro::Cursor::new(&bytes)).unwrap();
+        let found = (read.value.is_some(), !read.headers.is_empty(), read.key.is_some());
+        assert_eq!(found, kept);
+        assert_eq!(read.reason.contains("left out"), kept != (true, true, true));
+        assert_eq!((read.split, read.position), (row.split, row.position));
+    };
+    let row = |value, headers, key| ErrorRow {
+        split: r#"{"a":1}"#,
+        position: r#"{"b":2}"#,
+        key: Some(key),
+        value: Some(value),
+        headers: vec![("h", Some(headers))],
+        code: "DECODE_FAILED",
+        reason: "bad",
+        timestamp: None,
+    };
+    check(row(b"v", b"h", b"k"), (true, true, true));
+    check(row(&big, b"h", b"k"), (false, true, true));
+    check(row(&big, &big, b"k"), (false, false, true));
+    check(row(&big, &big, &big), (false, false, false));
+}
+
+proptest! {
+    #[test]
+    fn what_comes_out_is_what_went_in(
+        rows in proptest::collection::vec((0u32..4, any::<bool>(), 1usize..40_000), 1..120),
+        max_frame in prop_oneof![Just(65_536u32), Just(1 << 20), Just(64 << 20)],
+        max_bytes in prop_oneof![Just(10_000u64), Just(u64::MAX)],
+    ) {
+        let mut batch = batch(4, max_frame, 1 << 20);
+        let mut expected: BTreeMap<(u32, u32), Vec<u8>> = BTreeMap::new();
+        let mut found: BTreeMap<(u32, u32), Vec<u8>> = BTreeMap::new();
+        let mut rows = rows.into_iter().peekable();
+        while rows.peek().is_some() {
+            batch.begin(1, 1, &credit(50, max_bytes));
+            let mut came_so_far = Came::default();
+            let mut this: BTreeMap<u32, Vec<u8>> = BTreeMap::new();
+            let mut gather = |batch: &Batch, sum: &mut Came| {
+                let more = came(batch);
+                sum.frames += more.frames;
+                sum.payload_bytes += more.payload_bytes;
+                sum.largest = sum.largest.max(more.largest);
+                for (key, bytes) in more.bytes {
+                    found.entry(key).or_default().extend(bytes);
+                }
+            };
+            while let Some((part, is_error, len)) = rows.peek().copied() {
+                let fill = u8::try_from(len % 251).unwrap();
+                let value = vec![fill; len];
+                let row = ErrorRow { value: Some(&value), ..ErrorRow::default() };
+                let taken = if is_error {
+                    batch.error(part, &row)
+                } else {
+                    put(&mut batch, part, &value)
+                };
+                match taken {
+                    Taken::Yes if is_error => {
+                        row.write(expected.entry((part, 0)).or_default());
+                    }
+                    Taken::Yes => {
+                        expected.entry((part, 1)).or_default().extend(&value);
+                        this.entry(part).or_default().extend(&value);
+                    }
+                    Taken::No if batch.waits_for_pipe() => {
+                        gather(&batch, &mut came_so_far);
+                        batch.resume();
+                        continue;
+                    }
+                    Taken::No => break,
+                    Taken::TooLarge { .. } => prop_assert!(false, "nothing here is too large"),
+                }
+                rows.next();
+            }
+            prop_assert!(batch.taken() > 0 && batch.taken() <= 50);
+            let (counts, moves) = finish(&mut batch, 4);
+            gather(&batch, &mut came_so_far);
+            prop_assert_eq!(counts.frames, came_so_far.frames);
+            prop_assert_eq!(counts.payload_bytes, came_so_far.payload_bytes);
+            prop_assert!(came_so_far.largest <= max_frame as usize);
+            for step in &moves {
+                let whole = this.get(&step.part);
+                let digest = whole.map(|bytes| format!("crc32c:{:08x}", crc32c::crc32c(bytes)));
+                prop_assert_eq!(&step.digest, &digest);
+            }
+        }
+        prop_assert_eq!(found, expected);
+    }
+}

@@ -137,7 +137,12 @@ pub(super) fn is_writable(to: &File) -> bool {
     wait_for(to, PollFlags::POLLOUT, PollTimeout::ZERO).unwrap_or(false)
 }
 
-fn wait_for(file: &File, flags: PollFlags, timeout: PollTimeout) -> io::Result<bool> {
+/// Whether a read would give something.
+pub(super) fn is_readable(from: &impl AsFd) -> bool {
+    wait_for(from, PollFlags::POLLIN, PollTimeout::ZERO).unwrap_or(false)
+}
+
+fn wait_for(file: &impl AsFd, flags: PollFlags, timeout: PollTimeout) -> io::Result<bool> {
     let mut fds = [PollFd::new(file.as_fd(), flags)];
     Ok(poll(&mut fds, timeout)? > 0)
 }

@@ -211,6 +211,12 @@ impl Outbox {
         }
     }
 
+    /// As [`Outbox::next`], without waiting.
+    #[cfg(test)]
+    pub(super) fn try_next(&self) -> Option<OutFrame> {
+        lock(&self.lanes).next()
+    }
+
     /// Says that the frame of [`Outbox::next`] was written.
     pub(super) fn written(&self, frame: OutFrame) {
         let mut lanes = lock(&self.lanes);

@@ -3,7 +3,9 @@
 
 use std::fs::File;
 use std::io::{PipeReader, Read};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, TryLockError};
+use std::time::Duration;
 
 use super::{lock, os};
 use crate::redact::Redactor;
@@ -14,16 +16,38 @@ const LINE_BYTES_MAX: usize = 16 * 1024;
 /// Bytes of one read.
 const READ_BYTES: usize = 64 * 1024;
 
+/// How long an ending process waits for what was printed to be passed on.
+const DRAIN_MAX: Duration = Duration::from_millis(50);
+
 /// The descriptor where people read.
 #[derive(Debug)]
 pub struct Stderr {
     file: Mutex<File>,
     redactor: Arc<Redactor>,
+    /// What was printed and not yet drained, to look at only.
+    printed: Option<PipeReader>,
+    /// The draining thread has something in its hands.
+    busy: AtomicBool,
 }
 
 impl Stderr {
-    pub(super) fn new(file: File, redactor: Arc<Redactor>) -> Self {
-        Self { file: Mutex::new(file), redactor }
+    pub(super) fn new(file: File, redactor: Arc<Redactor>, printed: Option<PipeReader>) -> Self {
+        Self { file: Mutex::new(file), redactor, printed, busy: AtomicBool::new(false) }
+    }
+
+    /// Waits a moment until the last words of libraries are passed on.
+    pub(super) fn drain(&self) {
+        let tick = Duration::from_millis(1);
+        let mut quiet = 0;
+        let mut waited = Duration::ZERO;
+        // Twice in a row: between the end of a read and `busy` nothing can be seen.
+        while quiet < 2 && waited < DRAIN_MAX {
+            let waiting = self.printed.as_ref().is_some_and(os::is_readable);
+            let idle = !waiting && !self.busy.load(Ordering::Acquire);
+            quiet = if idle { quiet + 1 } else { 0 };
+            os::pause(tick);
+            waited += tick;
+        }
     }
 
     /// Writes one line, or drops it when that would block.
@@ -60,13 +84,17 @@ pub(super) fn run(stderr: &Stderr, mut printed: PipeReader) {
     let mut held: Vec<u8> = Vec::new();
     let mut chunk = vec![0; READ_BYTES];
     while let Ok(count @ 1..) = printed.read(&mut chunk) {
+        stderr.busy.store(true, Ordering::Release);
         held.extend_from_slice(chunk.get(..count).unwrap_or_default());
         let whole = match held.iter().rposition(|byte| *byte == b'\n') {
             Some(newline) => newline + 1,
             None if held.len() >= LINE_BYTES_MAX => held.len(),
-            None => continue,
+            None => 0,
         };
-        stderr.forward(held.get(..whole).unwrap_or_default());
-        held.drain(..whole);
+        if whole > 0 {
+            stderr.forward(held.get(..whole).unwrap_or_default());
+            held.drain(..whole);
+        }
+        stderr.busy.store(false, Ordering::Release);
     }
 }

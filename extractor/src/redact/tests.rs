@@ -56,7 +56,7 @@ fn a_key_of_several_lines_is_hidden_line_by_line() {
 }
 
 #[test]
-fn a_rotated_secret_stays_hidden_and_the_longest_wins() {
+fn e12_a_rotated_secret_stays_hidden_and_the_longest_wins() {
     let redactor = redactor();
     redactor.add("wörd");
     assert_eq!(redactor.text(SECRET), REDACTED);

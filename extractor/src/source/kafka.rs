@@ -13,6 +13,7 @@ mod describe;
 mod failure;
 mod incarnation;
 mod monitor;
+mod open;
 mod part;
 mod position;
 mod queue;
@@ -32,6 +33,7 @@ use self::client::{At, Client, ask};
 use self::describe::{Topics, describe};
 use self::incarnation::{expected_ids, incarnation};
 use self::monitor::{Monitor, is_unknown};
+pub use self::open::open;
 use self::part::Part;
 use self::position::{Place, Position};
 use self::queue::FetchQueue;
@@ -39,10 +41,7 @@ use self::reader::{Did, Reader};
 pub use self::settings::{
     CLASSES, KEYS, KafkaSettings, MEMORY_BYTES_DEFAULT, OnGap, PROPERTY_PREFIX, TOPICS_MAX,
 };
-use super::{
-    Cancel, Discovery, Lag, Opened, Polled, Probe, RowSink, Source, Split, Start, Topology,
-};
-use crate::config::Settings;
+use super::{Cancel, Discovery, Lag, Polled, Probe, RowSink, Source, Split, Start, Topology};
 
 /// How long a question to the brokers may take before the host's own deadline (10 s for offsets).
 const ASK_TIMEOUT: Duration = Duration::from_secs(8);
@@ -52,22 +51,6 @@ const CHECK_PARTITIONS_MAX: usize = 8;
 
 /// Keys of the offset KEY.
 pub const OFFSET_KEY: [&str; 2] = ["partition", "topic"];
-
-/// How long unreachable brokers are waited for inside one poll. The pump tries again for as long
-/// as the host allows, and tells the host why meanwhile.
-const UNREACHABLE: Duration = Duration::from_secs(2);
-
-/// Makes the source that the settings describe.
-///
-/// # Errors
-/// The first setting that cannot be used.
-pub fn open(settings: &Settings) -> Result<Opened, Failure> {
-    let unknown = KafkaSettings::unknown(settings);
-    let mut settings = KafkaSettings::read(settings)?;
-    let warnings = std::mem::take(&mut settings.warnings);
-    let source = Box::new(KafkaSource::open(settings, UNREACHABLE)?);
-    Ok(Opened { source, unknown, warnings })
-}
 
 /// See the file.
 pub struct KafkaSource {

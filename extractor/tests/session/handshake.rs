@@ -74,7 +74,7 @@ fn another_first_frame_than_hello_is_refused() {
 }
 
 #[test]
-fn a_second_hello_and_a_second_configure_are_refused() {
+fn e12_a_process_is_configured_once() {
     let mut sealer = FrameSealer::default();
     let twice = [hello_frame(&mut sealer, |_| {}), hello_frame(&mut sealer, |_| {})].concat();
     let (failure, exit) = refused(&twice);

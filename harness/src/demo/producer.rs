@@ -44,6 +44,15 @@ pub(super) struct Job {
     pub(super) ended: Arc<AtomicBool>,
 }
 
+/// What was produced.
+#[derive(Clone, Copy)]
+pub(super) struct Produced {
+    /// Records that the broker took.
+    pub(super) records: u64,
+    /// They are all that was asked for, and the database says that it is past them.
+    pub(super) is_everything: bool,
+}
+
 /// Counts what the broker answers.
 #[derive(Clone, Default)]
 struct Answers {
@@ -68,9 +77,8 @@ impl ProducerContext for Answers {
 }
 
 impl Job {
-    /// Produces everything, waits until it is committed, and ends the run. Answers how many records
-    /// the topic holds; fewer than asked for when the run was ended early.
-    pub(super) fn run(self, mut pace: Pace) -> Result<u64, CliError> {
+    /// Produces everything, waits until it is committed, and ends the run.
+    pub(super) fn run(self, mut pace: Pace) -> Result<Produced, CliError> {
         let done = self.produce(&mut pace);
         match &done {
             Ok(_) => self.control.drain(),
@@ -79,7 +87,7 @@ impl Job {
         done
     }
 
-    fn produce(&self, pace: &mut Pace) -> Result<u64, CliError> {
+    fn produce(&self, pace: &mut Pace) -> Result<Produced, CliError> {
         let answers = Answers::default();
         let failed = |error: KafkaError| {
             let text = format!("produce to {} on {}: {error}", self.topic, self.bootstrap);
@@ -121,8 +129,9 @@ impl Job {
         if let Some(error) = refused(&answers) {
             return Err(failed(error));
         }
-        self.wait_for_commits(pace, &counts)?;
-        Ok(answers.taken.load(Ordering::Acquire))
+        let is_committed = self.wait_for_commits(pace, &counts)?;
+        let records = answers.taken.load(Ordering::Acquire);
+        Ok(Produced { records, is_everything: is_committed && records == self.rows })
     }
 
     fn send(
@@ -168,7 +177,8 @@ impl Job {
         Ok(!self.is_over())
     }
 
-    fn wait_for_commits(&self, pace: &mut Pace, counts: &[u64]) -> Result<(), CliError> {
+    /// Waits until everything is committed; `false` when the run is being ended before.
+    fn wait_for_commits(&self, pace: &mut Pace, counts: &[u64]) -> Result<bool, CliError> {
         loop {
             pace.look()?;
             let is_committed = counts
@@ -176,7 +186,7 @@ impl Job {
                 .enumerate()
                 .all(|(partition, count)| pace.committed(partition) >= *count);
             if is_committed || self.is_over() {
-                return Ok(());
+                return Ok(is_committed);
             }
             self.require_progress(pace)?;
             thread::sleep(PAUSE);

@@ -5,6 +5,7 @@
 use serde_json::json;
 
 use super::names::Names;
+use super::producer::Produced;
 use crate::cli::{CliError, DemoArgs};
 use crate::exit::Exit;
 use crate::report::{Style, Table, count, out};
@@ -19,28 +20,28 @@ pub(super) struct Outcome<'a> {
     pub(super) names: &'a Names,
     pub(super) url: &'a StoreUrl,
     pub(super) summary: &'a Summary,
-    /// Records that the topic holds.
-    pub(super) produced: u64,
+    pub(super) produced: Produced,
 }
 
 impl Outcome<'_> {
     /// Prints everything to stdout.
     pub(super) fn tell(&self, style: Style) -> Result<Exit, CliError> {
+        if style == Style::Progress {
+            out::note("counting what the table holds");
+        }
         let mut store = store::connect(self.url)?;
         let table = store.dialect().quote(&self.names.table);
         let rows = number(&mut *store, &format!("SELECT COUNT(*) FROM {table}"))?;
         let ids = number(&mut *store, &format!("SELECT COUNT(DISTINCT id) FROM {table}"))?;
-        // Ended by Ctrl-C, the topic holds more than the table; what was committed must be there.
-        let is_complete = self.produced == self.args.rows && self.summary.rows == self.produced;
-        let is_exact = rows == self.summary.rows && ids == rows;
+        let is_exact = self.is_exact(rows, ids);
         match style {
             Style::Json => out::json(&json!({
-                "event": "demo", "produced": self.produced, "rows": rows, "distinct_ids": ids,
-                "exact": is_exact && is_complete, "store": self.url.to_string(),
+                "event": "demo", "produced": self.produced.records, "rows": rows, "distinct_ids": ids,
+                "complete": self.produced.is_everything, "exact": is_exact, "store": self.url.to_string(),
                 "table": self.names.table, "pipeline": self.names.pipeline
             }))?,
             Style::Progress => {
-                self.verdict(rows, ids, is_complete)?;
+                self.verdict(rows, ids)?;
                 self.look(&mut *store, &table)?;
             }
             Style::Quiet => {}
@@ -49,34 +50,41 @@ impl Outcome<'_> {
             return Ok(Exit::Done);
         }
         let text = format!(
-            "the table {} holds {} rows with {} distinct ids; {} rows were committed",
+            "the table {} holds {} rows with {} distinct ids; {} records were produced and {} rows \
+             committed",
             self.names.table,
             count(rows),
             count(ids),
+            count(self.produced.records),
             count(self.summary.rows)
         );
         Err(CliError::other(Exit::Internal, text))
     }
 
-    fn verdict(&self, rows: u64, ids: u64, is_complete: bool) -> Result<(), CliError> {
-        let table = &self.names.table;
-        let is_exact = rows == self.produced && ids == rows;
+    /// Whether the table holds what it must: every record once; and ended before all was produced,
+    /// every committed row once.
+    fn is_exact(&self, rows: u64, ids: u64) -> bool {
+        let wanted =
+            if self.produced.is_everything { self.produced.records } else { self.summary.rows };
+        rows == wanted && ids == wanted && self.summary.rows == wanted
+    }
+
+    fn verdict(&self, rows: u64, ids: u64) -> Result<(), CliError> {
+        let (rows_text, ids_text) = (count(rows), count(ids));
+        let produced = count(self.produced.records);
         out::line("")?;
-        if is_complete && is_exact {
-            out::line(&format!(
-                "Exactly once: {} produced, {} rows, {} distinct ids.",
-                count(self.produced),
-                count(rows),
-                count(ids)
-            ))?;
-        } else {
-            out::line(&format!(
-                "Stopped early: {} of {} records are in {table}, {} distinct ids.",
-                count(rows),
-                count(self.args.rows),
-                count(ids)
-            ))?;
-        }
+        out::line(&match (self.is_exact(rows, ids), self.produced.is_everything) {
+            (true, true) => format!(
+                "Exactly once: {produced} produced, {rows_text} rows, {ids_text} distinct ids."
+            ),
+            (true, false) => format!(
+                "Stopped early: {rows_text} of {} rows, {ids_text} distinct ids.",
+                count(self.args.rows)
+            ),
+            (false, _) => format!(
+                "NOT exactly once: {produced} produced, {rows_text} rows, {ids_text} distinct ids."
+            ),
+        })?;
         Ok(())
     }
 
@@ -91,7 +99,7 @@ impl Outcome<'_> {
             self.names.pipeline
         );
         for (title, sql) in [("The table", &sample), ("The offsets", &offsets)] {
-            let answer = store.run(sql)?;
+            let answer = store.query(sql, &[])?;
             out::line(&format!("\n{title}:\n{}", Table::from(&answer).render(width)))?;
         }
         let program = program();
@@ -126,7 +134,7 @@ impl Outcome<'_> {
 }
 
 fn number(store: &mut dyn Store, sql: &str) -> Result<u64, CliError> {
-    let answer = store.run(sql)?;
+    let answer = store.query(sql, &[])?;
     let row = answer.first().ok_or_else(|| {
         CliError::other(Exit::Internal, "the database answered a COUNT without a row")
     })?;

@@ -33,3 +33,12 @@ fn a_fenced_run_and_an_interrupted_one_have_their_own_codes() {
     let lost = StoreError::new(StoreErrorKind::Fenced, "x");
     assert_eq!(Exit::from(&RunError::Store(lost)).code(), 79);
 }
+
+#[test]
+fn the_readme_has_the_same_table() {
+    let readme = include_str!("../../../README.md");
+    let row = |exit: &Exit| format!("| {} | {} |", exit.code(), exit.meaning());
+    for exit in Exit::ALL {
+        assert!(readme.contains(&row(exit)), "{}", row(exit));
+    }
+}

@@ -65,5 +65,14 @@ pub fn duration(time: Duration) -> String {
     format!("{} h {:02} min", minutes / 60, minutes % 60)
 }
 
+/// When something happens after a pause: `at once`, `in 250 ms`, `in 1.5 s`.
+pub(super) fn after(pause: Duration) -> String {
+    match pause.as_millis() {
+        0 => "at once".to_owned(),
+        ms @ 1..=999 => format!("in {ms} ms"),
+        _ => format!("in {}", duration(pause)),
+    }
+}
+
 #[cfg(test)]
 mod tests;

@@ -8,13 +8,13 @@
 //! | `committed` | `batch` (or null), `task`, `rows`, `errors`, `bytes`, `lag_rows` (or null), `caught_up` |
 //! | `warning`, `note` | `message` |
 //! | `log` | `level`, `line` |
-//! | `restarting` | `task`, `reason`, `pause_ms` |
+//! | `retrying` | `task`, `reason`, `pause_ms` |
 //! | `fenced` | `task` |
 //! | `store_retry` | `task`, `reason`, `pause_ms` |
 //! | `waiting` | `task`, `phase`, `reason` (or null) |
-//! | `summary` | `pipeline`, `rows`, `errors`, `bytes`, `batches`, `elapsed_ms`, `rows_per_s`, `bytes_per_s`, `extractor_peak_bytes`, `restarts`, `caught_up` |
+//! | `summary` | `pipeline`, `rows`, `errors`, `bytes`, `batches`, `elapsed_ms`, `rows_per_s`, `bytes_per_s`, `extractor_peak_bytes`, `retries`, `caught_up` |
 //! | `failed` | `message`, `exit` |
-//! | `demo` | `produced`, `rows`, `distinct_ids`, `exact`, `store`, `table`, `pipeline` |
+//! | `demo` | `produced`, `complete`, `rows`, `distinct_ids`, `exact`, `store`, `table`, `pipeline` |
 //!
 //! Events of a run also have `at_ms`, the time since its start. Touches nothing.
 
@@ -43,8 +43,8 @@ pub fn event(event: &Event, at: Duration) -> Value {
         Event::Log { level, line } => {
             json!({"event": "log", "at_ms": at_ms, "level": level, "line": line})
         }
-        Event::Restarting { task, reason, pause } => json!({
-            "event": "restarting", "at_ms": at_ms, "task": task, "reason": reason,
+        Event::Retrying { task, reason, pause } => json!({
+            "event": "retrying", "at_ms": at_ms, "task": task, "reason": reason,
             "pause_ms": millis(*pause)
         }),
         Event::Fenced { task } => json!({"event": "fenced", "at_ms": at_ms, "task": task}),
@@ -70,7 +70,7 @@ pub fn summary(name: &str, summary: &Summary) -> Value {
         "bytes": summary.bytes, "batches": summary.batches, "elapsed_ms": millis(summary.elapsed),
         "rows_per_s": rate(summary.rows, summary.elapsed),
         "bytes_per_s": rate(summary.bytes, summary.elapsed),
-        "extractor_peak_bytes": summary.extractor_peak_bytes, "restarts": summary.restarts,
+        "extractor_peak_bytes": summary.extractor_peak_bytes, "retries": summary.retries,
         "caught_up": summary.caught_up
     })
 }

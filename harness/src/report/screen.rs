@@ -10,6 +10,10 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
 use super::format::{bytes, count, duration};
 use super::tally::Tally;
+use super::terminal::Terminal;
+
+/// Drawings per second at most; lines above the bar draw it too.
+const REDRAWS_PER_S: u8 = 20;
 
 /// How often the bar is redrawn.
 const TICK: Duration = Duration::from_millis(100);
@@ -21,7 +25,9 @@ pub(super) struct Screen {
 impl Screen {
     pub(super) fn start(name: &str, tally: &Arc<Tally>) -> Self {
         let total = tally.snapshot(Instant::now()).total;
-        let bar = ProgressBar::with_draw_target(total, ProgressDrawTarget::stderr());
+        let target =
+            ProgressDrawTarget::term_like_with_hz(Box::new(Terminal::stderr()), REDRAWS_PER_S);
+        let bar = ProgressBar::with_draw_target(total, target);
         bar.set_style(style(tally, total.is_some()));
         bar.set_prefix(name.to_owned());
         bar.enable_steady_tick(TICK);
@@ -30,7 +36,11 @@ impl Screen {
 
     /// Prints a line above the bar.
     pub(super) fn line(&self, text: &str) {
-        self.bar.println(text);
+        if self.bar.is_finished() {
+            super::out::note(text);
+        } else {
+            self.bar.println(text);
+        }
     }
 
     pub(super) fn stop(&self) {

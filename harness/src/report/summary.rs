@@ -18,10 +18,10 @@ pub fn summary_text(name: &str, summary: &Summary) -> String {
         count(summary.batches),
     );
     if summary.errors > 0 {
-        text.push_str(&format_part("error rows", summary.errors));
+        text.push_str(&part("error row", "error rows", summary.errors));
     }
-    if summary.restarts > 0 {
-        text.push_str(&format_part("extractors started again", summary.restarts));
+    if summary.retries > 0 {
+        text.push_str(&part("retry", "retries", summary.retries));
     }
     if summary.extractor_peak_bytes > 0 {
         text.push_str(", extractor memory peak ");
@@ -33,6 +33,6 @@ pub fn summary_text(name: &str, summary: &Summary) -> String {
     text
 }
 
-fn format_part(what: &str, number: u64) -> String {
-    format!(", {} {what}", count(number))
+fn part(one: &str, many: &str, number: u64) -> String {
+    format!(", {} {}", count(number), if number == 1 { one } else { many })
 }

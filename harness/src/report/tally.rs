@@ -90,7 +90,7 @@ impl Tally {
             }
             Event::Warning(_)
             | Event::Log { .. }
-            | Event::Restarting { .. }
+            | Event::Retrying { .. }
             | Event::Fenced { .. }
             | Event::StoreRetry { .. } => {}
         }
@@ -133,7 +133,8 @@ impl State {
         self.rows += batch.rows;
         self.errors += batch.errors;
         self.bytes += batch.bytes;
-        self.batches += 1;
+        // Without a number nothing was written: the catalogue has no such batch.
+        self.batches += u64::from(batch.id.is_some());
         self.waiting.remove(&batch.task);
         if let Some(lag) = batch.lag_rows {
             self.lag.insert(batch.task, lag);

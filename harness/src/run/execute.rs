@@ -74,7 +74,7 @@ fn summary(counters: &Counters, caught_up: bool, elapsed: Duration) -> Summary {
         batches: counters.batches.load(Ordering::Acquire),
         elapsed,
         extractor_peak_bytes: counters.peak_memory.load(Ordering::Acquire),
-        restarts: counters.restarts.load(Ordering::Acquire),
+        retries: counters.retries.load(Ordering::Acquire),
         caught_up,
     }
 }
@@ -144,7 +144,7 @@ impl Coordinator {
                 // The first extractor answers for all; it then serves its task.
                 while let Err(stop) = self.scout(&mut task) {
                     task.settle();
-                    task.after(stop)?;
+                    task.after_first(stop)?;
                 }
             }
             self.start(task)?;

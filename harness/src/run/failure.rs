@@ -13,7 +13,7 @@ use crate::link::Fault;
 use crate::store::{StoreError, StoreErrorKind};
 use crate::transaction::{LoadError, fenced_pause};
 
-/// First pause before an extractor is started again; doubles up to [`PAUSE_MAX`].
+/// First pause before a task tries again; doubles up to [`PAUSE_MAX`].
 const PAUSE_FIRST: Duration = Duration::from_millis(100);
 const PAUSE_MAX: Duration = Duration::from_secs(30);
 
@@ -71,6 +71,15 @@ impl Stop {
 }
 
 impl Task {
+    /// Decides what follows a failure before anything was read. A source that cannot be reached at
+    /// the start ends the run: the extractor has tried for a while, and a person waits.
+    pub(super) fn after_first(&mut self, stop: Stop) -> Result<(), RunError> {
+        match stop {
+            Stop::Fault(Fault::Failed(failure)) => Err(RunError::Extractor(failure)),
+            other => self.after(other),
+        }
+    }
+
     /// Decides what follows a failure: `Ok` to try again.
     pub(super) fn after(&mut self, stop: Stop) -> Result<(), RunError> {
         match stop {
@@ -129,9 +138,9 @@ impl Task {
         }
         let pause = PAUSE_FIRST.saturating_mul(1 << (failures - 1).min(16)).min(PAUSE_MAX);
         let pause = pause.mul_f64(0.5 + fastrand::f64());
-        self.setup.counters.restarts.fetch_add(1, std::sync::atomic::Ordering::AcqRel);
+        self.setup.counters.retries.fetch_add(1, std::sync::atomic::Ordering::AcqRel);
         let reason = error.to_string();
-        self.setup.tell(&Event::Restarting { task: self.slot, reason, pause });
+        self.setup.tell(&Event::Retrying { task: self.slot, reason, pause });
         self.setup.pause(pause);
         Ok(())
     }

@@ -38,7 +38,7 @@ pub(super) struct Counters {
     pub bytes: AtomicU64,
     pub batches: AtomicU64,
     pub batches_with_rows: AtomicU64,
-    pub restarts: AtomicU64,
+    pub retries: AtomicU64,
     pub peak_memory: AtomicU64,
 }
 

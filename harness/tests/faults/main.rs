@@ -3,7 +3,13 @@
 //!
 //! Random tests print their seed and take `SEED=`. Tests that need a real server say `skipped` and
 //! why when it is not there.
-#![expect(clippy::tests_outside_test_module, reason = "an integration test binary is one")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test ends where it fails"
+)]
 
 mod kills;
 mod races;

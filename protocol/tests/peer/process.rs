@@ -126,7 +126,8 @@ impl Peer {
         assert!(matches!(peer.event(), Event::HelloOk(hello) if hello.protocol == 1));
         let Value::Object(mut config) = config else { panic!("config is an object") };
         config.insert("connector.class".to_owned(), json!("test"));
-        let (credentials, settings) = (Object::new(), Settings::default());
+        let credentials = Object::new();
+        let settings = Settings { retry_ms: 300, ..Settings::default() };
         let sent = peer.host.configure(&Configure { config, credentials, settings }).unwrap();
         peer.write(&sent.bytes);
         let Event::Configured(configured) = peer.event() else { panic!("no CONFIGURED") };
@@ -218,8 +219,8 @@ impl Peer {
 
     /// Sends a signal.
     pub(crate) fn signal(&self, name: &str) {
-        let id = self.child.id().to_string();
-        assert!(Command::new("kill").args([name, &id]).status().unwrap().success());
+        let kill = format!("kill {name} {}", self.child.id());
+        assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
     }
 
     /// Closes stdin and tells how long the process lives on.
@@ -258,7 +259,7 @@ impl Drop for Peer {
 pub(crate) fn hello() -> Hello {
     Hello {
         protocols: vec![1],
-        features: vec!["commit".into(), "unheard-of".into()],
+        features: vec!["digest".into(), "unheard-of".into()],
         limits: WireLimits::default(),
         host: protocol::message::Peer::default(),
         session: "peer test".into(),

@@ -67,7 +67,8 @@ impl Case {
     fn row(&self, split: &str, row: u64) -> (Vec<u8>, Value, bool) {
         let is_every = |every: u64| every > 0 && (row + 1).is_multiple_of(every);
         let id = format!(r#"{{"gen":"{split}","row":{row}}}"#);
-        let record = self.record(split, row);
+        let is_tombstone = is_every(self.tombstone_every);
+        let record = if is_tombstone { "null".to_owned() } else { self.record(split, row) };
         if is_every(self.error_every) {
             let (key, position) =
                 (format!(r#"{{"gen":"{split}"}}"#), format!(r#"{{"row":{row}}}"#));
@@ -88,7 +89,6 @@ impl Case {
             });
             return (datum, shown, true);
         }
-        let record = if is_every(self.tombstone_every) { "null".to_owned() } else { record };
         let shown = json!({"topic": self.topic, "id": id, "record": record});
         (static_row(self.topic, &id, &record), shown, false)
     }

@@ -339,7 +339,7 @@ impl Events {
         match gate.pass(Instant::now()) {
             Some(0) => true,
             Some(suppressed) => {
-                tracing::warn!(target: "librdkafka", suppressed, "log lines held back");
+                tracing::info!(target: "librdkafka", suppressed, "log lines held back");
                 true
             }
             None => false,

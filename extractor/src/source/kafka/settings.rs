@@ -148,6 +148,8 @@ impl KafkaSettings {
             ("fetch.max.bytes", self.memory_bytes.min(FETCH_BYTES_MAX).to_string()),
             ("receive.message.max.bytes", RECEIVE_BYTES_MAX.to_string()),
             ("topic.metadata.refresh.interval.ms", "10000".to_owned()),
+            // The end of a partition is told by an empty answer, which the broker holds this long.
+            ("fetch.wait.max.ms", "200".to_owned()),
             // A topic that is gone is gone at once; the source itself looks more than once.
             ("topic.metadata.propagation.max.ms", "0".to_owned()),
             ("check.crcs", "true".to_owned()),

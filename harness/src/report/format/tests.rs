@@ -42,3 +42,11 @@ fn rates() {
     assert_eq!(rate(5, Duration::ZERO), 0);
     assert_eq!(rate(u64::MAX, Duration::from_micros(1)), u64::MAX);
 }
+
+#[test]
+fn pauses() {
+    let check = |us: u64, wanted: &str| assert_eq!(after(Duration::from_micros(us)), wanted);
+    check(999, "at once");
+    check(99_000, "in 99 ms");
+    check(1_500_000, "in 1.5 s");
+}

@@ -22,7 +22,7 @@ fn events() -> Vec<Value> {
         Event::Committed(batch),
         Event::Warning(text()),
         Event::Log { level: "warn".to_owned(), line: text() },
-        Event::Restarting { task: 1, reason: text(), pause },
+        Event::Retrying { task: 1, reason: text(), pause },
         Event::Fenced { task: 1 },
         Event::StoreRetry { task: 1, reason: text(), pause },
         Event::Waiting { task: 1, phase: "polling".to_owned(), reason: None },

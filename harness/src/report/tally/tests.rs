@@ -28,6 +28,18 @@ fn speed_is_that_of_the_last_seconds() {
 }
 
 #[test]
+fn a_batch_without_a_number_is_none_of_the_catalogue() {
+    let start = Instant::now();
+    let tally = Tally::new(start, None);
+    let id = None;
+    let nothing =
+        Batch { id, task: 0, rows: 0, errors: 0, bytes: 0, lag_rows: Some(0), caught_up: true };
+    tally.add(&Event::Committed(nothing), start);
+    tally.add(&batch(0, 1, None), start);
+    assert_eq!(tally.snapshot(start).batches, 1);
+}
+
+#[test]
 fn samples_are_bounded() {
     let start = Instant::now();
     let tally = Tally::new(start, None);

@@ -18,7 +18,7 @@ fn refuses(path: &Path, kind: StoreErrorKind, expected: &str) {
 }
 
 #[test]
-fn makes_a_file_that_only_its_owner_reads() {
+fn e12_makes_a_file_that_only_its_owner_reads() {
     let folder = folder();
     let path = folder.path().join("a.db");
     let mut store = SqliteStore::open(&path).expect("opens");

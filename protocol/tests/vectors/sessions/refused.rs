@@ -49,6 +49,8 @@ fn answers() -> Vec<File> {
     };
     let version = hello_with(HelloOk { protocol: 2, ..hello_ok() });
     let feature = hello_with(HelloOk { features: vec!["more".into()], ..hello_ok() });
+    let limits = WireLimits { max_frame: WireLimits::default().max_frame + 1 };
+    let frame = hello_with(HelloOk { limits, ..hello_ok() });
     let mut parts = Recorder::configured();
     let seq = parts.assign(5, &["p0"]);
     parts.answer(Kind::Assigned, seq, &Assigned { parts: 2 });
@@ -63,6 +65,7 @@ fn answers() -> Vec<File> {
         by_host("H1", "error-to-nothing", &error),
         by_host("H2", "version-not-spoken", &version),
         by_host("H2", "feature-not-offered", &feature),
+        by_host("H2", "frames-larger-than-offered", &frame),
         by_host("H3", "another-number-of-parts", &parts),
         by_host("H3", "another-epoch", &epoch),
     ]

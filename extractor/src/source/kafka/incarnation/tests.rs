@@ -1,4 +1,4 @@
-//! Incarnations as text.
+//! Tests of incarnations as text: what is equal, and what is another life.
 
 use protocol::Code;
 

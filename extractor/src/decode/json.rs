@@ -1,0 +1,233 @@
+//! Tells whether a text is one JSON value (RFC 8259), without building it. Pure.
+//!
+//! Numbers are looked at and never converted. Nesting is a stack of bits, so that a bomb of
+//! brackets costs nothing. The text is known to be UTF-8, which makes every byte from 0x80 on a part
+//! of a string or a fault.
+
+use super::RECORD_DEPTH_MAX;
+use crate::encode::plain_run;
+
+const _: () = assert!(RECORD_DEPTH_MAX <= u128::BITS as usize);
+
+/// Why a text is no JSON value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Fault {
+    /// The byte where reading stopped.
+    pub(super) at: usize,
+    /// What was expected there; `None`: it is nested too deep.
+    pub(super) expected: Option<&'static str>,
+}
+
+/// Checks the whole text.
+pub(super) fn check(text: &str) -> Result<(), Fault> {
+    let mut scan = Scan { bytes: text.as_bytes(), at: 0 };
+    let mut open = Stack { objects: 0, depth: 0 };
+    loop {
+        scan.value_start(&mut open)?;
+        // A value has ended; close what ends with it, until another value begins or all is closed.
+        loop {
+            scan.space();
+            let Some(in_object) = open.top() else {
+                return if scan.at == scan.bytes.len() {
+                    Ok(())
+                } else {
+                    scan.fault("the end of the text")
+                };
+            };
+            match scan.peek() {
+                Some(b',') => {
+                    scan.at += 1;
+                    if in_object {
+                        scan.space();
+                        scan.key()?;
+                    }
+                    break;
+                }
+                Some(b'}') if in_object => open.pop(),
+                Some(b']') if !in_object => open.pop(),
+                _ if in_object => return scan.fault("`,` or `}`"),
+                _ => return scan.fault("`,` or `]`"),
+            }
+            scan.at += 1;
+        }
+    }
+}
+
+/// Which of the open brackets are braces.
+struct Stack {
+    objects: u128,
+    depth: usize,
+}
+
+impl Stack {
+    fn push(&mut self, object: bool, at: usize) -> Result<(), Fault> {
+        if self.depth == RECORD_DEPTH_MAX {
+            return Err(Fault { at, expected: None });
+        }
+        self.objects = self.objects << 1 | u128::from(object);
+        self.depth += 1;
+        Ok(())
+    }
+
+    const fn pop(&mut self) {
+        self.objects >>= 1;
+        self.depth -= 1;
+    }
+
+    fn top(&self) -> Option<bool> {
+        (self.depth > 0).then_some(self.objects & 1 == 1)
+    }
+}
+
+struct Scan<'a> {
+    bytes: &'a [u8],
+    at: usize,
+}
+
+impl Scan<'_> {
+    fn peek(&self) -> Option<u8> {
+        self.bytes.get(self.at).copied()
+    }
+
+    fn fault<T>(&self, expected: &'static str) -> Result<T, Fault> {
+        Err(Fault { at: self.at, expected: Some(expected) })
+    }
+
+    fn space(&mut self) {
+        while matches!(self.peek(), Some(b' ' | b'\t' | b'\n' | b'\r')) {
+            self.at += 1;
+        }
+    }
+
+    /// Reads a scalar or an empty bracket whole, or opens brackets up to the first scalar in them.
+    fn value_start(&mut self, open: &mut Stack) -> Result<(), Fault> {
+        loop {
+            self.space();
+            match self.peek() {
+                Some(b'{') => {
+                    open.push(true, self.at)?;
+                    self.at += 1;
+                    self.space();
+                    if self.peek() == Some(b'}') {
+                        self.at += 1;
+                        open.pop();
+                        return Ok(());
+                    }
+                    self.key()?;
+                }
+                Some(b'[') => {
+                    open.push(false, self.at)?;
+                    self.at += 1;
+                    self.space();
+                    if self.peek() == Some(b']') {
+                        self.at += 1;
+                        open.pop();
+                        return Ok(());
+                    }
+                }
+                Some(b'"') => return self.string(),
+                Some(b'-' | b'0'..=b'9') => return self.number(),
+                Some(b't') => return self.word(b"true"),
+                Some(b'f') => return self.word(b"false"),
+                Some(b'n') => return self.word(b"null"),
+                _ => return self.fault("a value"),
+            }
+        }
+    }
+
+    fn key(&mut self) -> Result<(), Fault> {
+        if self.peek() != Some(b'"') {
+            return self.fault("a key");
+        }
+        self.string()?;
+        self.space();
+        if self.peek() != Some(b':') {
+            return self.fault("`:`");
+        }
+        self.at += 1;
+        Ok(())
+    }
+
+    /// Reads a string; the scan stands at its quotation mark.
+    fn string(&mut self) -> Result<(), Fault> {
+        self.at += 1;
+        loop {
+            self.at += plain_run(self.bytes.get(self.at..).unwrap_or_default());
+            match self.peek() {
+                Some(b'"') => {
+                    self.at += 1;
+                    return Ok(());
+                }
+                Some(b'\\') => {
+                    self.at += 1;
+                    self.escape()?;
+                }
+                Some(_) => return self.fault("no control character in a string"),
+                None => return self.fault("the end of a string"),
+            }
+        }
+    }
+
+    fn escape(&mut self) -> Result<(), Fault> {
+        match self.peek() {
+            Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => self.at += 1,
+            Some(b'u') => {
+                self.at += 1;
+                for _ in 0..4 {
+                    if !self.peek().is_some_and(|byte| byte.is_ascii_hexdigit()) {
+                        return self.fault("a hexadecimal digit");
+                    }
+                    self.at += 1;
+                }
+            }
+            _ => return self.fault("an escaped character"),
+        }
+        Ok(())
+    }
+
+    fn number(&mut self) -> Result<(), Fault> {
+        if self.peek() == Some(b'-') {
+            self.at += 1;
+        }
+        if self.peek() == Some(b'0') {
+            self.at += 1;
+        } else {
+            self.digits()?;
+        }
+        if self.peek() == Some(b'.') {
+            self.at += 1;
+            self.digits()?;
+        }
+        if matches!(self.peek(), Some(b'e' | b'E')) {
+            self.at += 1;
+            if matches!(self.peek(), Some(b'+' | b'-')) {
+                self.at += 1;
+            }
+            self.digits()?;
+        }
+        Ok(())
+    }
+
+    fn digits(&mut self) -> Result<(), Fault> {
+        if !self.peek().is_some_and(|byte| byte.is_ascii_digit()) {
+            return self.fault("a digit");
+        }
+        while self.peek().is_some_and(|byte| byte.is_ascii_digit()) {
+            self.at += 1;
+        }
+        Ok(())
+    }
+
+    fn word(&mut self, word: &[u8]) -> Result<(), Fault> {
+        for byte in word {
+            if self.peek() != Some(*byte) {
+                return self.fault("`true`, `false` or `null`");
+            }
+            self.at += 1;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;
