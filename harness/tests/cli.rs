@@ -178,14 +178,14 @@ fn extractors_that_are_none() {
     bench.write("data.txt", "");
     bench.fails(&["run", "p.json", "--extractor", "data.txt"], 78, "is not executable");
     // A program that prints to stdout what is no frame.
-    bench.fails(&["run", "p.json", "--extractor", "/bin/ls"], 76, "");
+    bench.fails(&["run", "p.json", "--extractor", "/bin/echo"], 76, "");
 }
 
 #[test]
 fn stores_that_cannot_work() {
     let bench = Bench::new();
     bench.pipeline("");
-    let ls = ["run", "p.json", "--extractor", "/bin/ls", "--store"];
+    let ls = ["run", "p.json", "--extractor", "/bin/echo", "--store"];
     let with = |store: &'static str| [&ls[..], &[store]].concat();
     bench.fails(&with("oracle:x"), 78, "its scheme is none of sqlite, mysql, mariadb");
     bench.fails(&with("sqlite:gone/s.db"), 78, "the folder gone does not exist");
@@ -215,7 +215,7 @@ fn a_password_in_an_argument_is_refused() {
     bench.pipeline("");
     let url = "mysql://root:hunter2@127.0.0.1:1/d";
     for args in [
-        &["run", "p.json", "--extractor", "/bin/ls", "--store", url][..],
+        &["run", "p.json", "--extractor", "/bin/echo", "--store", url][..],
         &["sql", "--store", url, "-e", "SELECT 1"],
         &["status", "--store", url],
     ] {
@@ -248,7 +248,7 @@ fn a_store_can_be_full_or_read_only() {
     let bench = Bench::new();
     bench.pipeline("");
     let store = "sqlite:/proc/s2x.db";
-    let args = ["run", "p.json", "--extractor", "/bin/ls", "--store", store];
+    let args = ["run", "p.json", "--extractor", "/bin/echo", "--store", store];
     let done = bench.run(&args);
     assert!([71, 78].contains(&done.code), "{}: {}", done.code, done.err);
     check_failure(&done, &args, done.code, "/proc");

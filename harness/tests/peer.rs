@@ -101,8 +101,10 @@ fn every_row_lands_once() {
 #[test]
 fn batches_have_their_size() {
     let Some(bench) = Bench::new("batches_have_their_size") else { return };
-    let mut plan = bench.plan(&json!({ "test.splits": 1, "test.rows": 25_000 }));
+    let mut plan =
+        bench.plan(&json!({ "test.splits": 1, "test.rows": 25_000, "test.close": true }));
     plan.limits.rows = 10_000;
+    plan.limits.interval = std::time::Duration::from_secs(60);
     bench.run(&plan).0.unwrap();
     let sizes = "SELECT group_concat(ROWS_STREAMED) FROM \
                  (SELECT ROWS_STREAMED FROM PIPELINES_BATCHES_SUMMARY WHERE ROWS_STREAMED > 0 ORDER BY BATCH_ID)";

@@ -69,21 +69,13 @@ def parse(data):
     return value
 
 
-_SHORT = {'"': '\\"', "\\": "\\\\", "\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r",
-          "\t": "\\t"}
+_ESCAPES = {code: f"\\u{code:04x}" for code in range(32)}
+_ESCAPES.update({ord(char): "\\" + short for char, short in zip('"\\\b\f\n\r\t', '"\\bfnrt')})
 
 
 def quote(text):
     """A string with the escapes of the canonical form."""
-    out = []
-    for char in text:
-        if char in _SHORT:
-            out.append(_SHORT[char])
-        elif char < " ":
-            out.append(f"\\u{ord(char):04x}")
-        else:
-            out.append(char)
-    return '"' + "".join(out) + '"'
+    return '"' + text.translate(_ESCAPES) + '"'
 
 
 def canonical(value):

@@ -201,8 +201,6 @@ class Source:
         splits = []
         for name in self.names():
             child = name in ("p0a", "p0b")
-            if child and "p0" not in self.closed:
-                continue
             split = {"key": {"gen": name}}
             if child:
                 split["parents"] = [{"gen": "p0"}]

@@ -3,7 +3,6 @@
 //!
 //! Row `i` of a split depends on the seed, the split's name and `i`, and on nothing else.
 
-use std::collections::BTreeSet;
 use std::io::{self, Write};
 use std::time::{Duration, Instant};
 use std::{mem, thread};
@@ -47,7 +46,6 @@ pub fn open(settings: &Settings) -> Result<Opened, Failure> {
         parts: Vec::new(),
         until: Vec::new(),
         turn: 0,
-        closed: BTreeSet::new(),
         news: Topology::default(),
         pause: None,
         stalled: false,
@@ -74,8 +72,7 @@ struct TestSource {
     until: Vec<(u32, Place)>,
     /// Part that has the next turn.
     turn: usize,
-    /// Names of splits that were read to their end.
-    closed: BTreeSet<String>,
+    /// What changed in the set of splits since it was last told.
     news: Topology,
     /// Nothing is delivered before this time.
     pause: Option<Instant>,
@@ -99,14 +96,10 @@ enum Step {
 impl TestSource {
     fn split_names(&self) -> Vec<String> {
         let mut names: Vec<String> = (0..self.plan.splits).map(|n| format!("p{n}")).collect();
-        if self.branched() {
+        if self.plan.split_at > 0 {
             names.extend(CHILDREN.map(ToOwned::to_owned));
         }
         names
-    }
-
-    fn branched(&self) -> bool {
-        self.plan.split_at > 0 && self.closed.contains(BRANCHING)
     }
 
     /// Waits as a slow service would.
@@ -165,9 +158,9 @@ impl TestSource {
         let Some(part) = self.parts.get_mut(index) else { return };
         part.closed = true;
         let (name, key) = (part.name.clone(), part.key.clone());
-        let first = self.closed.insert(name.clone());
         self.news.closed.push(key.clone());
-        if first && name == BRANCHING && self.plan.split_at > 0 {
+        // Told each time: the batch that closed the split may have been voided.
+        if name == BRANCHING && self.plan.split_at > 0 {
             for child in CHILDREN {
                 let split = self.describe(child.to_owned());
                 self.news.added.push((split, Place { row: 0, closed: false }.value()));
@@ -189,6 +182,14 @@ impl TestSource {
         let limit = until.iter().find(|(part, _)| *part as usize == index).map(|(_, at)| *at);
         let end = plan.end(&part.name);
         let stop = limit.map_or(end, |limit| limit.row.min(end));
+        let number = u32::try_from(index).unwrap_or(u32::MAX);
+        let held = limit.is_some_and(|limit| part.at >= limit.row);
+        if !held
+            && plan.after_gap(part.at) == part.at
+            && let Some(code) = plan.failure_at(part.at)
+        {
+            return Err(provoke(code, number, part));
+        }
         if part.at >= stop {
             let may_close = part.at >= end && limit.is_none_or(|limit| limit.closed);
             if may_close && plan.closes(&part.name) {
@@ -201,10 +202,6 @@ impl TestSource {
         if after_gap > part.at {
             part.at = after_gap;
             return Ok(Step::Moved);
-        }
-        let number = u32::try_from(index).unwrap_or(u32::MAX);
-        if let Some(code) = plan.failure_at(part.at) {
-            return Err(provoke(code, number, part));
         }
         if plan.stall_ms > 0 && part.at == plan.stall_at && !self.stalled {
             self.stalled = true;

@@ -318,7 +318,7 @@ fn offsets_move_without_rows_over_gaps_and_closed_splits() {
 fn a_split_that_branches_is_reported_after_the_batch_that_closed_it() {
     let config = json!({"test.rows": 5, "test.split.at": 8, "test.seed": 2});
     let mut host = Host::ready(config.clone());
-    assert_eq!(host.discover().splits.len(), 1);
+    assert_eq!(host.discover().splits.len(), 3);
     let batch = host.extract(&Extract { max_interval_ms: 100, ..credit(100) });
     assert_eq!((batch.end.rows, host.partitions.len()), (8, 0));
     let closed = batch.end.offsets[0].to.clone();
@@ -362,6 +362,8 @@ fn a_new_assignment_voids_the_credits_and_their_rows() {
     }
     std::thread::sleep(Duration::from_millis(300));
     host.send_assign(&[(key("p0"), row_value(500_000))]);
+    // Reading now would empty the queue before ASSIGN is read.
+    std::thread::sleep(Duration::from_millis(700));
     let (mut voids, mut frames) = (0, 0);
     loop {
         match host.event() {
@@ -375,7 +377,8 @@ fn a_new_assignment_voids_the_credits_and_their_rows() {
         }
     }
     assert_eq!(voids, 3);
-    assert!(frames < 5, "{frames} frames of dead rows came: the queue was not purged");
+    // One frame is in the pipe, one is being written.
+    assert!(frames <= 2, "{frames} frames of dead rows came: the queue was not purged");
     for _ in 0..2 {
         assert!(matches!(host.event(), Event::Schema(_)));
     }
@@ -422,4 +425,51 @@ fn transient_failures_are_tried_again_and_told_before_they_are_reported() {
     assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
     let told = host.progress.iter().any(|p| p.phase == Phase::Backoff && p.message.is_some());
     assert!(told, "{:?}", host.progress);
+}
+
+/// The same pipeline read by this extractor and by the independent one in Python: equal rows,
+/// error rows, places and digests.
+#[test]
+fn the_python_peer_delivers_the_same() {
+    let peer = concat!(env!("CARGO_MANIFEST_DIR"), "/../protocol/peer/extractor");
+    if std::process::Command::new("python3").arg("--version").output().is_err() {
+        println!("skipped: the_python_peer_delivers_the_same needs python3");
+        return;
+    }
+    let config = json!({"test.seed": 99, "test.rows": 400, "test.splits": 3, "test.row.bytes": 37,
+        "test.unicode": true, "test.error.every": 13, "test.tombstone.every": 5,
+        "test.gap.at": 100, "test.gap.len": 33, "test.split.at": 77, "test.close": true});
+    let read = |mut host: Host| {
+        host.greet();
+        host.configure(config.clone());
+        let found = host.discover();
+        let starts: Vec<_> = found.splits.iter().map(|s| (s.key.clone(), row_value(0))).collect();
+        host.assign(&starts);
+        let mut rows: BTreeMap<u32, Vec<Row>> = BTreeMap::new();
+        let mut errors: BTreeMap<u32, Vec<Bad>> = BTreeMap::new();
+        let mut places = BTreeMap::new();
+        loop {
+            let batch = host.extract(&Extract { max_interval_ms: 500, ..credit(10_000) });
+            for row in batch.rows {
+                rows.entry(row.part).or_default().push(row);
+            }
+            for bad in batch.errors {
+                errors.entry(bad.part).or_default().push(bad);
+            }
+            for step in batch.end.offsets {
+                places.insert(step.part, (step.to, step.digest));
+            }
+            if batch.end.reason == Reason::Eof {
+                break;
+            }
+        }
+        let later = host.discover();
+        (found, rows, errors, places, later)
+    };
+    let mut command = std::process::Command::new("python3");
+    command.arg(peer).stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::piped());
+    let theirs = read(Host::of(command.spawn().unwrap()));
+    let ours = read(Host::spawn());
+    assert_eq!(ours, theirs);
+    assert!(ours.1.values().map(Vec::len).sum::<usize>() > 500);
 }

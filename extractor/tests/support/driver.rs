@@ -304,7 +304,10 @@ impl Host {
     /// The next event that answers or carries something; LOG, PROGRESS, PONG and PARTITIONS are
     /// put aside.
     pub(crate) fn event(&mut self) -> Event {
+        // PROGRESS alone must not keep a test alive.
+        let deadline = Instant::now() + PATIENCE;
         loop {
+            assert!(Instant::now() < deadline, "nothing came; saw {:?}", self.kinds);
             let frame =
                 self.frame().unwrap_or_else(|| panic!("stream ended; saw {:?}", self.kinds));
             match self.session.receive(&frame).unwrap() {

@@ -35,6 +35,7 @@ fn environment_and_directory_are_bare() {
     let (mut child, rx) = start("env >&2; pwd >&2; ls /proc/self/fd | tr '\\n' ' ' >&2");
     assert!(matches!(rx.recv().unwrap(), FromChild::End(None)));
     assert_eq!(child.end(Duration::from_secs(2)), "exited with code 0");
+    child.last_words();
     let kept = child.stderr.kept.lock().unwrap().iter().copied().collect::<Vec<u8>>();
     let text = String::from_utf8(kept).unwrap();
     assert!(!text.contains("CARGO"), "{text}");

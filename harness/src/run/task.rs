@@ -15,8 +15,8 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
 use protocol::message::{
-    Configure, Configured, Discovered, Extract, GetOffsets, OffsetEntry, Partitions, Settings,
-    Start,
+    AddedSplit, Configure, Configured, Discovered, Extract, GetOffsets, OffsetEntry, Partitions,
+    Settings, Start,
 };
 use protocol::session::host::Event as Answer;
 use protocol::{OffsetKey, OffsetValue};
@@ -261,10 +261,10 @@ impl Task {
         }
     }
 
-    /// Starts an extractor if none runs: HELLO, CONFIGURE.
-    pub(super) fn prepare(&mut self) -> Result<(), Stop> {
+    /// Starts an extractor if none runs: HELLO, CONFIGURE. Tells whether it did.
+    pub(super) fn prepare(&mut self) -> Result<bool, Stop> {
         if self.link.is_some() {
-            return Ok(());
+            return Ok(false);
         }
         self.link_number += 1;
         let number = self.link_number;
@@ -274,8 +274,11 @@ impl Task {
         let lines = move |line: &str| {
             setup.tell(&Event::Log { level: "stderr".to_owned(), line: line.to_owned() });
         };
-        let command = &self.setup.plan.extractor;
-        let link = Link::start(command, frames, lines).map_err(|error| {
+        let mut command = self.setup.plan.extractor.clone();
+        // Nobody reads them: they tell the processes of a machine apart.
+        let name = ["--pipeline".to_owned(), self.setup.plan.name.clone()];
+        command.args.extend(name.into_iter().chain(["--task".to_owned(), self.slot.to_string()]));
+        let link = Link::start(&command, frames, lines).map_err(|error| {
             let program = command.program.display().to_string();
             RunError::Spawn { program, reason: error.to_string() }
         })?;
@@ -300,7 +303,31 @@ impl Task {
             Answer::Configured(configured) => Some(configured),
             _ => None,
         })?;
-        self.accept(&configured)
+        self.accept(&configured)?;
+        Ok(true)
+    }
+
+    /// Asks a new extractor which splits there are: the one before may have died with the news of
+    /// some. A split that the catalogue does not know starts at its beginning (E5).
+    pub(super) fn look_for_splits(&mut self, catalogue: &mut Catalogue) -> Result<(), Stop> {
+        let discovered = self.discover()?;
+        let known = catalogue.splits(self.setup.pipeline.id)?;
+        let mut new = discovered.splits;
+        new.retain(|split| known.iter().all(|it| it.key != split.key.as_str()));
+        if new.is_empty() {
+            return Ok(());
+        }
+        let keys = new.iter().map(|split| split.key.clone()).collect();
+        let starts = self.offsets(Start::Earliest, keys)?;
+        let added = new.into_iter().zip(starts);
+        let added = added.map(|(split, start)| AddedSplit {
+            key: split.key,
+            parents: split.parents,
+            value: start.value,
+        });
+        let news = Partitions { closed: Vec::new(), added: added.collect() };
+        let _gone = self.news.send(News::Partitions(news));
+        Ok(())
     }
 
     fn accept(&self, configured: &Configured) -> Result<(), Stop> {

@@ -256,11 +256,11 @@ fn bind(params: &[Param<'_>]) -> Params {
 fn collect<T: Protocol>(mut result: QueryResult<'_, '_, '_, T>) -> Result<RowSet, mysql::Error> {
     // Read first: the counter belongs to the result that iterating leaves behind.
     let mut answer = RowSet { affected: result.affected_rows(), ..RowSet::default() };
-    let columns: Vec<(String, bool)> = result
+    let columns: Vec<(String, Shape)> = result
         .columns()
         .as_ref()
         .iter()
-        .map(|column| (column.name_str().into_owned(), is_binary(column)))
+        .map(|column| (column.name_str().into_owned(), Shape::of(column)))
         .collect();
     if let Some(rows) = result.iter() {
         for row in rows {
@@ -268,8 +268,8 @@ fn collect<T: Protocol>(mut result: QueryResult<'_, '_, '_, T>) -> Result<RowSet
             if answer.rows.len() <= ANSWER_ROWS_MAX {
                 let cells = values
                     .into_iter()
-                    .zip(columns.iter().map(|(_, binary)| *binary))
-                    .map(|(value, binary)| cell(value, binary))
+                    .zip(columns.iter().map(|(_, shape)| *shape))
+                    .map(|(value, shape)| cell(value, shape))
                     .collect();
                 answer.rows.push(CellRow(cells));
             }
@@ -294,31 +294,60 @@ fn require_all(answer: RowSet) -> Result<RowSet, StoreError> {
     ))
 }
 
-/// Whether a column holds raw bytes: a string type in the binary character set. Numbers and dates say
-/// "binary" too, and JSON is text in any case.
-fn is_binary(column: &mysql::Column) -> bool {
-    const BINARY_CHARACTER_SET: u16 = 63;
-    let is_string = matches!(
-        column.column_type(),
-        ColumnType::MYSQL_TYPE_VARCHAR
+/// What the text of a value in a column stands for: a statement without parameters answers in text.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Shape {
+    Bytes,
+    Int,
+    Real,
+    Text,
+}
+
+impl Shape {
+    /// Raw bytes are a string type in the binary character set. Numbers and dates say "binary" too,
+    /// JSON is text in any case, and so is a decimal, which no float may touch.
+    fn of(column: &mysql::Column) -> Self {
+        const BINARY_CHARACTER_SET: u16 = 63;
+        match column.column_type() {
+            ColumnType::MYSQL_TYPE_TINY
+            | ColumnType::MYSQL_TYPE_SHORT
+            | ColumnType::MYSQL_TYPE_INT24
+            | ColumnType::MYSQL_TYPE_LONG
+            | ColumnType::MYSQL_TYPE_LONGLONG
+            | ColumnType::MYSQL_TYPE_YEAR => Self::Int,
+            ColumnType::MYSQL_TYPE_FLOAT | ColumnType::MYSQL_TYPE_DOUBLE => Self::Real,
+            ColumnType::MYSQL_TYPE_VARCHAR
             | ColumnType::MYSQL_TYPE_VAR_STRING
             | ColumnType::MYSQL_TYPE_STRING
             | ColumnType::MYSQL_TYPE_TINY_BLOB
             | ColumnType::MYSQL_TYPE_MEDIUM_BLOB
             | ColumnType::MYSQL_TYPE_LONG_BLOB
             | ColumnType::MYSQL_TYPE_BLOB
-    );
-    is_string
-        && column.character_set() == BINARY_CHARACTER_SET
-        && column.flags().contains(ColumnFlags::BINARY_FLAG)
+                if column.character_set() == BINARY_CHARACTER_SET
+                    && column.flags().contains(ColumnFlags::BINARY_FLAG) =>
+            {
+                Self::Bytes
+            }
+            _ => Self::Text,
+        }
+    }
+
+    fn read(self, text: String) -> Cell {
+        let number = match self {
+            Self::Int => text.parse().ok().map(Cell::Int),
+            Self::Real => text.parse().ok().map(Cell::Real),
+            Self::Bytes | Self::Text => None,
+        };
+        number.unwrap_or(Cell::Text(text))
+    }
 }
 
-fn cell(value: Value, binary: bool) -> Cell {
+fn cell(value: Value, shape: Shape) -> Cell {
     match value {
         Value::NULL => Cell::Null,
-        Value::Bytes(bytes) if binary => Cell::Bytes(bytes),
+        Value::Bytes(bytes) if shape == Shape::Bytes => Cell::Bytes(bytes),
         Value::Bytes(bytes) => match String::from_utf8(bytes) {
-            Ok(text) => Cell::Text(text),
+            Ok(text) => shape.read(text),
             Err(error) => Cell::Bytes(error.into_bytes()),
         },
         Value::Int(number) => Cell::Int(number),

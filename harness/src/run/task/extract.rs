@@ -34,8 +34,12 @@ impl Task {
     /// Takes an epoch, assigns the splits, and extracts until the run ends or the coordinator
     /// gives other splits.
     pub(super) fn extract(&mut self) -> Result<(), Stop> {
-        self.prepare()?;
-        let mut assignment = self.assign()?;
+        let mut catalogue = Catalogue::open(std::sync::Arc::clone(&self.setup.connect))?;
+        if self.prepare()? {
+            self.look_for_splits(&mut catalogue)?;
+        }
+        let mut assignment = self.assign(&mut catalogue)?;
+        drop(catalogue);
         loop {
             if self.setup.control.is_now() {
                 return Err(RunError::Interrupted.into());
@@ -57,8 +61,7 @@ impl Task {
         }
     }
 
-    fn assign(&mut self) -> Result<Assignment, Stop> {
-        let mut catalogue = Catalogue::open(std::sync::Arc::clone(&self.setup.connect))?;
+    fn assign(&mut self, catalogue: &mut Catalogue) -> Result<Assignment, Stop> {
         let keys: Vec<&str> = self.order.keys.iter().map(String::as_str).collect();
         let taken =
             catalogue.take_epoch(self.setup.pipeline.id, self.slot, Some(self.claim), &keys)?;
