@@ -25,6 +25,9 @@ use crate::store::Connect;
 /// News that wait for the coordinator; it takes them at once.
 const NEWS_MAX: usize = 256;
 
+/// How long tasks may take to end when the run is ended at once.
+const NOW_WAIT: Duration = Duration::from_secs(1);
+
 /// How often the coordinator looks at the catalogue without news of its own.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
 
@@ -372,7 +375,15 @@ impl Coordinator {
     fn watch(&mut self) -> Result<bool, RunError> {
         let mut left = self.tasks.len();
         let mut failed = None;
+        let mut patience = Duration::ZERO;
         while left > 0 {
+            if self.setup.control.is_now() {
+                // A task that the database holds back ends with the process.
+                patience += TICK;
+                if patience > NOW_WAIT {
+                    return Err(RunError::Interrupted);
+                }
+            }
             match self.news.recv_timeout(TICK) {
                 Ok(News::Partitions(partitions)) => self.grow(&partitions)?,
                 Ok(News::Listed { task, order, splits }) => {
@@ -448,6 +459,9 @@ impl Coordinator {
         let mut panicked = Ok(());
         for (slot, running) in self.tasks.drain() {
             drop(running.orders);
+            if self.setup.control.is_now() && !running.thread.is_finished() {
+                continue;
+            }
             if running.thread.join().is_err() {
                 panicked = Err(RunError::Internal(format!("task {slot} panicked")));
             }
