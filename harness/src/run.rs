@@ -41,8 +41,8 @@ pub struct Plan {
     pub share: Share,
     /// What one batch holds at most.
     pub limits: BatchLimits,
-    /// Where splits start that have no offset yet.
-    pub start: Start,
+    /// Where the splits of the first run start; at their beginning where the user said nothing.
+    pub start: Option<Start>,
     /// When to stop by itself.
     pub until: Until,
     /// What happens to a record that is not what was declared.

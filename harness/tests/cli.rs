@@ -414,6 +414,9 @@ fn plain_lines_and_quiet() {
     // All is read: another run adds nothing, and says nothing when asked to be quiet.
     let again = bench.run(&[&args[..], &["--quiet"]].concat());
     assert_eq!((again.code, again.out.as_str(), again.err.as_str()), (0, "", ""));
+    let started = bench.run(&[&args[..], &["--quiet", "--start", "earliest"]].concat());
+    let told = "pipeline \"p\" already has offsets; start is not used";
+    assert!(started.code == 0 && started.err.contains(told), "{}", started.err);
     let rows = bench.run(&["sql", "--store", "sqlite:s.db", "-e", "SELECT COUNT(*) AS n FROM p"]);
     assert_eq!(rows.out, "  n\n---\n600\n");
 }

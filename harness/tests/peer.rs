@@ -61,7 +61,7 @@ impl Bench {
             extractor: self.extractor.clone(),
             share: Share { leaves: 1, leaf: None, tasks: 2 },
             limits: BatchLimits { rows: 100, ..BatchLimits::default() },
-            start: Start::Earliest,
+            start: None,
             until: Until::CaughtUp,
             on_error: OnError::Stop,
             retry: Retry::default(),
@@ -182,10 +182,10 @@ fn e05_the_start_is_durable_before_the_first_row() {
     let mut plan = bench.plan(
         &json!({ "test.rows": 100, "test.fail.at": 100, "test.fail.code": "PERMISSION_DENIED" }),
     );
-    plan.start = Start::Latest;
+    plan.start = Some(Start::Latest);
     bench.run(&plan).0.unwrap_err();
     let mut plan = bench.plan(&json!({ "test.rows": 150 }));
-    plan.start = Start::Latest;
+    plan.start = Some(Start::Latest);
     assert_eq!(bench.run(&plan).0.unwrap().rows, 50, "from the first pin, not from a new one");
 }
 

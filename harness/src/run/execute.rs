@@ -177,8 +177,7 @@ impl Coordinator {
         let discovered = task.discover()?;
         self.remember(&discovered)?;
         let known = self.catalogue.splits(self.setup.pipeline.id)?;
-        // A split that was not there when the pipeline began starts at its beginning.
-        let start = if known.is_empty() { self.setup.plan.start } else { Start::Earliest };
+        let start = self.start_of_new(known.is_empty());
         let new: Vec<OffsetKey> = discovered
             .splits
             .iter()
@@ -195,6 +194,23 @@ impl Coordinator {
         let tasks = own_slots(share).len().min(discovered.splits.len());
         self.setup.tell(&Event::Discovered { splits: discovered.splits.len(), tasks });
         Ok(())
+    }
+
+    /// Where a split without an offset begins. One that was not there when the pipeline began starts
+    /// at its beginning, whatever the user asked for; who asked is told.
+    fn start_of_new(&self, is_first_run: bool) -> Start {
+        let plan = &self.setup.plan;
+        if is_first_run {
+            return plan.start.unwrap_or(Start::Earliest);
+        }
+        if plan.start.is_some() {
+            self.setup.tell(&Event::Warning(format!(
+                "pipeline {:?} already has offsets; start is not used (harness set-offsets moves \
+                 them, harness drop forgets them)",
+                plan.name
+            )));
+        }
+        Start::Earliest
     }
 
     fn remember(&mut self, discovered: &Discovered) -> Result<(), Stop> {
