@@ -248,10 +248,8 @@ impl Reader<'_> {
             return Ok(flag);
         }
         let text = self.text("start")?;
-        text.map(|text| {
-            parse_start(&text).map_err(|expected| self.unexpected("start", &expected))
-        })
-        .transpose()
+        text.map(|text| parse_start(&text).map_err(|expected| self.unexpected("start", &expected)))
+            .transpose()
     }
 
     fn on_error(&self, flag: Option<OnError>) -> Result<OnError, PipelineError> {
