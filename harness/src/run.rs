@@ -295,6 +295,9 @@ pub enum RunError {
     /// The extractor ended again and again.
     #[error("{0}")]
     Crashed(String),
+    /// The extractor was killed by somebody else, again and again.
+    #[error("{0}")]
+    Killed(String),
     /// A key of the configuration that nobody knows.
     #[error("{0}")]
     Config(String),
@@ -325,7 +328,7 @@ impl RunError {
             Self::Crashed(_) | Self::Internal(_) => Class::Internal,
             Self::Store(error) => error.kind().class(),
             Self::BadRecord(_) => Class::Data,
-            Self::Fenced(_) => Class::Transient,
+            Self::Fenced(_) | Self::Killed(_) => Class::Transient,
             Self::Interrupted => Class::Cancelled,
         }
     }

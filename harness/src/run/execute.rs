@@ -342,6 +342,7 @@ impl Coordinator {
 fn with_task(error: RunError, task: u32, tasks: u32) -> RunError {
     match error {
         RunError::Crashed(text) if tasks > 1 => RunError::Crashed(format!("task {task}: {text}")),
+        RunError::Killed(text) if tasks > 1 => RunError::Killed(format!("task {task}: {text}")),
         RunError::Protocol(text) if tasks > 1 => RunError::Protocol(format!("task {task}: {text}")),
         RunError::Extractor(failure) if tasks > 1 && failure.part.is_some() => {
             let message = format!("task {task}: {}", failure.message);
