@@ -7,6 +7,7 @@ mod execute;
 mod failure;
 mod incarnation;
 mod load;
+mod refused;
 mod setup;
 mod share;
 mod task;

@@ -590,3 +590,46 @@ fn leaves_are_changed_on_purpose() {
     assert_eq!(bench.run(&three).code, 0);
     bench.fails(&run, 78, "harness set-leaves p 1");
 }
+
+#[test]
+fn a_row_that_the_database_refuses_is_named_with_its_place_and_a_way_past_it() {
+    let test = "a_row_that_the_database_refuses_is_named_with_its_place_and_a_way_past_it";
+    let Some(peer) = peer(test) else { return };
+    let bench = Bench::new();
+    bench.pipeline("");
+    bench.write("s.db", "");
+    let store = ["--store", "sqlite:s.db"];
+    let table = "CREATE TABLE p (topic TEXT, id TEXT CHECK (id NOT LIKE '%p1%row\":7}'), \
+                 record TEXT)";
+    assert_eq!(bench.run(&[&["sql", "-e", table], &store[..]].concat()).code, 0);
+    let run = ["run", "p.json", "--extractor", &peer, "--until-caught-up", "--on-error", "skip"];
+    let done = bench.run(&run);
+    check_failure(
+        &done,
+        &run,
+        65,
+        r#"the row with id {"gen":"p1","row":7} of topic test, number 8 "#,
+    );
+    for text in [
+        r#"of those that split {"gen":"p1"} gave from {"row":0} to {"row":"#,
+        "--batch-rows 1",
+        "harness set-offsets",
+        "errors.tolerance=all does not skip rows that the database refuses",
+    ] {
+        assert!(done.err.contains(text), "wanted {text:?} in {}", done.err);
+    }
+    // What the message says is what helps.
+    let stepped = bench.run(&[&run[..], &["--batch-rows", "1"]].concat());
+    check_failure(
+        &stepped,
+        &run,
+        65,
+        r#"number 1 of those that split {"gen":"p1"} gave from {"row":7}"#,
+    );
+    let set = ["set-offsets", "p", r#"{"gen":"p1"}"#, r#"{"row":8}"#];
+    assert_eq!(bench.run(&[&set[..], &store[..]].concat()).code, 0);
+    assert_eq!(bench.run(&run).code, 0);
+    let sql = ["sql", "--json", "-e", "SELECT COUNT(*) AS n, COUNT(DISTINCT id) AS ids FROM p"];
+    let counts = &bench.run(&[&sql[..], &store[..]].concat()).json()[0];
+    assert_eq!((&counts["n"], &counts["ids"]), (&599.into(), &599.into()));
+}

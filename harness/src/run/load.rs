@@ -9,6 +9,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use protocol::message::Lag;
 
+use super::refused;
 use super::setup::Setup;
 use super::{Event, RunError};
 use crate::catalogue::{ErrorKind, ErrorRow};
@@ -25,8 +26,10 @@ const PAUSE_MAX: Duration = Duration::from_secs(10);
 /// How a split moves in a batch.
 #[derive(Clone, Debug)]
 pub(super) struct PlannedMove {
+    pub part: u32,
     pub key: String,
     pub rev: u64,
+    pub from: String,
     pub to: String,
     pub is_end: bool,
 }
@@ -135,7 +138,7 @@ impl Worker {
         let nothing: &[crate::store::RowRef<'_>] = &[];
         let started_at =
             job.staged.as_ref().map_or_else(std::time::SystemTime::now, |it| it.started_at);
-        self.loader.commit(&BatchCommit {
+        let committed = self.loader.commit(&BatchCommit {
             pipeline_id: self.setup.pipeline.id,
             epoch: job.epoch,
             task_id: self.task,
@@ -150,7 +153,8 @@ impl Worker {
             byte_count: job.bytes,
             errors,
             started_at,
-        })
+        });
+        committed.map_err(|error| refused::explain(error, job))
     }
 }
 
