@@ -11,6 +11,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
+use harness::exit::Exit;
 use harness::run::{
     BatchLimits, Control, Event, ExtractorCommand, Observer, OnError, Plan, Retry, RunError, Share,
     SourceConfig, Summary, Until, execute,
@@ -61,7 +62,7 @@ impl Bench {
             extractor: self.extractor.clone(),
             share: Share { leaves: 1, leaf: None, tasks: 2 },
             limits: BatchLimits { rows: 100, ..BatchLimits::default() },
-            start: Start::Earliest,
+            start: None,
             until: Until::CaughtUp,
             on_error: OnError::Stop,
             retry: Retry::default(),
@@ -186,10 +187,10 @@ fn e05_the_start_is_durable_before_the_first_row() {
     let mut plan = bench.plan(
         &json!({ "test.rows": 100, "test.fail.at": 100, "test.fail.code": "PERMISSION_DENIED" }),
     );
-    plan.start = Start::Latest;
+    plan.start = Some(Start::Latest);
     bench.run(&plan).0.unwrap_err();
     let mut plan = bench.plan(&json!({ "test.rows": 150 }));
-    plan.start = Start::Latest;
+    plan.start = Some(Start::Latest);
     assert_eq!(bench.run(&plan).0.unwrap().rows, 50, "from the first pin, not from a new one");
 }
 
@@ -211,6 +212,23 @@ fn garbage_on_stdout_is_shown() {
     let error = bench.run(&bench.plan(&json!({}))).0.unwrap_err();
     assert!(matches!(error, RunError::Protocol(_)), "{error:?}");
     assert!(error.to_string().contains("hello from a shell"), "{error}");
+}
+
+#[test]
+fn an_extractor_that_is_killed_is_no_bug() {
+    let Some(mut bench) = Bench::new("an_extractor_that_is_killed_is_no_bug") else { return };
+    let script = "echo working >&2; kill -KILL $$";
+    bench.extractor = ExtractorCommand {
+        program: "/bin/sh".into(),
+        args: vec!["-c".to_owned(), script.to_owned()],
+    };
+    let error = bench.run(&bench.plan(&json!({}))).0.unwrap_err();
+    assert_eq!(Exit::from(&error), Exit::Transient);
+    let text = error.to_string();
+    assert!(
+        text.contains("killed by signal 9 (SIGKILL)") && text.contains("memory ran out"),
+        "{text}"
+    );
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! The coordinator of a run: asks the source once, writes the starts down, gives each task its
 //! splits, and ends the run.
 
+mod splits;
+
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
@@ -8,17 +10,15 @@ use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use protocol::Failure;
 use protocol::avro::Marker;
-use protocol::message::{self, Discovered, Partitions, Start};
-use protocol::{Code, Failure, OffsetKey, OffsetValue};
 
 use super::failure::Stop;
-use super::incarnation;
 use super::patience::persist;
 use super::setup::{Counters, Setup};
 use super::share::{Parents, keys_of, leaf_of, own_slots, slots};
 use super::task::{News, Order, Orders, Task};
-use super::{Control, Event, Observer, Plan, RunError, Summary, Until};
+use super::{Control, Observer, Plan, RunError, Summary, Until};
 use crate::catalogue::{Catalogue, Claim, NewPipeline, Pipeline, PipelineState, Split};
 use crate::store::Connect;
 
@@ -232,104 +232,6 @@ impl Coordinator {
         Ok(self.catalogue.claim_leaves(self.setup.pipeline.id, &leaves)?)
     }
 
-    /// Asks the source for its splits, and makes their starts durable before anything is read
-    /// (E5): a start that is resolved again after a crash would lose what came in between.
-    fn scout(&mut self, task: &mut Task) -> Result<(), Stop> {
-        task.prepare()?;
-        task.check()?;
-        let discovered = task.discover()?;
-        self.remember(&discovered)?;
-        let known = self.catalogue.splits(self.setup.pipeline.id)?;
-        // A split that was not there when the pipeline began starts at its beginning.
-        let start = if known.is_empty() { self.setup.plan.start } else { Start::Earliest };
-        let new: Vec<OffsetKey> = discovered
-            .splits
-            .iter()
-            .map(|split| split.key.clone())
-            .filter(|key| known.iter().all(|split| split.key != key.as_str()))
-            .collect();
-        for split in &known {
-            self.require_listed(split)?;
-        }
-        if !new.is_empty() {
-            let entries = task.offsets(start, new)?;
-            let starts: Vec<(&str, &str)> =
-                entries.iter().map(|entry| (entry.key.as_str(), entry.value.as_str())).collect();
-            self.catalogue.insert_splits(self.setup.pipeline.id, &starts)?;
-        }
-        let share = &self.setup.plan.share;
-        let tasks = own_slots(share).len().min(discovered.splits.len());
-        self.setup.tell(&Event::Discovered { splits: discovered.splits.len(), tasks });
-        Ok(())
-    }
-
-    /// Notes which splits the source lists, and their parents.
-    fn note(&mut self, splits: &[message::Split]) {
-        for split in splits {
-            let parents = split.parents.iter().map(|key| key.as_str().to_owned()).collect();
-            self.parents.insert(split.key.as_str().to_owned(), parents);
-            self.listed.insert(split.key.as_str().to_owned());
-        }
-    }
-
-    fn remember(&mut self, discovered: &Discovered) -> Result<(), Stop> {
-        self.note(&discovered.splits);
-        if discovered.incarnation.is_empty() {
-            let text = "the source cannot tell whether it was deleted and created again; a topic \
-                        or stream that is re-created under its old name is only noticed by its \
-                        offsets";
-            self.setup.tell(&Event::Warning(text.to_owned()));
-        }
-        let stored = self.setup.incarnation();
-        let merged =
-            incarnation::merge(&stored, &discovered.incarnation).map_err(RunError::Extractor)?;
-        if merged != stored {
-            self.catalogue.set_incarnation(self.setup.pipeline.id, &merged)?;
-            self.setup.set_incarnation(merged);
-        }
-        Ok(())
-    }
-
-    /// Judges what the source did not list although it was asked.
-    fn judge(&mut self, task: u32, order: u64) -> Result<(), RunError> {
-        let answered = |asked: &mut Asked| asked.task == task && order >= asked.order;
-        let Some(asked) = self.asked.take_if(answered) else { return Ok(()) };
-        for split in &asked.strange {
-            self.require_listed(split).map_err(Stop::into_error)?;
-        }
-        Ok(())
-    }
-
-    /// Judges a split of the catalogue. One that was read to its end may be gone. One of a topic that
-    /// is not part of the pipeline any more is left where it is, with a warning. Anything else that
-    /// the source does not list is a loss, and the user decides (E11).
-    fn require_listed(&mut self, split: &Split) -> Result<(), Stop> {
-        if self.listed.contains(&split.key) {
-            return Ok(());
-        }
-        if OffsetValue::parse(&split.value).is_ok_and(|value| value.is_end()) {
-            self.left.insert(split.key.clone());
-            return Ok(());
-        }
-        let key = &split.key;
-        let topic = |key: &str| OffsetKey::parse(key).ok()?.to_map().get("topic").cloned();
-        let own = topic(key);
-        if own.is_some() && self.listed.iter().all(|listed| topic(listed) != own) {
-            self.setup.tell(&Event::Warning(format!(
-                "split {key} is not part of the pipeline any more; it stays at {}",
-                split.value
-            )));
-            self.left.insert(split.key.clone());
-            return Ok(());
-        }
-        let text = format!(
-            "split {key} stands at {} and the source does not list it any more: what was not read of \
-             it is gone; drop the pipeline and create it again to go on without it",
-            split.value
-        );
-        Err(RunError::Extractor(Failure::new(Code::OffsetOutOfRange, text)).into())
-    }
-
     fn start(&mut self, task: Task) -> Result<(), RunError> {
         let (slot, orders) = (task.slot, task.orders());
         let thread = thread::Builder::new()
@@ -436,25 +338,6 @@ impl Coordinator {
         }
     }
 
-    /// New splits: written down, then given to their tasks.
-    fn grow(&mut self, partitions: &Partitions) -> Result<(), RunError> {
-        for split in &partitions.added {
-            let parents = split.parents.iter().map(|key| key.as_str().to_owned()).collect();
-            self.parents.insert(split.key.as_str().to_owned(), parents);
-            self.listed.insert(split.key.as_str().to_owned());
-        }
-        let starts: Vec<(&str, &str)> = partitions
-            .added
-            .iter()
-            .map(|split| (split.key.as_str(), split.value.as_str()))
-            .collect();
-        if !starts.is_empty() {
-            let (setup, catalogue) = (&self.setup, &mut self.catalogue);
-            persist(setup, 0, || catalogue.insert_splits(setup.pipeline.id, &starts))?;
-        }
-        self.assign()
-    }
-
     fn join(&mut self) -> Result<(), RunError> {
         let mut panicked = Ok(());
         for (slot, running) in self.tasks.drain() {
@@ -474,6 +357,7 @@ impl Coordinator {
 fn with_task(error: RunError, task: u32, tasks: u32) -> RunError {
     match error {
         RunError::Crashed(text) if tasks > 1 => RunError::Crashed(format!("task {task}: {text}")),
+        RunError::Killed(text) if tasks > 1 => RunError::Killed(format!("task {task}: {text}")),
         RunError::Protocol(text) if tasks > 1 => RunError::Protocol(format!("task {task}: {text}")),
         RunError::Extractor(failure) if tasks > 1 && failure.part.is_some() => {
             let message = format!("task {task}: {}", failure.message);

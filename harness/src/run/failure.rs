@@ -125,6 +125,7 @@ impl Stop {
         match self {
             Self::Fault(Fault::Spawn(error)) => RunError::Internal(error.to_string()),
             Self::Fault(Fault::Gone(text)) => RunError::Crashed(text),
+            Self::Fault(Fault::Killed(text)) => RunError::Killed(text),
             Self::Fault(Fault::Protocol(text)) => RunError::Protocol(text),
             Self::Fault(Fault::Failed(failure)) => RunError::Extractor(failure),
             Self::Load { error, .. } => RunError::Store(error.store_error().clone()),
@@ -293,6 +294,7 @@ fn often(error: RunError, failures: u32) -> RunError {
     let times = format!(" ({failures} times in a row)");
     match error {
         RunError::Crashed(text) => RunError::Crashed(text + &times),
+        RunError::Killed(text) => RunError::Killed(text + &times),
         RunError::Protocol(text) => RunError::Protocol(text + &times),
         RunError::Extractor(failure) => {
             let message = failure.message.clone() + &times;

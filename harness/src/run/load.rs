@@ -8,9 +8,9 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use protocol::message::Lag;
 
-use super::RunError;
 use super::patience::Patience;
 use super::setup::Setup;
+use super::{RunError, refused};
 use crate::catalogue::{ErrorKind, ErrorRow};
 use crate::stage::Staged;
 use crate::store::StoreError;
@@ -19,8 +19,10 @@ use crate::transaction::{BatchCommit, Committed, LoadError, Loader, Move};
 /// How a split moves in a batch.
 #[derive(Clone, Debug)]
 pub(super) struct PlannedMove {
+    pub part: u32,
     pub key: String,
     pub rev: u64,
+    pub from: String,
     pub to: String,
     pub is_end: bool,
 }
@@ -117,7 +119,7 @@ impl Worker {
         let nothing: &[crate::store::RowRef<'_>] = &[];
         let started_at =
             job.staged.as_ref().map_or_else(std::time::SystemTime::now, |it| it.started_at);
-        self.loader.commit(&BatchCommit {
+        let committed = self.loader.commit(&BatchCommit {
             pipeline_id: self.setup.pipeline.id,
             epoch: job.epoch,
             task_id: self.task,
@@ -132,7 +134,8 @@ impl Worker {
             byte_count: job.bytes,
             errors,
             started_at,
-        })
+        });
+        committed.map_err(|error| refused::explain(error, job))
     }
 }
 

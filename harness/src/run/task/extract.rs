@@ -200,8 +200,10 @@ fn plan_moves(assignment: &mut Assignment, end: &BatchEnd) -> Result<Vec<Planned
             return Err(internal("a batch moves a split that was not assigned"));
         };
         moves.push(PlannedMove {
+            part: step.part,
             key: key.as_str().to_owned(),
             rev: *rev,
+            from: step.from.as_str().to_owned(),
             to: step.to.as_str().to_owned(),
             is_end: step.to.is_end(),
         });
