@@ -5,6 +5,7 @@
 
 mod execute;
 mod failure;
+mod incarnation;
 mod load;
 mod setup;
 mod share;

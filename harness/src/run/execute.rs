@@ -2,9 +2,9 @@
 //! splits, and ends the run.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -13,6 +13,7 @@ use protocol::message::{Discovered, Partitions, Start};
 use protocol::{Failure, OffsetKey};
 
 use super::failure::Stop;
+use super::incarnation;
 use super::setup::{Counters, Setup};
 use super::share::{Parents, keys_of, leaf_of, own_slots, slots};
 use super::task::{News, Order, Orders, Task};
@@ -42,7 +43,7 @@ pub fn execute(
     let marker = Marker::from_hex(&pipeline.sync_marker)
         .ok_or_else(|| RunError::Internal("the catalogue holds no sync marker".to_owned()))?;
     let setup = Arc::new(Setup {
-        incarnation: pipeline.incarnation.clone().unwrap_or_default(),
+        incarnation: Mutex::new(pipeline.incarnation.clone().unwrap_or_default()),
         budget: Setup::budget_of(&plan),
         plan,
         marker,
@@ -174,6 +175,7 @@ impl Coordinator {
         task.prepare()?;
         task.check()?;
         let discovered = task.discover()?;
+        self.remember(&discovered)?;
         let known = self.catalogue.splits(self.setup.pipeline.id)?;
         // A split that was not there when the pipeline began starts at its beginning.
         let start = if known.is_empty() { self.setup.plan.start } else { Start::Earliest };
@@ -189,7 +191,6 @@ impl Coordinator {
                 entries.iter().map(|entry| (entry.key.as_str(), entry.value.as_str())).collect();
             self.catalogue.insert_splits(self.setup.pipeline.id, &starts)?;
         }
-        self.remember(&discovered)?;
         let share = &self.setup.plan.share;
         let tasks = own_slots(share).len().min(discovered.splits.len());
         self.setup.tell(&Event::Discovered { splits: discovered.splits.len(), tasks });
@@ -206,8 +207,13 @@ impl Coordinator {
                         or stream that is re-created under its old name is only noticed by its \
                         offsets";
             self.setup.tell(&Event::Warning(text.to_owned()));
-        } else if self.setup.incarnation.is_empty() {
-            self.catalogue.set_incarnation(self.setup.pipeline.id, &discovered.incarnation)?;
+        }
+        let stored = self.setup.incarnation();
+        let merged =
+            incarnation::merge(&stored, &discovered.incarnation).map_err(RunError::Extractor)?;
+        if merged != stored {
+            self.catalogue.set_incarnation(self.setup.pipeline.id, &merged)?;
+            self.setup.set_incarnation(merged);
         }
         Ok(())
     }

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
-use crate::support::{Database, Pipeline, freeze, generated_ids, generator, signal};
+use crate::support::{
+    Database, Pipeline, freeze, generated_ids, generator, kafka, need, produce, signal,
+};
 
 const ROWS: u64 = 10_000;
 
@@ -65,4 +67,42 @@ fn e04_a_pipeline_is_created_again_under_a_zombie() {
     assert!(zombie.wait().is_some_and(|code| code != 0), "{}", zombie.log());
     pipeline.assert_exactly_once(generated_ids(2, ROWS / 2));
     pipeline.assert_no_process_left();
+}
+
+/// E10: a topic is deleted and created again, with more records than before, while nobody reads it. Its
+/// offsets look right and mean other records.
+#[test]
+fn e10_a_topic_is_created_again_between_two_runs() {
+    let test = "e10_a_topic_is_created_again_between_two_runs";
+    let Some(bootstrap) = need("KAFKA_BOOTSTRAP", test) else { return };
+    let topic = format!("t-{:08x}", fastrand::u32(..));
+    let ids = produce(&bootstrap, &topic, 1_000);
+    let pipeline = Pipeline::new("twice", None, &kafka(&bootstrap, &topic));
+    pipeline.run(&[]);
+    let mut client = xtask::kafka::Client::start(&bootstrap).unwrap();
+    client.call(&format!("topic-delete {topic}")).unwrap();
+    produce(&bootstrap, &topic, 2_000);
+    let mut run = pipeline.start(&["--until-caught-up"]);
+    assert_eq!(run.wait(), Some(69), "{}", run.log());
+    assert!(run.log().contains("SOURCE_RECREATED"), "{}", run.log());
+    pipeline.assert_exactly_once(ids);
+}
+
+/// A topic that is added to the pipeline is read from its beginning; the other one goes on.
+#[test]
+fn a_topic_is_added_between_two_runs() {
+    let Some(bootstrap) = need("KAFKA_BOOTSTRAP", "a_topic_is_added_between_two_runs") else {
+        return;
+    };
+    let [one, two] = [1, 2].map(|n| format!("t{n}-{:08x}", fastrand::u32(..)));
+    produce(&bootstrap, &one, 500);
+    let pipeline = Pipeline::new("grows", None, &kafka(&bootstrap, &one));
+    pipeline.run(&[]);
+    produce(&bootstrap, &two, 700);
+    pipeline.configure(&kafka(&bootstrap, &format!("{one},{two}")));
+    pipeline.run(&[]);
+    for (topic, rows) in [(one, 500), (two, 700)] {
+        let sql = format!("SELECT COUNT(DISTINCT id) FROM grows WHERE topic = '{topic}'");
+        assert_eq!(pipeline.try_number(&sql), Some(rows), "{topic}");
+    }
 }

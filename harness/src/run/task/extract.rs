@@ -66,7 +66,7 @@ impl Task {
         let taken =
             catalogue.take_epoch(self.setup.pipeline.id, self.slot, Some(self.claim), &keys)?;
         let parts = taken.splits.iter().map(offset_of).collect::<Result<Vec<_>, _>>()?;
-        let (marker, incarnation) = (self.setup.marker, self.setup.incarnation.clone());
+        let (marker, incarnation) = (self.setup.marker, self.setup.incarnation());
         self.link()?.assign(taken.epoch, marker, &incarnation, &parts)?;
         self.answer(REQUEST_WAIT, |answer| matches!(answer, Answer::Assigned(_)).then_some(()))?;
         self.assignments += 1;
