@@ -45,7 +45,7 @@ impl fmt::Display for Finding {
 type Rule = fn(&Tree) -> Vec<Finding>;
 
 /// Every rule that looks at files only.
-const RULES: [Rule; 14] = [
+const RULES: [Rule; 16] = [
     files::top_folders,
     files::module_docs,
     files::file_length,
@@ -60,13 +60,14 @@ const RULES: [Rule; 14] = [
     testdata::digests,
     docs::dependencies,
     docs::invariants,
+    docs::exit_codes,
+    docs::paths,
 ];
 
 /// Applies every rule to the working copy at `root`; findings come sorted by place.
 pub fn check(root: &Path) -> Result<Vec<Finding>> {
     let tree = Tree::load(root)?;
     let mut found: Vec<Finding> = RULES.iter().flat_map(|rule| rule(&tree)).collect();
-    found.extend(docs::paths(&tree));
     found.extend(closure::allowed(&closure::of_protocol(root)?));
     found.sort();
     Ok(found)

@@ -153,6 +153,24 @@ fn is_a_check(tree: &Tree, name: &str) -> bool {
     })
 }
 
+/// The table of exit codes in README.md is the harness's own: `NAME = CODE, "MEANING";`.
+pub(super) fn exit_codes(tree: &Tree) -> Vec<Finding> {
+    const CODE: &str = "harness/src/exit.rs";
+    const README: &str = "README.md";
+    let (Some(code), Some(readme)) = (tree.file(CODE), tree.file(README)) else {
+        return Vec::new();
+    };
+    let parse = |text: &'_ str| {
+        let (number, meaning) = text.split_once(" = ")?.1.split_once(", \"")?;
+        let number: u8 = number.parse().ok()?;
+        Some(format!("| {number} | {} |", meaning.strip_suffix("\";")?))
+    };
+    let missing = code.lines().filter_map(|(line, text)| Some((line, parse(text)?)));
+    let missing = missing.filter(|(_, row)| !readme.lines().any(|(_, text)| text.starts_with(row)));
+    let message = |row| format!("{README} has not this exit code: its table needs `{row} …`");
+    missing.map(|(line, row)| Finding::new(CODE, line, message(row))).collect()
+}
+
 /// Files and folders that the documents of the top level name in backticks exist.
 pub(super) fn paths(tree: &Tree) -> Vec<Finding> {
     let mut found = Vec::new();

@@ -205,6 +205,13 @@ fn an_invariant_has_a_check() {
 }
 
 #[test]
+fn exit_codes_are_those_of_the_readme() {
+    let code = rust("exit_table! {\n    Done = 0, \"done; all\";\n    Usage = 64, \"wrong\";\n}\n");
+    let files = [("harness/src/exit.rs", &*code), ("README.md", "| 0 | done; all | |\n")];
+    check(docs::exit_codes, &files, &[("harness/src/exit.rs:4", "| 64 | wrong |")]);
+}
+
+#[test]
 fn named_paths_exist() {
     let text = "see `scripts/a`, `./scripts/b`, `scripts/`, `scripts/c/*`, `a/b` and `scripts/c d`";
     let files = [("README.md", text), ("scripts/a", ""), ("scripts/README.md", "`scripts/z`")];
