@@ -13,6 +13,7 @@ mod closure;
 mod docs;
 mod files;
 mod leaks;
+mod manifests;
 mod modules;
 mod scan;
 mod testdata;
@@ -45,7 +46,7 @@ impl fmt::Display for Finding {
 type Rule = fn(&Tree) -> Vec<Finding>;
 
 /// Every rule that looks at files only.
-const RULES: [Rule; 16] = [
+const RULES: [Rule; 17] = [
     files::top_folders,
     files::module_docs,
     files::file_length,
@@ -58,6 +59,7 @@ const RULES: [Rule; 16] = [
     modules::direction,
     leaks::one_machine,
     testdata::digests,
+    manifests::used,
     docs::dependencies,
     docs::invariants,
     docs::exit_codes,

@@ -178,6 +178,16 @@ fn data_has_its_digest() {
 }
 
 #[test]
+fn a_dependency_is_used() {
+    let root = "[workspace.dependencies]\nserde = \"1\"\nold = \"1\"\n";
+    let manifest = "[dependencies]\nserde.workspace = true\nsome-thing = \"1\"\nnix = \"1\"\n";
+    let code = rust("use some_thing::x;\nuse serde::y; // nix\n");
+    let files = [("Cargo.toml", root), ("a/Cargo.toml", manifest), ("a/src/lib.rs", &code)];
+    let expected = [("Cargo.toml:3", "`old`"), ("a/Cargo.toml:4", "`nix`")];
+    check(manifests::used, &files, &expected);
+}
+
+#[test]
 fn a_dependency_has_a_reason() {
     let list = "## Dependencies\n- `serde`: reads and writes JSON for us\n- `nix`: short\n\
                 - `gone`: was needed at some time\n";
