@@ -7,6 +7,7 @@ mod execute;
 mod failure;
 mod incarnation;
 mod load;
+mod patience;
 mod refused;
 mod setup;
 mod share;

@@ -130,10 +130,14 @@ fn e08_a_bad_record_stops_or_is_written_down() {
         bench.plan(&json!({ "test.splits": 1, "test.rows": 500, "test.error.every": 250 }));
     let error = bench.run(&plan).0.unwrap_err();
     assert!(error.to_string().contains(r#"{"row":249}"#), "{error}");
-    assert_eq!(bench.number("SELECT COUNT(*) FROM orders"), "200", "batches before it are kept");
+    assert_eq!(
+        bench.number("SELECT COUNT(*) FROM orders"),
+        "249",
+        "everything before it is loaded"
+    );
     plan.on_error = OnError::Skip;
     let summary = bench.run(&plan).0.unwrap();
-    assert_eq!((summary.rows, summary.errors), (298, 2));
+    assert_eq!((summary.rows, summary.errors), (249, 2));
     assert_eq!(bench.number("SELECT COUNT(*) FROM orders"), "498");
     assert_eq!(
         bench.number("SELECT COUNT(*) FROM PIPELINES_ERRORS WHERE ERROR_CODE = 'DECODE_FAILED'"),
@@ -239,4 +243,23 @@ fn a_dead_extractor_is_told_with_its_last_words() {
     };
     let error = bench.run(&bench.plan(&json!({}))).0.unwrap_err().to_string();
     assert!(error.contains("exited with code 3") && error.contains("out of luck"), "{error}");
+}
+
+/// Rows of another shape would be taken for topic, id and record: they are refused before the first.
+#[test]
+fn rows_of_another_shape_are_refused() {
+    let Some(mut bench) = Bench::new("rows_of_another_shape_are_refused") else { return };
+    let peer = Path::new(env!("CARGO_MANIFEST_DIR")).join("../protocol").canonicalize().unwrap();
+    let script = format!(
+        "import sys; sys.dont_write_bytecode = True; sys.path.insert(0, {peer:?}); import peer.avro as a; \
+         a.STATIC_SCHEMA = a.STATIC_SCHEMA.replace('topic', 'x').replace('id', 'topic').replace('x', 'id'); \
+         from peer.serve import main; sys.exit(main([]))"
+    );
+    let path = bench.dir.path().join("other.py");
+    std::fs::write(&path, script).unwrap();
+    bench.extractor.args = vec![path.display().to_string()];
+    let error = bench.run(&bench.plan(&json!({ "test.rows": 10 }))).0.unwrap_err();
+    assert!(matches!(error, RunError::Protocol(_)), "{error:?}");
+    assert!(error.to_string().contains("schema 1"), "{error}");
+    assert_eq!(bench.number("SELECT COUNT(*) FROM orders"), "0");
 }

@@ -91,6 +91,11 @@ impl StoreError {
         self.kind == StoreErrorKind::Transient
     }
 
+    /// Whether the database may only be away: asked again later, it may answer.
+    pub fn may_pass(&self) -> bool {
+        matches!(self.kind, StoreErrorKind::Transient | StoreErrorKind::InDoubt)
+    }
+
     /// The row of the batch that the error is about, counted from 0.
     pub fn row(&self) -> Option<u64> {
         match self.kind {
