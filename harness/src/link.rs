@@ -8,12 +8,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use protocol::avro::Marker;
+use protocol::limits::PARTS_MAX;
 use protocol::message::{
     Configure, Extract, GetOffsets, Hello, PROTOCOL, Peer, Stop, StopMode, WireLimits,
 };
 use protocol::session::host::{Event, HostSession, Sent, SessionError};
 use protocol::wire::{Frame, FrameError};
-use protocol::{Failure, OffsetKey, OffsetValue};
+use protocol::{Code, Failure, OffsetKey, OffsetValue};
 
 use crate::child::{Child, Ending, FromChild, SpawnError};
 use crate::run::ExtractorCommand;
@@ -152,6 +153,14 @@ impl Link {
         incarnation: &str,
         parts: &[(OffsetKey, OffsetValue)],
     ) -> Result<u32, Fault> {
+        if parts.len() > PARTS_MAX {
+            let text = format!(
+                "one task has {} splits, and an extractor takes {PARTS_MAX} at most: raise \
+                 tasks.max, or share the pipeline by more leaves",
+                parts.len()
+            );
+            return Err(Fault::Failed(Failure::new(Code::ConfigInvalid, text)));
+        }
         let sent = self.session.assign(epoch, marker, incarnation, parts)?;
         self.send(sent)
     }
