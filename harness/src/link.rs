@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 use protocol::avro::Marker;
 use protocol::limits::PARTS_MAX;
 use protocol::message::{
-    Configure, Extract, GetOffsets, Hello, PROTOCOL, Peer, Stop, StopMode, WireLimits,
+    Configure, Extract, FEATURE_DIGEST, GetOffsets, Hello, PROTOCOL, Peer, Stop, StopMode,
+    WireLimits,
 };
 use protocol::session::host::{Event, HostSession, Sent, SessionError};
 use protocol::wire::{Frame, FrameError};
@@ -108,7 +109,8 @@ impl Link {
     pub fn hello(&mut self, session: &str, log_level: &str) -> Result<u32, Fault> {
         let hello = Hello {
             protocols: vec![PROTOCOL],
-            features: Vec::new(),
+            // What an extractor does to its rows before the checksum of a frame is found out by it.
+            features: vec![FEATURE_DIGEST.to_owned()],
             limits: WireLimits::default(),
             host: Peer {
                 name: "harness".to_owned(),

@@ -370,8 +370,8 @@ pub(crate) fn freeze(pipeline: &Pipeline, run: &Run) {
 /// A thread that is in the kernel when the signal comes stops a moment later, perhaps with the lock.
 fn wait_until_stopped(pid: i32) {
     let is_stopped = |stat: String| stat.rsplit(')').next().unwrap_or("").trim().starts_with('T');
-    let threads = || std::fs::read_dir(format!("/proc/{pid}/task")).unwrap();
-    let stat = |thread: std::fs::DirEntry| std::fs::read_to_string(thread.path().join("stat"));
+    let threads = || fs::read_dir(format!("/proc/{pid}/task")).unwrap();
+    let stat = |thread: fs::DirEntry| fs::read_to_string(thread.path().join("stat"));
     while !threads().all(|thread| stat(thread.unwrap()).is_ok_and(is_stopped)) {
         std::thread::sleep(Duration::from_millis(1));
     }
