@@ -1,6 +1,8 @@
 //! The coordinator of a run: asks the source once, writes the starts down, gives each task its
 //! splits, and ends the run.
 
+mod splits;
+
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
@@ -8,17 +10,20 @@ use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use protocol::Failure;
 use protocol::avro::Marker;
+<<<<<<< HEAD
 use protocol::message::{self, Discovered, Partitions};
 use protocol::{Code, Failure, OffsetKey, OffsetValue};
+=======
+>>>>>>> main
 
 use super::failure::Stop;
-use super::incarnation;
 use super::patience::persist;
 use super::setup::{Counters, Setup};
 use super::share::{Parents, keys_of, leaf_of, own_slots, slots};
 use super::task::{News, Order, Orders, Task};
-use super::{Control, Event, Observer, Plan, RunError, Summary, Until};
+use super::{Control, Observer, Plan, RunError, Summary, Until};
 use crate::catalogue::{Catalogue, Claim, NewPipeline, Pipeline, PipelineState, Split};
 use crate::store::Connect;
 
@@ -232,6 +237,7 @@ impl Coordinator {
         Ok(self.catalogue.claim_leaves(self.setup.pipeline.id, &leaves)?)
     }
 
+<<<<<<< HEAD
     /// Asks the source for its splits, and makes their starts durable before anything is read
     /// (E5): a start that is resolved again after a crash would lose what came in between.
     fn scout(&mut self, task: &mut Task) -> Result<(), Stop> {
@@ -329,6 +335,8 @@ impl Coordinator {
         Err(RunError::Extractor(Failure::new(Code::OffsetOutOfRange, text)).into())
     }
 
+=======
+>>>>>>> main
     fn start(&mut self, task: Task) -> Result<(), RunError> {
         let (slot, orders) = (task.slot, task.orders());
         let thread = thread::Builder::new()
@@ -433,25 +441,6 @@ impl Coordinator {
                 self.setup.counters.batches_with_rows.load(Ordering::Acquire) >= wanted
             }
         }
-    }
-
-    /// New splits: written down, then given to their tasks.
-    fn grow(&mut self, partitions: &Partitions) -> Result<(), RunError> {
-        for split in &partitions.added {
-            let parents = split.parents.iter().map(|key| key.as_str().to_owned()).collect();
-            self.parents.insert(split.key.as_str().to_owned(), parents);
-            self.listed.insert(split.key.as_str().to_owned());
-        }
-        let starts: Vec<(&str, &str)> = partitions
-            .added
-            .iter()
-            .map(|split| (split.key.as_str(), split.value.as_str()))
-            .collect();
-        if !starts.is_empty() {
-            let (setup, catalogue) = (&self.setup, &mut self.catalogue);
-            persist(setup, 0, || catalogue.insert_splits(setup.pipeline.id, &starts))?;
-        }
-        self.assign()
     }
 
     fn join(&mut self) -> Result<(), RunError> {

@@ -8,10 +8,15 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use protocol::message::Lag;
 
+<<<<<<< HEAD
 use super::RunError;
 use super::patience::Patience;
 use super::refused;
+=======
+use super::patience::Patience;
+>>>>>>> main
 use super::setup::Setup;
+use super::{RunError, refused};
 use crate::catalogue::{ErrorKind, ErrorRow};
 use crate::stage::Staged;
 use crate::store::StoreError;
