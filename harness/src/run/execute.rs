@@ -12,11 +12,6 @@ use std::time::{Duration, Instant};
 
 use protocol::Failure;
 use protocol::avro::Marker;
-<<<<<<< HEAD
-use protocol::message::{self, Discovered, Partitions};
-use protocol::{Code, Failure, OffsetKey, OffsetValue};
-=======
->>>>>>> main
 
 use super::failure::Stop;
 use super::patience::persist;
@@ -237,106 +232,6 @@ impl Coordinator {
         Ok(self.catalogue.claim_leaves(self.setup.pipeline.id, &leaves)?)
     }
 
-<<<<<<< HEAD
-    /// Asks the source for its splits, and makes their starts durable before anything is read
-    /// (E5): a start that is resolved again after a crash would lose what came in between.
-    fn scout(&mut self, task: &mut Task) -> Result<(), Stop> {
-        task.prepare()?;
-        task.check()?;
-        let discovered = task.discover()?;
-        self.remember(&discovered)?;
-        let known = self.catalogue.splits(self.setup.pipeline.id)?;
-        let start = self.setup.start_of_new(known.is_empty());
-        let new: Vec<OffsetKey> = discovered
-            .splits
-            .iter()
-            .map(|split| split.key.clone())
-            .filter(|key| known.iter().all(|split| split.key != key.as_str()))
-            .collect();
-        for split in &known {
-            self.require_listed(split)?;
-        }
-        if !new.is_empty() {
-            let entries = task.offsets(start, new)?;
-            let starts: Vec<(&str, &str)> =
-                entries.iter().map(|entry| (entry.key.as_str(), entry.value.as_str())).collect();
-            self.catalogue.insert_splits(self.setup.pipeline.id, &starts)?;
-        }
-        let share = &self.setup.plan.share;
-        let tasks = own_slots(share).len().min(discovered.splits.len());
-        self.setup.tell(&Event::Discovered { splits: discovered.splits.len(), tasks });
-        Ok(())
-    }
-
-    /// Notes which splits the source lists, and their parents.
-    fn note(&mut self, splits: &[message::Split]) {
-        for split in splits {
-            let parents = split.parents.iter().map(|key| key.as_str().to_owned()).collect();
-            self.parents.insert(split.key.as_str().to_owned(), parents);
-            self.listed.insert(split.key.as_str().to_owned());
-        }
-    }
-
-    fn remember(&mut self, discovered: &Discovered) -> Result<(), Stop> {
-        self.note(&discovered.splits);
-        if discovered.incarnation.is_empty() {
-            let text = "the source cannot tell whether it was deleted and created again; a topic \
-                        or stream that is re-created under its old name is only noticed by its \
-                        offsets";
-            self.setup.tell(&Event::Warning(text.to_owned()));
-        }
-        let stored = self.setup.incarnation();
-        let merged =
-            incarnation::merge(&stored, &discovered.incarnation).map_err(RunError::Extractor)?;
-        if merged != stored {
-            self.catalogue.set_incarnation(self.setup.pipeline.id, &merged)?;
-            self.setup.set_incarnation(merged);
-        }
-        Ok(())
-    }
-
-    /// Judges what the source did not list although it was asked.
-    fn judge(&mut self, task: u32, order: u64) -> Result<(), RunError> {
-        let answered = |asked: &mut Asked| asked.task == task && order >= asked.order;
-        let Some(asked) = self.asked.take_if(answered) else { return Ok(()) };
-        for split in &asked.strange {
-            self.require_listed(split).map_err(Stop::into_error)?;
-        }
-        Ok(())
-    }
-
-    /// Judges a split of the catalogue. One that was read to its end may be gone. One of a topic that
-    /// is not part of the pipeline any more is left where it is, with a warning. Anything else that
-    /// the source does not list is a loss, and the user decides (E11).
-    fn require_listed(&mut self, split: &Split) -> Result<(), Stop> {
-        if self.listed.contains(&split.key) {
-            return Ok(());
-        }
-        if OffsetValue::parse(&split.value).is_ok_and(|value| value.is_end()) {
-            self.left.insert(split.key.clone());
-            return Ok(());
-        }
-        let key = &split.key;
-        let topic = |key: &str| OffsetKey::parse(key).ok()?.to_map().get("topic").cloned();
-        let own = topic(key);
-        if own.is_some() && self.listed.iter().all(|listed| topic(listed) != own) {
-            self.setup.tell(&Event::Warning(format!(
-                "split {key} is not part of the pipeline any more; it stays at {}",
-                split.value
-            )));
-            self.left.insert(split.key.clone());
-            return Ok(());
-        }
-        let text = format!(
-            "split {key} stands at {} and the source does not list it any more: what was not read of \
-             it is gone; drop the pipeline and create it again to go on without it",
-            split.value
-        );
-        Err(RunError::Extractor(Failure::new(Code::OffsetOutOfRange, text)).into())
-    }
-
-=======
->>>>>>> main
     fn start(&mut self, task: Task) -> Result<(), RunError> {
         let (slot, orders) = (task.slot, task.orders());
         let thread = thread::Builder::new()

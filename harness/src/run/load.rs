@@ -8,13 +8,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use protocol::message::Lag;
 
-<<<<<<< HEAD
-use super::RunError;
 use super::patience::Patience;
-use super::refused;
-=======
-use super::patience::Patience;
->>>>>>> main
 use super::setup::Setup;
 use super::{RunError, refused};
 use crate::catalogue::{ErrorKind, ErrorRow};

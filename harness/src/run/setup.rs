@@ -5,7 +5,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use protocol::avro::Marker;
-use protocol::message::Start;
 
 use super::{Control, Event, Observer, Plan, Until};
 use crate::catalogue::Pipeline;
@@ -50,23 +49,6 @@ impl Setup {
             Until::Batches(n) => Some(AtomicI64::new(i64::try_from(n).unwrap_or(i64::MAX))),
             Until::Stopped | Until::CaughtUp => None,
         }
-    }
-
-    /// Where a split without an offset begins. One that was not there when the pipeline began starts
-    /// at its beginning, whatever the user asked for; who asked is told.
-    pub(super) fn start_of_new(&self, is_first_run: bool) -> Start {
-        let plan = &self.plan;
-        if is_first_run {
-            return plan.start.unwrap_or(Start::Earliest);
-        }
-        if plan.start.is_some() {
-            self.tell(&Event::Warning(format!(
-                "pipeline {:?} already has offsets; start is not used (harness set-offsets moves \
-                 them, harness drop forgets them)",
-                plan.name
-            )));
-        }
-        Start::Earliest
     }
 
     /// Which life of the source the committed offsets belong to.
