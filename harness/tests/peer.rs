@@ -232,6 +232,17 @@ fn an_extractor_that_is_killed_is_no_bug() {
 }
 
 #[test]
+fn a_program_that_is_no_extractor_is_told_as_that() {
+    let Some(mut bench) = Bench::new("a_program_that_is_no_extractor_is_told_as_that") else {
+        return;
+    };
+    bench.extractor = ExtractorCommand { program: "/bin/true".into(), args: vec![] };
+    let error = bench.run(&bench.plan(&json!({}))).0.unwrap_err();
+    assert!(matches!(error, RunError::Protocol(_)), "{error:?}");
+    assert!(error.to_string().contains("is /bin/true really an extractor?"), "{error}");
+}
+
+#[test]
 fn a_dead_extractor_is_told_with_its_last_words() {
     let Some(mut bench) = Bench::new("a_dead_extractor_is_told_with_its_last_words") else {
         return;

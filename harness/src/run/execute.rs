@@ -143,6 +143,8 @@ struct Coordinator {
     asked: Option<Asked>,
     claims: Vec<Claim>,
     tasks: HashMap<u32, Running>,
+    /// Every split was read to its end when the run was found complete.
+    was_caught_up: bool,
     /// When the catalogue was last looked at.
     looked: Instant,
 }
@@ -176,6 +178,7 @@ impl Coordinator {
             asked: None,
             claims: Vec::new(),
             tasks: HashMap::new(),
+            was_caught_up: false,
             looked: Instant::now(),
         }
     }
@@ -315,12 +318,14 @@ impl Coordinator {
                 self.assign()?;
             }
             if self.is_complete() {
+                self.was_caught_up |= self.is_caught_up();
                 self.setup.complete.store(true, Ordering::Release);
             }
         }
         match failed {
             Some((task, error)) => Err(with_task(error, task, slots(&self.setup.plan.share))),
-            None => Ok(self.is_caught_up()),
+            // The drain that follows ends batches early, before they can say so again.
+            None => Ok(self.was_caught_up || self.is_caught_up()),
         }
     }
 
