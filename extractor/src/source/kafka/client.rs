@@ -18,6 +18,7 @@ use rdkafka::{ClientContext, Offset, TopicPartitionList};
 
 use super::failure;
 use super::position::Place;
+use super::refused;
 use super::settings::KafkaSettings;
 use crate::source::Cancel;
 
@@ -65,10 +66,7 @@ impl Client {
         // The lines of this context tell when a topic has another id than before; see `Events`.
         config.set("debug", "metadata").set_log_level(RDKafkaLogLevel::Debug);
         let consumer: BaseConsumer<Events> =
-            config.create_with_context(Events::default()).map_err(|e| {
-                let text = format!("librdkafka refuses the settings: {e}");
-                Failure::new(Code::ConfigInvalid, text).with("pointer", "/config").fatal()
-            })?;
+            config.create_with_context(Events::default()).map_err(|e| refused::unusable(&e))?;
         let (asks, last_broker) = (AtomicU64::new(0), AtomicI32::new(-1));
         Ok(Self { consumer, servers: settings.servers.clone(), asks, last_broker })
     }
@@ -213,6 +211,9 @@ pub(super) fn ask<T: Send + 'static>(
         if cancel.is_set() {
             return Err(Failure::new(Code::Cancelled, "cancelled while waiting for the brokers"));
         }
+        if let Some(failure) = refused::refused(client) {
+            return Err(failure);
+        }
         let unreachable = client.link().down_for().is_some_and(|down| down >= UNREACHABLE_GRACE);
         if started.elapsed() >= limit + UNREACHABLE_GRACE
             || (unreachable && started.elapsed() >= UNREACHABLE_GRACE)
@@ -234,6 +235,9 @@ pub(super) struct Link {
 #[derive(Clone, Debug, Default)]
 struct LinkState {
     down_since: Option<Instant>,
+    /// Whether a token was set, and why none could be got last.
+    has_token: bool,
+    no_token: Option<Failure>,
     cause: Option<(Instant, RDKafkaErrorCode, String)>,
 }
 
@@ -244,7 +248,27 @@ impl Link {
 
     /// A broker answered.
     pub(super) fn up(&self) {
-        *self.state() = LinkState::default();
+        let mut state = self.state();
+        (state.down_since, state.cause) = (None, None);
+    }
+
+    /// A token was set.
+    pub(super) fn has_token(&self) {
+        let mut state = self.state();
+        (state.has_token, state.no_token) = (true, None);
+    }
+
+    /// No token could be got, or it was not taken.
+    pub(super) fn no_token(&self, failure: Failure) {
+        self.state().no_token = Some(failure);
+    }
+
+    /// Why there is no token, once that keeps the client from the brokers: at once when there
+    /// never was one, after the connections are lost otherwise.
+    pub(super) fn missing_token(&self) -> Option<Failure> {
+        let state = self.state();
+        let matters = !state.has_token || state.down_since.is_some();
+        state.no_token.clone().filter(|_| matters)
     }
 
     /// How long no broker has been reachable.
