@@ -19,6 +19,7 @@ use rdkafka::{ClientContext, Offset, TopicPartitionList};
 use super::failure;
 use super::position::Place;
 use super::refused;
+use super::security::Shows;
 use super::settings::KafkaSettings;
 use crate::source::Cancel;
 
@@ -57,6 +58,7 @@ pub(super) struct Client {
     asks: AtomicU64,
     /// The broker that described topics last, or -1.
     last_broker: AtomicI32,
+    shows: Shows,
 }
 
 impl Client {
@@ -68,7 +70,8 @@ impl Client {
         let consumer: BaseConsumer<Events> =
             config.create_with_context(Events::default()).map_err(|e| refused::unusable(&e))?;
         let (asks, last_broker) = (AtomicU64::new(0), AtomicI32::new(-1));
-        Ok(Self { consumer, servers: settings.servers.clone(), asks, last_broker })
+        let (servers, shows) = (settings.servers.clone(), settings.shows());
+        Ok(Self { consumer, servers, asks, last_broker, shows })
     }
 
     /// The handle, for the two files that call librdkafka themselves.
@@ -79,6 +82,11 @@ impl Client {
     /// The brokers as the user named them.
     pub(super) fn servers(&self) -> &str {
         &self.servers
+    }
+
+    /// What the client shows to brokers over TLS.
+    pub(super) const fn shows(&self) -> Shows {
+        self.shows
     }
 
     /// What is known of the connections.
@@ -228,6 +236,7 @@ pub(super) fn ask<T: Send + 'static>(
 pub(super) struct Link {
     state: Mutex<LinkState>,
     recheck: AtomicBool,
+    renews: AtomicBool,
     ids: Mutex<Vec<(String, String)>>,
     ids_changed: AtomicBool,
 }
@@ -238,6 +247,9 @@ struct LinkState {
     /// Whether a token was set, and why none could be got last.
     has_token: bool,
     no_token: Option<Failure>,
+    /// Whether a broker ever answered, and when the first connection failed before that.
+    was_up: bool,
+    failed_since: Option<Instant>,
     cause: Option<(Instant, RDKafkaErrorCode, String)>,
 }
 
@@ -250,6 +262,46 @@ impl Link {
     pub(super) fn up(&self) {
         let mut state = self.state();
         (state.down_since, state.cause) = (None, None);
+        state.was_up = true;
+    }
+
+    /// Whether a broker ever answered.
+    pub(super) fn was_up(&self) -> bool {
+        self.state().was_up
+    }
+
+    /// Whether what only looks like a wrong setting may be taken for one: no broker ever answered,
+    /// and none does for a while. Later, a broker that is restarted looks the same.
+    pub(super) fn may_guess(&self) -> bool {
+        const SETTLED: Duration = Duration::from_secs(2);
+        let state = self.state();
+        !state.was_up && state.failed_since.is_some_and(|since| since.elapsed() >= SETTLED)
+    }
+
+    /// Takes a line about a connection that failed, where it says more than the error.
+    fn note_failure(&self, line: &str) {
+        let lost = RDKafkaErrorCode::BrokerTransportFailure;
+        // `[thrd:NAME]: ` before the text.
+        let text = line.split_once("]: ").map_or(line, |(_, text)| text);
+        if refused::classify(lost, text, Shows::Nothing).is_some() {
+            let now = Instant::now();
+            let mut state = self.state();
+            state.failed_since.get_or_insert(now);
+            state.cause = Some((now, lost, cut(text).to_owned()));
+        }
+    }
+
+    /// Tells whether tokens are renewed without a new client.
+    pub(super) fn set_renews(&self, renews: bool) {
+        self.renews.store(renews, Ordering::Release);
+    }
+
+    /// Whether a refused login may pass by itself, because the token ended a moment before the next
+    /// one came.
+    pub(super) fn may_pass(&self) -> bool {
+        const RENEWAL: Duration = Duration::from_secs(2);
+        let down = self.down_for();
+        self.renews.load(Ordering::Acquire) && down.is_none_or(|down| down < RENEWAL)
     }
 
     /// A token was set.
@@ -375,6 +427,7 @@ impl ClientContext for Events {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
         match facility {
             "METADATA" => self.link.note_id(line),
+            "FAIL" => self.link.note_failure(line),
             "ERROR" | "PARTCNT" => self.link.recheck.store(true, Ordering::Release),
             _ => {}
         }

@@ -6,11 +6,11 @@ use rdkafka::types::RDKafkaErrorCode;
 
 use super::client::Client;
 use super::position::{Place, Position};
-use super::refused::refused;
+use super::refused::{refused, suspected};
 
 /// No broker answers.
 pub(super) fn unreachable(client: &Client) -> Failure {
-    if let Some(failure) = refused(client) {
+    if let Some(failure) = refused(client).or_else(|| suspected(client)) {
         return failure;
     }
     let servers = client.servers();

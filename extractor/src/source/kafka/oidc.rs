@@ -111,10 +111,11 @@ impl Oidc {
                 let told = answer.expires_in.filter(|seconds| (1.0..1e9).contains(seconds));
                 let told = told.map(|seconds| ms(Duration::from_secs_f64(seconds)));
                 let start = unix_ms(now);
-                let expires_ms = told
-                    .map(|life| start.saturating_add(life))
-                    .or_else(|| expiry_of(&value))
-                    .unwrap_or_else(|| start.saturating_add(ms(LIFE_UNKNOWN)));
+                let told = told.map(|life| start.saturating_add(life));
+                // The token itself is cut to whole seconds, and brokers go by it.
+                let expires_ms = [told, expiry_of(&value)].into_iter().flatten().min();
+                let expires_ms =
+                    expires_ms.unwrap_or_else(|| start.saturating_add(ms(LIFE_UNKNOWN)));
                 Ok(Token { value, expires_ms, extensions: self.extensions.clone() })
             }
             (200, _) => Err(Failure::new(

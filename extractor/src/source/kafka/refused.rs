@@ -4,23 +4,35 @@
 //! librdkafka tells all of it as texts. A text is only used to find out which case it is, and which
 //! broker; what the user reads is written here, so that nothing a peer says is repeated.
 
-use protocol::{Code, Failure};
+use protocol::{Class, Code, Failure};
 use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaErrorCode;
 
 use super::client::Client;
+use super::security::Shows;
 use crate::config::is_secret_key;
 
 /// Bytes of librdkafka's own words that an error quotes.
 const QUOTED_BYTES_MAX: usize = 200;
 
+/// What probably keeps the client from every broker, once a question has failed for it.
+pub(super) fn suspected(client: &Client) -> Option<Failure> {
+    let (code, text) = client.link().cause().filter(|_| !client.link().was_up())?;
+    let failure = classify(code, &text, client.shows())?;
+    Some(failure.with("servers", client.servers()))
+}
+
 /// What keeps the client from every broker and does not pass by itself.
 pub(super) fn refused(client: &Client) -> Option<Failure> {
     let link = client.link();
     let cause = || {
-        link.down_for()?;
         let (code, text) = link.cause()?;
-        classify(code, &text)
+        let told = match code {
+            RDKafkaErrorCode::BrokerTransportFailure => link.may_guess(),
+            _ => link.down_for().is_some(),
+        };
+        let failure = classify(code, &text, client.shows()).filter(|_| told)?;
+        (failure.class != Class::Auth || !link.may_pass()).then_some(failure)
     };
     let failure = link.missing_token().or_else(cause)?;
     Some(failure.with("servers", client.servers()))
@@ -50,7 +62,7 @@ const LOGIN: [Case; 3] = [
 ];
 
 /// Texts about connections.
-const CONNECTION: [Case; 8] = [
+const CONNECTION: [Case; 4] = [
     (
         &["hostname mismatch", "ip address mismatch"],
         Code::TlsHandshake,
@@ -65,26 +77,8 @@ const CONNECTION: [Case; 8] = [
     (
         &["could not be verified", "certificate verify failed"],
         Code::TlsHandshake,
-        "the broker's certificate is not signed by an authority that is trusted; set ssl.ca.pem \
-         or ssl.ca.location to its authority",
-    ),
-    (
-        &["certificate required", "client ssl authentication might be required"],
-        Code::TlsHandshake,
-        "the broker wants a client certificate; set ssl.certificate.pem and ssl.key.pem (or \
-         .location)",
-    ),
-    (
-        &[
-            "bad certificate",
-            "certificate unknown",
-            "unknown ca",
-            "certificate expired",
-            "certificate revoked",
-        ],
-        Code::TlsHandshake,
-        "the broker refuses the client certificate; set ssl.certificate.pem to one that its \
-         authority signed and that is valid",
+        "the broker's certificate is not signed by an authority that is trusted, or it is for \
+         another name; set ssl.ca.pem or ssl.ca.location to its authority, and use the name it has",
     ),
     (
         &["plaintext broker listener", "wrong version number", "packet length too long"],
@@ -92,29 +86,63 @@ const CONNECTION: [Case; 8] = [
         "the port does not speak TLS; set security.protocol to PLAINTEXT or SASL_PLAINTEXT, or \
          use the TLS port",
     ),
-    (
-        &["connecting to a ssl listener"],
-        Code::TlsHandshake,
-        "the broker closes the connection at once: the port probably speaks TLS; set \
-         security.protocol to SSL or SASL_SSL",
-    ),
-    (
-        &["might require sasl"],
-        Code::AuthFailed,
-        "the broker wants a login; set security.protocol to SASL_SSL or SASL_PLAINTEXT",
-    ),
 ];
 
+/// Alerts of a broker about the client's certificate; without one, they mean that it wants one.
+const ALERTS: [&str; 7] = [
+    "certificate required",
+    "client ssl authentication might be required",
+    "bad certificate",
+    "certificate unknown",
+    "unknown ca",
+    "certificate expired",
+    "certificate revoked",
+];
+
+/// What the user reads when a broker wants a certificate.
+const CERTIFICATE_WANTED: &str = "the broker wants a client certificate; set ssl.certificate.pem \
+                                  and ssl.key.pem (or .location)";
+
+/// What the user reads when a broker does not like the one it saw.
+const CERTIFICATE_REFUSED: &str = "the broker refuses the client certificate; set \
+                                   ssl.certificate.pem to one that its authority signed and that \
+                                   is valid";
+
+/// What the user reads when a connection is closed before the first answer.
+const TLS_WANTED: &str = "the broker closes the connection at once: the port probably speaks TLS; \
+                          set security.protocol to SSL or SASL_SSL";
+
+/// What the user reads when a connection is closed after the broker told its version.
+const LOGIN_WANTED: &str = "the broker closes the connection after the first answer: it probably \
+                            wants a login; set security.protocol to SASL_SSL or SASL_PLAINTEXT";
+
+/// The failure that a connection without TLS or without a login is closed with, by the state that
+/// it was in. A guess: a broker that is being restarted looks the same.
+fn guess(lower: &str) -> Option<(Code, &'static str)> {
+    if !lower.contains("disconnected") && !lower.contains("connection reset") {
+        return None;
+    }
+    if lower.contains("in state apiversion_query") && !lower.contains("ssl://") {
+        return Some((Code::TlsHandshake, TLS_WANTED));
+    }
+    let no_login = !lower.contains("sasl_");
+    (lower.contains("in state up") && no_login).then_some((Code::SourceUnavailable, LOGIN_WANTED))
+}
+
 /// The failure that a text of librdkafka tells, if it is one of these.
-pub(super) fn classify(code: RDKafkaErrorCode, text: &str) -> Option<Failure> {
+pub(super) fn classify(code: RDKafkaErrorCode, text: &str, shows: Shows) -> Option<Failure> {
     let lower = text.to_ascii_lowercase();
-    let is_login =
-        code == RDKafkaErrorCode::Authentication || lower.contains("sasl authentication error");
+    let has = |words: &[&str]| words.iter().any(|word| lower.contains(word));
+    let is_login = code == RDKafkaErrorCode::Authentication || has(&["sasl authentication error"]);
     let cases = if is_login { LOGIN.as_slice() } else { CONNECTION.as_slice() };
-    let case = cases.iter().find(|(words, ..)| words.iter().any(|word| lower.contains(word)));
+    let case = cases.iter().find(|(words, ..)| has(words)).map(|(_, code, what)| (*code, *what));
+    let alert = has(&ALERTS).then_some(match shows {
+        Shows::Nothing => (Code::TlsHandshake, CERTIFICATE_WANTED),
+        Shows::Certificate => (Code::TlsHandshake, CERTIFICATE_REFUSED),
+    });
     let at = broker_of(text);
-    match case {
-        Some((_, code, what)) => Some(Failure::new(*code, format!("{at}: {what}"))),
+    match case.or(alert).or_else(|| guess(&lower)) {
+        Some((code, what)) => Some(Failure::new(code, format!("{at}: {what}"))),
         None if code == RDKafkaErrorCode::SSL => {
             let text = format!("{at}: TLS fails: {}", cut(text));
             Some(Failure::new(Code::TlsHandshake, text))
@@ -147,11 +175,13 @@ pub(super) fn unusable(error: &KafkaError) -> Failure {
 
 /// `broker HOST:PORT` of a text such as `sasl_ssl://HOST:PORT/bootstrap: why`.
 fn broker_of(text: &str) -> String {
-    let address = text.split_once("://").and_then(|(_, rest)| {
-        let address = rest.split_once(": ")?.0.split('/').next()?;
-        (!address.is_empty() && !address.contains(' ')).then_some(address)
-    });
-    address.map_or_else(|| "brokers".to_owned(), |address| format!("broker {address}"))
+    let name = text.split_once(": ").map_or("", |(name, _)| name);
+    let name = name.split_once("://").map_or(name, |(_, rest)| rest);
+    let address = name.split('/').next().unwrap_or_default();
+    if address.is_empty() || address.contains(' ') {
+        return "brokers".to_owned();
+    }
+    format!("broker {address}")
 }
 
 fn cut(text: &str) -> &str {

@@ -132,10 +132,18 @@ const MECHANISMS: [(&str, Mechanism); 5] = [
     ("AWS_MSK_IAM", Mechanism::AwsMskIam),
 ];
 
+/// What the client shows to brokers over TLS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Shows {
+    Nothing,
+    Certificate,
+}
+
 /// See the file.
 #[derive(Clone)]
 pub(super) struct Security {
     pub(super) protocol: Protocol,
+    pub(super) shows: Shows,
     /// Where tokens come from, for the mechanisms that use them.
     pub(super) tokens: Option<Tokens>,
     /// What the user should know.
@@ -159,8 +167,13 @@ impl Security {
         }
         let protocol = settings.choice("security.protocol", &PROTOCOLS, Protocol::Plaintext)?;
         refuse_ignored(settings, protocol)?;
-        let mut security =
-            Self { protocol, tokens: None, warnings: Vec::new(), properties: Vec::new() };
+        let mut security = Self {
+            protocol,
+            shows: Shows::Nothing,
+            tokens: None,
+            warnings: Vec::new(),
+            properties: Vec::new(),
+        };
         if protocol != Protocol::Plaintext {
             security.set("security.protocol", protocol.name().to_ascii_lowercase());
         }
@@ -200,7 +213,8 @@ impl Security {
                 let what = "the client key needs its certificate; also ssl.certificate.location";
                 return Err(Settings::missing("ssl.certificate.pem", what));
             }
-            _ => {}
+            (true, true) => self.shows = Shows::Certificate,
+            (false, false) => {}
         }
         for key in ["ssl.key.password", "ssl.cipher.suites", "ssl.curves.list", "ssl.sigalgs.list"]
         {

@@ -12,7 +12,7 @@ use rdkafka::ClientConfig;
 use rdkafka::error::KafkaError;
 use serde_json::{Map, Value};
 
-use super::security::{self, Protocol, Security};
+use super::security::{self, Protocol, Security, Shows};
 use super::token::Tokens;
 use crate::config::{Settings, Unknown, is_secret_key};
 use crate::decode::{Decoder, FORMATS, Format};
@@ -165,6 +165,11 @@ impl KafkaSettings {
     /// Where tokens come from, where the login takes some.
     pub(super) const fn tokens(&self) -> Option<&Tokens> {
         self.security.tokens.as_ref()
+    }
+
+    /// What the client shows to brokers over TLS.
+    pub(super) const fn shows(&self) -> Shows {
+        self.security.shows
     }
 
     /// Keys that nothing reads.

@@ -59,6 +59,11 @@ pub(super) enum Tokens {
 }
 
 impl Tokens {
+    /// Whether new tokens come by themselves.
+    const fn renew(&self) -> bool {
+        matches!(self, Self::Oidc(_) | Self::Msk(_))
+    }
+
     /// The token to use from now on. May wait for a server, for a bounded time.
     fn next(&self, now: SystemTime) -> Result<Token, Failure> {
         match self {
@@ -144,6 +149,7 @@ impl Refresher {
     /// Starts the thread.
     pub(super) fn start(client: &Arc<Client>, tokens: Tokens) -> Result<Self, Failure> {
         let (alive, ended) = sync_channel(1);
+        client.link().set_renews(tokens.renew());
         let client = Arc::downgrade(client);
         let run = move || {
             let mut pause = RETRY_FIRST;

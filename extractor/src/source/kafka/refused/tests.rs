@@ -4,7 +4,7 @@ use super::*;
 
 #[track_caller]
 fn check(code: RDKafkaErrorCode, text: &str, expected: Code, message: &str) {
-    let failure = classify(code, text).unwrap();
+    let failure = classify(code, text, Shows::Nothing).unwrap();
     assert_eq!(failure.code, expected, "{}", failure.message);
     assert!(failure.message.contains(message), "{}", failure.message);
     assert!(!failure.message.contains('\n'));
@@ -34,7 +34,10 @@ fn certificates() {
     let wanted = "ssl://h:1/2: Disconnected: error:0A00045C:SSL routines::tlsv13 alert certificate \
                   required";
     check(LOST, wanted, tls, "wants a client certificate");
-    check(E, "ssl://h:1/2: tlsv1 alert unknown ca", tls, "refuses the client certificate");
+    let alert = "ssl://h:1/2: tlsv1 alert unknown ca";
+    check(E, alert, tls, "wants a client certificate");
+    let shown = classify(E, alert, Shows::Certificate).unwrap();
+    assert!(shown.message.contains("refuses the client certificate"), "{}", shown.message);
     check(E, "ssl://h:1/2: something new", tls, "TLS fails: ssl://h:1/2: something new");
 }
 
@@ -44,12 +47,13 @@ fn ports_that_speak_something_else() {
     let text = "ssl://h:1/bootstrap: SSL handshake failed: Disconnected: connecting to a PLAINTEXT \
                 broker listener?";
     check(LOST, text, tls, "does not speak TLS");
-    let text = "h:1/bootstrap: Disconnected: requesting ApiVersion: might be caused by incorrect \
-                security.protocol configuration (connecting to a SSL listener?)";
-    check(LOST, text, tls, "set security.protocol to SSL or SASL_SSL");
-    let text = "h:1/1: Disconnected: verify that security.protocol is correctly configured, \
-                broker might require SASL authentication";
-    check(LOST, text, Code::AuthFailed, "wants a login");
+    let text = "h:1/bootstrap: Disconnected: connection closed by peer: receive 0 after POLLIN \
+                (after 64ms in state APIVERSION_QUERY)";
+    check(LOST, text, tls, "broker h:1: the broker closes the connection at once");
+    assert_eq!(classify(LOST, &format!("ssl://{text}"), Shows::Nothing), None);
+    let text = "h:1/1: Disconnected: connection closed by peer (after 3ms in state UP)";
+    check(LOST, text, Code::SourceUnavailable, "probably wants a login");
+    assert_eq!(classify(LOST, &format!("sasl_plaintext://{text}"), Shows::Nothing), None);
 }
 
 #[test]
@@ -66,8 +70,11 @@ fn logins() {
 #[test]
 fn the_network_is_not_judged() {
     let text = "h:9092/bootstrap: Connect to ipv4#127.0.0.1:9092 failed: Connection refused";
-    assert_eq!(classify(LOST, text), None);
-    assert_eq!(classify(RDKafkaErrorCode::Resolve, "h:1/b: Failed to resolve"), None);
+    assert_eq!(classify(LOST, text, Shows::Nothing), None);
+    assert_eq!(
+        classify(RDKafkaErrorCode::Resolve, "h:1/b: Failed to resolve", Shows::Nothing),
+        None
+    );
 }
 
 #[test]
