@@ -7,6 +7,8 @@ mod execute;
 mod failure;
 mod incarnation;
 mod load;
+mod patience;
+mod refused;
 mod setup;
 mod share;
 mod task;
@@ -41,8 +43,8 @@ pub struct Plan {
     pub share: Share,
     /// What one batch holds at most.
     pub limits: BatchLimits,
-    /// Where splits start that have no offset yet.
-    pub start: Start,
+    /// Where the splits of the first run start; at their beginning where the user said nothing.
+    pub start: Option<Start>,
     /// When to stop by itself.
     pub until: Until,
     /// What happens to a record that is not what was declared.
@@ -295,6 +297,9 @@ pub enum RunError {
     /// The extractor ended again and again.
     #[error("{0}")]
     Crashed(String),
+    /// The extractor was killed by somebody else, again and again.
+    #[error("{0}")]
+    Killed(String),
     /// A key of the configuration that nobody knows.
     #[error("{0}")]
     Config(String),
@@ -325,7 +330,7 @@ impl RunError {
             Self::Crashed(_) | Self::Internal(_) => Class::Internal,
             Self::Store(error) => error.kind().class(),
             Self::BadRecord(_) => Class::Data,
-            Self::Fenced(_) => Class::Transient,
+            Self::Fenced(_) | Self::Killed(_) => Class::Transient,
             Self::Interrupted => Class::Cancelled,
         }
     }

@@ -243,16 +243,13 @@ impl Reader<'_> {
         })
     }
 
-    fn start(&self, flag: Option<Start>) -> Result<Start, PipelineError> {
-        if let Some(start) = flag {
-            return Ok(start);
+    fn start(&self, flag: Option<Start>) -> Result<Option<Start>, PipelineError> {
+        if flag.is_some() {
+            return Ok(flag);
         }
-        match self.text("start")? {
-            None => Ok(Start::Earliest),
-            Some(text) => {
-                parse_start(&text).map_err(|expected| self.unexpected("start", &expected))
-            }
-        }
+        let text = self.text("start")?;
+        text.map(|text| parse_start(&text).map_err(|expected| self.unexpected("start", &expected)))
+            .transpose()
     }
 
     fn on_error(&self, flag: Option<OnError>) -> Result<OnError, PipelineError> {

@@ -80,7 +80,7 @@ fn defaults_are_those_of_the_contract() {
     assert_eq!(plan.limits, BatchLimits::default());
     assert_eq!(plan.retry, Retry::default());
     assert_eq!(plan.share, Share { leaves: 1, leaf: None, tasks: 4 });
-    assert_eq!((plan.start, plan.until), (Start::Earliest, Until::Stopped));
+    assert_eq!((plan.start, plan.until), (None, Until::Stopped));
     assert_eq!(plan.on_error, OnError::Stop);
 }
 
@@ -100,7 +100,7 @@ fn every_key_of_the_harness_is_read() {
     assert_eq!(plan.share, Share { leaves: 2, leaf: None, tasks: 3 });
     assert_eq!((plan.limits.rows, plan.limits.bytes), (500, 70_000));
     assert_eq!(plan.limits.interval, Duration::from_millis(250));
-    assert_eq!(plan.start, Start::Timestamp(1_769_814_000_000));
+    assert_eq!(plan.start, Some(Start::Timestamp(1_769_814_000_000)));
     assert_eq!(plan.on_error, OnError::Skip);
     assert_eq!(plan.retry, Retry { attempts: 0, store: Duration::from_millis(1500) });
     let kept = json!({"connector.class": "test", "test.rows": 7, "nested": {"a": [1]}});
@@ -126,7 +126,7 @@ fn the_command_line_wins() {
     assert_eq!(plan.store.to_string(), "sqlite:other.db");
     assert_eq!(plan.table, "t2");
     assert_eq!(plan.share, Share { leaves: 3, leaf: Some(1), tasks: 9 });
-    assert_eq!((plan.limits.rows, plan.start), (11, Start::Latest));
+    assert_eq!((plan.limits.rows, plan.start), (11, Some(Start::Latest)));
     assert_eq!((plan.on_error, plan.retry.attempts), (OnError::Skip, 1));
     assert_eq!(plan.until, Until::CaughtUp);
 }

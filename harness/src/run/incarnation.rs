@@ -21,8 +21,9 @@ pub(super) fn merge(stored: &str, discovered: &str) -> Result<String, Failure> {
             let what = if name.is_empty() { "the source" } else { name };
             let text = format!(
                 "{what} was deleted and created again since its offsets were stored (it was \
-                 {before}, it is {id}): the offsets mean nothing any more; drop the pipeline and \
-                 start it again, or give it another name"
+                 {before}, it is {id}): the offsets mean nothing any more; set those of all its \
+                 splits with harness set-offsets --reset-incarnation, or drop the pipeline and \
+                 start it again"
             );
             return Err(Failure::new(Code::SourceRecreated, text));
         }
