@@ -118,10 +118,10 @@ fn z31_each_fault_of_tls_is_told_apart() {
     let Some(secure) = Secure::get("z31-faults") else { return };
     let server = format!("localhost:{}", secure.ssl);
     let other = with(tls(&secure), "ssl.ca.pem", secure.text("other.crt"));
-    let what = "not signed by an authority that is trusted, or";
+    let what = "not signed by an authority that is trusted; set ssl.ca.pem";
     fails(source(&server, TOPIC, other, json!({})), Code::TlsHandshake, what);
     let by_number = format!("127.0.0.1:{}", secure.ssl);
-    let what = "or it is for another name";
+    let what = "the broker's certificate is for another name; use the name it has";
     fails(source(&by_number, TOPIC, tls(&secure), json!({})), Code::TlsHandshake, what);
     let unchecked = with(tls(&secure), "ssl.endpoint.identification.algorithm", "none");
     reads(source(&by_number, TOPIC, unchecked, json!({})));

@@ -8,6 +8,7 @@
 //! It reads what it is assigned from where it is told, commits nothing, joins no group and creates
 //! no topic.
 
+mod certificate;
 mod client;
 mod describe;
 mod failure;

@@ -3,7 +3,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, sync_channel};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -16,6 +16,7 @@ use rdkafka::metadata::MetadataBroker;
 use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::{ClientContext, Offset, TopicPartitionList};
 
+use super::certificate::{Authorities, Fault};
 use super::failure;
 use super::position::Place;
 use super::refused;
@@ -59,6 +60,9 @@ pub(super) struct Client {
     /// The broker that described topics last, or -1.
     last_broker: AtomicI32,
     shows: Shows,
+    authorities: Authorities,
+    /// What was found wrong with a broker's certificate; looked at once.
+    fault: OnceLock<Option<Fault>>,
 }
 
 impl Client {
@@ -71,7 +75,8 @@ impl Client {
             config.create_with_context(Events::default()).map_err(|e| refused::unusable(&e))?;
         let (asks, last_broker) = (AtomicU64::new(0), AtomicI32::new(-1));
         let (servers, shows) = (settings.servers.clone(), settings.shows());
-        Ok(Self { consumer, servers, asks, last_broker, shows })
+        let (authorities, fault) = (settings.authorities(), OnceLock::new());
+        Ok(Self { consumer, servers, asks, last_broker, shows, authorities, fault })
     }
 
     /// The handle, for the two files that call librdkafka themselves.
@@ -87,6 +92,11 @@ impl Client {
     /// What the client shows to brokers over TLS.
     pub(super) const fn shows(&self) -> Shows {
         self.shows
+    }
+
+    /// What is wrong with the certificate of the broker at `address`, which was not accepted.
+    pub(super) fn fault_of_certificate(&self, address: &str) -> Option<Fault> {
+        *self.fault.get_or_init(|| self.authorities.fault_at(address))
     }
 
     /// What is known of the connections.
