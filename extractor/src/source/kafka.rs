@@ -13,6 +13,7 @@ mod client;
 mod describe;
 mod failure;
 mod incarnation;
+mod link;
 mod lost;
 mod monitor;
 mod msk;
