@@ -2,6 +2,9 @@
 //! `S2X_REAL=1`; otherwise each test says that it is skipped.
 #![expect(clippy::unwrap_used, reason = "a test ends where it fails")]
 
+#[expect(dead_code, reason = "sessions use the rest of the driver")]
+#[path = "support/driver.rs"]
+mod driver;
 #[path = "kafka_support/secure.rs"]
 mod secure;
 #[path = "kafka_support/support.rs"]
@@ -9,13 +12,14 @@ mod support;
 
 use std::io::{Read, Write, copy};
 use std::net::{TcpListener, TcpStream};
+use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use extractor::config::Settings;
 use extractor::source::kafka::{KafkaSettings, KafkaSource};
 use extractor::source::{Cancel, Polled, Source};
@@ -118,10 +122,10 @@ fn z31_each_fault_of_tls_is_told_apart() {
     let Some(secure) = Secure::get("z31-faults") else { return };
     let server = format!("localhost:{}", secure.ssl);
     let other = with(tls(&secure), "ssl.ca.pem", secure.text("other.crt"));
-    let what = "not signed by an authority that is trusted, or";
+    let what = "not signed by an authority that is trusted; set ssl.ca.pem";
     fails(source(&server, TOPIC, other, json!({})), Code::TlsHandshake, what);
     let by_number = format!("127.0.0.1:{}", secure.ssl);
-    let what = "or it is for another name";
+    let what = "the broker's certificate is for another name; use the name it has";
     fails(source(&by_number, TOPIC, tls(&secure), json!({})), Code::TlsHandshake, what);
     let unchecked = with(tls(&secure), "ssl.endpoint.identification.algorithm", "none");
     reads(source(&by_number, TOPIC, unchecked, json!({})));
@@ -378,4 +382,59 @@ fn z32_a_new_password_takes_over_at_the_position() {
     assert_eq!(first.rows.len() + rest.rows.len(), ROWS);
     assert!(source.rotate(&Map::new()).is_err(), "a password is needed");
     assert_eq!(position(&source, 0) + position(&source, 1), i64::try_from(ROWS).unwrap());
+}
+
+/// The bytes hold none of the secrets, as they are or in base64.
+fn silent(place: &str, bytes: &[u8], secrets: &[&str]) {
+    let text = String::from_utf8_lossy(bytes);
+    for secret in secrets {
+        let user = format!("me:{secret}");
+        let nul = format!("\0alice\0{secret}");
+        for form in [(*secret).to_owned(), STANDARD.encode(secret), STANDARD.encode(user), nul] {
+            assert!(!text.contains(form.trim_end_matches('=')), "{form:?} is in {place}: {text}");
+        }
+    }
+}
+
+/// One whole process at the highest log level, with a wrong password: no secret is in what it says
+/// to the host or to a person, and it does not repeat itself.
+#[test]
+fn p28_no_secret_is_in_frames_logs_or_stderr() {
+    let Some(secure) = Secure::get("p28") else { return };
+    let mut host = driver::Host::spawn_with(&["--log-level", "trace"], Stdio::piped());
+    host.transcript = Some(Vec::new());
+    host.greet();
+    let config = json!({
+        "connector.class": "kafka",
+        "bootstrap.servers": format!("localhost:{}", secure.scram),
+        "topics": TOPIC,
+        "properties.broker.address.family": "v4",
+        "security.protocol": "SASL_SSL",
+        "sasl.mechanism": "SCRAM-SHA-512",
+        "sasl.username": "alice",
+        "ssl.ca.location": secure.path("ca.crt"),
+        "ssl.certificate.location": secure.path("alice.chain.crt"),
+        "ssl.key.location": secure.path("alice.locked.key"),
+        "ssl.key.password": KEY_PASSWORD,
+    });
+    let wrong = "s3cr3t-and-wrong";
+    let done = host.configure_with(config, password(wrong), protocol::message::Settings::default());
+    assert_eq!(done.effective["sasl.password"], "***");
+    assert_eq!(done.effective["ssl.key.password"], "***");
+    let check = host.session.check().unwrap();
+    host.send(&check);
+    let failure = host.raw_failure();
+    assert_eq!(failure.code, Code::AuthFailed, "{failure}");
+    assert!(!failure.retryable && !failure.message.contains("s3cr3t"), "{failure}");
+    let secrets = [wrong, PASSWORD, KEY_PASSWORD];
+    silent("frames", host.transcript.as_deref().unwrap(), &secrets);
+    host.close_stdin();
+    while host.frame().is_some() {}
+    host.wait();
+    silent("frames", host.transcript.as_deref().unwrap(), &secrets);
+    let mut stderr = Vec::new();
+    host.process.stderr.take().unwrap().read_to_end(&mut stderr).unwrap();
+    silent("stderr", &stderr, &secrets);
+    let text = String::from_utf8_lossy(&stderr);
+    assert!(text.matches("refuses the login").count() <= 2, "the error is repeated: {text}");
 }

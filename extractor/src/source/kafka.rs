@@ -8,10 +8,12 @@
 //! It reads what it is assigned from where it is told, commits nothing, joins no group and creates
 //! no topic.
 
+mod certificate;
 mod client;
 mod describe;
 mod failure;
 mod incarnation;
+mod link;
 mod lost;
 mod monitor;
 mod msk;

@@ -8,6 +8,7 @@ use protocol::{Class, Code, Failure};
 use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaErrorCode;
 
+use super::certificate::Fault;
 use super::client::Client;
 use super::security::Shows;
 use crate::config::is_secret_key;
@@ -32,6 +33,7 @@ pub(super) fn refused(client: &Client) -> Option<Failure> {
             _ => link.down_for().is_some(),
         };
         let failure = classify(code, &text, client.shows()).filter(|_| told)?;
+        let failure = in_detail(client, failure, &text);
         (failure.class != Class::Auth || !link.may_pass()).then_some(failure)
     };
     let failure = link.missing_token().or_else(cause)?;
@@ -61,25 +63,27 @@ const LOGIN: [Case; 3] = [
     ),
 ];
 
+/// The broker's certificate is for another name.
+const NAME: &str = "the broker's certificate is for another name; use the name it has in \
+                    bootstrap.servers, or correct the certificate or advertised.listeners";
+
+/// The broker's certificate is too old or too new.
+const TIME: &str = "the broker's certificate is not valid at this time; renew it, or set the clock";
+
+/// Nobody who is trusted signed the broker's certificate.
+const AUTHORITY: &str = "the broker's certificate is not signed by an authority that is trusted; \
+                         set ssl.ca.pem or ssl.ca.location to its authority";
+
+/// Something is wrong with the broker's certificate, and what it is could not be found out.
+const NOT_ACCEPTED: &str = "the broker's certificate is not signed by an authority that is \
+                            trusted, or it is for another name; set ssl.ca.pem or ssl.ca.location \
+                            to its authority, and use the name it has";
+
 /// Texts about connections.
 const CONNECTION: [Case; 4] = [
-    (
-        &["hostname mismatch", "ip address mismatch"],
-        Code::TlsHandshake,
-        "the broker's certificate is for another name; use the name it has in bootstrap.servers, \
-         or correct the certificate or advertised.listeners",
-    ),
-    (
-        &["certificate has expired", "certificate is not yet valid"],
-        Code::TlsHandshake,
-        "the broker's certificate is not valid at this time; renew it, or set the clock",
-    ),
-    (
-        &["could not be verified", "certificate verify failed"],
-        Code::TlsHandshake,
-        "the broker's certificate is not signed by an authority that is trusted, or it is for \
-         another name; set ssl.ca.pem or ssl.ca.location to its authority, and use the name it has",
-    ),
+    (&["hostname mismatch", "ip address mismatch"], Code::TlsHandshake, NAME),
+    (&["certificate has expired", "certificate is not yet valid"], Code::TlsHandshake, TIME),
+    (&["could not be verified", "certificate verify failed"], Code::TlsHandshake, NOT_ACCEPTED),
     (
         &["plaintext broker listener", "wrong version number", "packet length too long"],
         Code::TlsHandshake,
@@ -127,6 +131,21 @@ fn guess(lower: &str) -> Option<(Code, &'static str)> {
     }
     let no_login = !lower.contains("sasl_");
     (lower.contains("in state up") && no_login).then_some((Code::SourceUnavailable, LOGIN_WANTED))
+}
+
+/// Says what is wrong with a certificate, where OpenSSL does not.
+fn in_detail(client: &Client, failure: Failure, text: &str) -> Failure {
+    if !failure.message.ends_with(NOT_ACCEPTED) {
+        return failure;
+    }
+    let at = broker_of(text);
+    let what = match client.fault_of_certificate(at.trim_start_matches("broker ")) {
+        Some(Fault::Name) => NAME,
+        Some(Fault::Time) => TIME,
+        Some(Fault::Authority) => AUTHORITY,
+        None => return failure,
+    };
+    Failure::new(failure.code, format!("{at}: {what}"))
 }
 
 /// The failure that a text of librdkafka tells, if it is one of these.

@@ -10,6 +10,7 @@ use std::io::Read;
 
 use protocol::Failure;
 
+use super::certificate::Authorities;
 use super::msk::Msk;
 use super::oidc::Oidc;
 use super::token::{Given, Tokens, extensions};
@@ -239,6 +240,16 @@ impl Security {
             );
         }
         Ok(())
+    }
+
+    /// Where the authorities of brokers' certificates stand.
+    pub(super) fn authorities(&self) -> Authorities {
+        let find = |wanted: &str| self.properties.iter().find(|(key, _)| *key == wanted);
+        match (find("ssl.ca.pem"), find("ssl.ca.location")) {
+            (Some((_, text)), _) => Authorities::Text(text.clone()),
+            (None, Some((_, path))) if path != "probe" => Authorities::File(path.clone()),
+            _ => Authorities::Public,
+        }
     }
 
     /// Reads a text or the path of a file, whichever is given; says whether one was.

@@ -12,6 +12,7 @@ use rdkafka::ClientConfig;
 use rdkafka::error::KafkaError;
 use serde_json::{Map, Value};
 
+use super::certificate::Authorities;
 use super::security::{self, Protocol, Security, Shows};
 use super::token::Tokens;
 use crate::config::{Settings, Unknown, is_secret_key};
@@ -165,6 +166,11 @@ impl KafkaSettings {
     /// Where tokens come from, where the login takes some.
     pub(super) const fn tokens(&self) -> Option<&Tokens> {
         self.security.tokens.as_ref()
+    }
+
+    /// Where the authorities of brokers' certificates stand.
+    pub(super) fn authorities(&self) -> Authorities {
+        self.security.authorities()
     }
 
     /// What the client shows to brokers over TLS.
