@@ -409,7 +409,11 @@ fn a_run_as_json_and_what_the_catalogue_knows_then() {
         "no pipeline q in sqlite:s.db; there are: p",
     );
     let dropped = bench.run(&["drop", "p", "--store", "sqlite:s.db"]);
-    assert_eq!(dropped.out, "dropped p and its offsets; the table p keeps its rows\n");
+    assert_eq!(
+        dropped.out,
+        "dropped p and its offsets; the table p keeps its rows: the next run of a pipeline of this name \
+         reads from the start and adds to them\n"
+    );
     bench.fails(&["offsets", "p", "--store", "sqlite:s.db"], 78, "there are none");
     assert_eq!(ask(&["sql", "-e", "SELECT COUNT(*) AS n FROM p"])[0]["n"], 600);
 }
