@@ -740,6 +740,10 @@ fn help_fits_its_command_and_numbers_are_in_words() {
     bench.fails(&["run", "p.json", "--batches", "0"], 64, "expected a whole number from 1 on");
     bench.fails(&["batches", "p", "-n", "x"], 64, "expected a whole number from 1 to 1000000");
     bench.fails(&["demo", "--partitions", "900"], 64, "expected a whole number from 1 to 256");
+    let hint = |args: &[&str]| bench.run(args).err.lines().nth(1).unwrap_or_default().to_owned();
+    assert_eq!(hint(&["run", "p.json", "--tasks", "0"]), "hint: see harness run --help");
+    assert!(hint(&["sql"]).ends_with("; see harness sql --help"), "{}", hint(&["sql"]));
+    assert!(hint(&["nonsense"]).ends_with("see harness --help"), "{}", hint(&["nonsense"]));
     for statement in ["", " ;\n"] {
         bench.fails(&["sql", "-e", statement], 64, "the statement is empty");
     }
