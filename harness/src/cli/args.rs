@@ -70,17 +70,17 @@ fn run_help() -> String {
         .iter()
         .map(|key| {
             let aliases: String = key.aliases.iter().map(|name| format!(" (or {name})")).collect();
-            format!(
-                "  {}{aliases}\n      {}; {}; default: {}",
-                key.name,
-                key.doc,
-                key.kind.expected(),
-                key.kind.default_text()
-            )
+            let default = match key.kind.default_text() {
+                text if text == "required" => text,
+                text => format!("default: {text}"),
+            };
+            let (name, doc, expected) = (key.name, key.doc, key.kind.expected());
+            format!("  {name}{aliases}\n      {doc}; {expected}; {default}")
         })
         .collect();
     format!(
-        "Keys of the pipeline file that are the harness's own; all others go to the extractor:\n{}\n\n\
+        "Keys of the pipeline file that are the harness's own; all others go to the extractor, those of\n\
+         Kafka (topics, key.format, value.format and so on) are in extractor/KAFKA.md:\n{}\n\n\
          Values may hold ${{env:NAME}}, ${{file:/path}} and ${{file:/path:key}}.\n\n\
          A pipeline file, in Kafka Connect's shape (flat JSON and .properties are read too):\n  \
          {{\n    \"name\": \"orders\",\n    \"config\": {{\n      \"connector.class\": \"kafka\",\n      \
