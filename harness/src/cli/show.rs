@@ -12,7 +12,7 @@ use super::error::CliError;
 use crate::catalogue::{Catalogue, ErrorEntry, Pipeline};
 use crate::exit::Exit;
 use crate::report::{Align, Table, bytes, count, out};
-use crate::store::{self, StoreUrl};
+use crate::store::{self, Connect, StoreUrl, ToRead};
 
 pub(super) fn status(args: &StatusArgs) -> Result<Exit, CliError> {
     let (mut catalogue, url) = open(&args.store)?;
@@ -90,7 +90,7 @@ pub(super) fn batches(args: &ListArgs) -> Result<Exit, CliError> {
         ("load ms", Align::Right),
         ("errors", Align::Right),
         ("splits", Align::Right),
-        ("error", Align::Left),
+        ("reason", Align::Left),
     ]);
     for batch in &batches {
         if args.json {
@@ -245,7 +245,8 @@ fn tell_rest(shown: usize, all: u64) {
 /// The catalogue of a store that has one.
 pub(super) fn open(args: &StoreArgs) -> Result<(Catalogue, StoreUrl), CliError> {
     let url = args.existing()?;
-    let mut connection = store::connect(&url)?;
+    let store = Arc::new(ToRead(url.clone()));
+    let mut connection = store.connect()?;
     if let Err(error) = connection.query("SELECT version FROM s2x_catalogue", &[]) {
         if error.kind() != store::StoreErrorKind::Schema {
             return Err(error.into());
@@ -254,7 +255,7 @@ pub(super) fn open(args: &StoreArgs) -> Result<(Catalogue, StoreUrl), CliError> 
         return Err(CliError::other(Exit::Config, text));
     }
     drop(connection);
-    Ok((Catalogue::open(Arc::new(url.clone()))?, url))
+    Ok((Catalogue::open(store)?, url))
 }
 
 pub(super) fn find(

@@ -8,7 +8,7 @@ use super::args::{DdlArgs, SqlArgs};
 use super::error::CliError;
 use crate::exit::Exit;
 use crate::report::{Table, counted, json_cell, out};
-use crate::store::{self, RowSet};
+use crate::store::{self, Connect, RowSet, ToRead};
 
 pub(super) fn ddl(args: &DdlArgs) -> Result<Exit, CliError> {
     out::line(&store::static_table_ddl(args.dialect.into(), &args.name))?;
@@ -21,7 +21,7 @@ pub(super) fn sql(args: &SqlArgs) -> Result<Exit, CliError> {
     if args.statements.iter().any(is_empty) {
         return Err(CliError::usage("the statement is empty: write one after -e"));
     }
-    let mut store = store::connect(&args.store.existing()?)?;
+    let mut store = ToRead(args.store.existing()?).connect()?;
     for statement in &args.statements {
         let answer = store.run(statement)?;
         if args.json { print_json(&answer)? } else { print(&answer)? }
