@@ -140,13 +140,13 @@ pub struct Retry {
     /// Failures in a row at the same offsets before the pipeline stops
     /// (`pipelines_max_retries_per_batch_partition`).
     pub attempts: u32,
-    /// How long a database that does not answer is waited for.
-    pub store: Duration,
+    /// How long a database or a source that does not answer is waited for, once the run has begun.
+    pub away: Duration,
 }
 
 impl Default for Retry {
     fn default() -> Self {
-        Self { attempts: 4, store: Duration::from_secs(300) }
+        Self { attempts: 4, away: Duration::from_secs(300) }
     }
 }
 

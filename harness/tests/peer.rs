@@ -232,6 +232,17 @@ fn an_extractor_that_is_killed_is_no_bug() {
 }
 
 #[test]
+fn a_program_that_is_no_extractor_is_told_as_that() {
+    let Some(mut bench) = Bench::new("a_program_that_is_no_extractor_is_told_as_that") else {
+        return;
+    };
+    bench.extractor = ExtractorCommand { program: "/bin/true".into(), args: vec![] };
+    let error = bench.run(&bench.plan(&json!({}))).0.unwrap_err();
+    assert!(matches!(error, RunError::Protocol(_)), "{error:?}");
+    assert!(error.to_string().contains("is /bin/true really an extractor?"), "{error}");
+}
+
+#[test]
 fn a_dead_extractor_is_told_with_its_last_words() {
     let Some(mut bench) = Bench::new("a_dead_extractor_is_told_with_its_last_words") else {
         return;
@@ -262,4 +273,20 @@ fn rows_of_another_shape_are_refused() {
     assert!(matches!(error, RunError::Protocol(_)), "{error:?}");
     assert!(error.to_string().contains("schema 1"), "{error}");
     assert_eq!(bench.number("SELECT COUNT(*) FROM orders"), "0");
+}
+
+/// The two children of a split make more splits than one ASSIGN may have.
+#[test]
+fn too_many_splits_for_one_task_say_to_raise_tasks_max() {
+    let test = "too_many_splits_for_one_task_say_to_raise_tasks_max";
+    let Some(bench) = Bench::new(test) else { return };
+    let config = json!({ "test.splits": 4096, "test.rows": 1, "test.split.at": 1 });
+    let mut plan = bench.plan(&config);
+    plan.share.tasks = 1;
+    let error = bench.run(&plan).0.unwrap_err();
+    assert_eq!(Exit::from(&error), Exit::Config, "{error}");
+    assert!(error.to_string().contains("has 4097 splits"), "{error}");
+    assert!(error.to_string().contains("raise tasks.max"), "{error}");
+    plan.share.tasks = 2;
+    assert!(bench.run(&plan).0.unwrap().caught_up, "what the error advises helps");
 }

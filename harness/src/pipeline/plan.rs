@@ -112,7 +112,7 @@ pub fn plan(
     };
     let retry = Retry {
         attempts: reader.number32("retry.attempts", overrides.retries)?,
-        store: reader.millis("store.retry.ms", None)?,
+        away: reader.millis("retry.away.ms", None)?,
     };
     let share = reader.share(overrides)?;
     let start = reader.start(overrides.start)?;

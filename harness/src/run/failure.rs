@@ -6,7 +6,7 @@ use std::time::Duration;
 use protocol::{Class, Failure, OffsetKey, OffsetValue};
 
 use super::load::Job;
-use super::patience::persist;
+use super::patience::{Patience, persist};
 use super::task::Task;
 use super::{Event, RunError};
 use crate::catalogue::{Catalogue, ErrorKind, ErrorRow, FailedBatch};
@@ -60,7 +60,11 @@ enum Kind {
 /// idle pipeline lives as long as a busy one, and one that only moves offsets between two crashes does
 /// not.
 #[derive(Debug, Default)]
-pub(super) struct Failures([u32; 3]);
+pub(super) struct Failures {
+    counts: [u32; 3],
+    /// How a source that is away is waited for.
+    source: Patience,
+}
 
 impl Failures {
     /// The extractor did its work.
@@ -70,7 +74,7 @@ impl Failures {
 
     /// Counts a failure and tells how many of its kind there were in a row.
     fn count(&mut self, kind: Kind) -> u32 {
-        let [away, protocol, bug] = &mut self.0;
+        let [away, protocol, bug] = &mut self.counts;
         let count = match kind {
             Kind::Away => away,
             Kind::Protocol => protocol,
@@ -95,8 +99,9 @@ impl BadRecord {
         let Self { split, position, code, reason } = self;
         RunError::BadRecord(format!(
             "the record at {position} of split {split} cannot be loaded: {code}: {reason}; the \
-             pipeline stops before it; repair the source, or run with errors.tolerance=all to put \
-             such records into the errors table"
+             pipeline stops before it; declare what its records are (value.format=json, string or \
+             bytes), or put such records into the errors table with --on-error skip \
+             (errors.tolerance=all)"
         ))
     }
 }
@@ -185,8 +190,14 @@ impl Task {
     }
 
     fn after_failure(&mut self, failure: Failure) -> Result<(), RunError> {
+        if failure.fatal {
+            self.forget_link();
+        }
+        if failure.class == Class::Transient {
+            return self.wait_for_source(failure);
+        }
         let (kind, limit) = match failure.class {
-            Class::Transient | Class::Resource => (Kind::Away, self.setup.plan.retry.attempts),
+            Class::Resource => (Kind::Away, self.setup.plan.retry.attempts),
             Class::Internal => (Kind::Bug, 1),
             Class::Usage
             | Class::Protocol
@@ -195,12 +206,26 @@ impl Task {
             | Class::Source
             | Class::Offset
             | Class::Data
+            | Class::Transient
             | Class::Cancelled => (Kind::Away, 0),
         };
-        if failure.fatal {
-            self.forget_link();
-        }
         self.try_again(kind, limit, Fault::Failed(failure).into())
+    }
+
+    /// Pauses for a source that is away, as long as for a database.
+    fn wait_for_source(&mut self, failure: Failure) -> Result<(), RunError> {
+        let Some(pause) = self.failures.source.next(&self.setup) else {
+            return Err(RunError::Extractor(failure));
+        };
+        let asked = failure.retry_after_ms.map_or(Duration::ZERO, Duration::from_millis);
+        self.pause(failure.to_string(), pause.max(asked.min(PAUSE_MAX)));
+        Ok(())
+    }
+
+    fn pause(&self, reason: String, pause: Duration) {
+        self.setup.counters.retries.fetch_add(1, std::sync::atomic::Ordering::AcqRel);
+        self.setup.tell(&Event::Retrying { task: self.slot, reason, pause });
+        self.setup.pause(pause);
     }
 
     /// Pauses and lets the task try again, unless it failed too often in a row.
@@ -211,11 +236,7 @@ impl Task {
             return Err(if limit == 0 { error } else { often(error, failures) });
         }
         let pause = PAUSE_FIRST.saturating_mul(1 << (failures - 1).min(16)).min(PAUSE_MAX);
-        let pause = pause.mul_f64(0.5 + fastrand::f64());
-        self.setup.counters.retries.fetch_add(1, std::sync::atomic::Ordering::AcqRel);
-        let reason = error.to_string();
-        self.setup.tell(&Event::Retrying { task: self.slot, reason, pause });
-        self.setup.pause(pause);
+        self.pause(error.to_string(), pause.mul_f64(0.5 + fastrand::f64()));
         Ok(())
     }
 

@@ -1,5 +1,5 @@
-//! How a database that is away is waited for: one rule for the loading thread, the tasks and the
-//! coordinator.
+//! How a database or a source that is away is waited for: one rule for the loading thread, the tasks
+//! and the coordinator.
 
 use std::time::{Duration, Instant};
 
@@ -13,7 +13,7 @@ const PAUSE_FIRST: Duration = Duration::from_millis(100);
 /// Longest pause. Why 5 s: a database that is back should not wait for us.
 const PAUSE_MAX: Duration = Duration::from_secs(5);
 
-/// Waits for a database. It starts again from nothing once something succeeded.
+/// Waits for something that is away. It starts again from nothing once something succeeded.
 #[derive(Debug, Default)]
 pub(super) struct Patience {
     since: Option<Instant>,
@@ -21,25 +21,32 @@ pub(super) struct Patience {
 }
 
 impl Patience {
-    /// Pauses before another try.
+    /// How long to pause before another try; `None` when the time of the plan is over, or the run is
+    /// ended at once.
+    pub(super) fn next(&mut self, setup: &Setup) -> Option<Duration> {
+        let since = *self.since.get_or_insert_with(Instant::now);
+        if since.elapsed() > setup.plan.retry.away || setup.control.is_now() {
+            return None;
+        }
+        let pause = PAUSE_FIRST.saturating_mul(1 << self.pauses.min(16)).min(PAUSE_MAX);
+        self.pauses = self.pauses.saturating_add(1);
+        Some(pause.mul_f64(0.5 + fastrand::f64()))
+    }
+
+    /// Pauses for the database before another try.
     ///
     /// # Errors
-    /// Gives the error back when waiting does not help: it is not of the kind that passes, the time
-    /// of the plan is over, or the run is ended at once.
+    /// Gives the error back when waiting does not help.
     pub(super) fn wait(
         &mut self,
         setup: &Setup,
         task: u32,
         error: StoreError,
     ) -> Result<(), StoreError> {
-        let since = *self.since.get_or_insert_with(Instant::now);
-        let over = since.elapsed() > setup.plan.retry.store;
-        if !error.may_pass() || over || setup.control.is_now() {
+        if !error.may_pass() {
             return Err(error);
         }
-        let pause = PAUSE_FIRST.saturating_mul(1 << self.pauses.min(16)).min(PAUSE_MAX);
-        let pause = pause.mul_f64(0.5 + fastrand::f64());
-        self.pauses = self.pauses.saturating_add(1);
+        let Some(pause) = self.next(setup) else { return Err(error) };
         setup.tell(&Event::StoreRetry { task, reason: error.to_string(), pause });
         setup.pause(pause);
         Ok(())

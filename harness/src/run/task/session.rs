@@ -41,7 +41,8 @@ impl Task {
         self.looked = false;
         let session = format!("{:016x}", fastrand::u64(..));
         self.link()?.hello(&session, "info")?;
-        self.answer(HELLO_WAIT, |answer| matches!(answer, Answer::HelloOk(_)).then_some(()))?;
+        self.answer(HELLO_WAIT, |answer| matches!(answer, Answer::HelloOk(_)).then_some(()))
+            .map_err(|stop| self.not_an_extractor(stop))?;
         let plan = &self.setup.plan;
         let configure = Configure {
             config: plan.source.config.clone(),
@@ -60,6 +61,17 @@ impl Task {
             _ => None,
         })?;
         self.accept(&configured)
+    }
+
+    /// A program that ends or is silent before HELLO_OK is none, unless it was killed.
+    fn not_an_extractor(&self, stop: Stop) -> Stop {
+        match stop {
+            Stop::Fault(Fault::Gone(text)) => Stop::Fault(Fault::Protocol(format!(
+                "{text}, before it answered HELLO: is {} really an extractor?",
+                self.setup.plan.extractor.program.display()
+            ))),
+            other => other,
+        }
     }
 
     /// Asks which splits there are, with nothing to read.
