@@ -176,8 +176,17 @@ impl Reader<'_> {
         self.text(name)?.ok_or_else(|| PipelineError::Missing {
             path: self.document.path.clone(),
             key: name,
-            reason: what.to_owned(),
+            reason: self.slip_of(name).unwrap_or_else(|| what.to_owned()),
         })
+    }
+
+    /// What the file may have meant to be this key: a slip of the pen is no reason to add the key
+    /// a second time.
+    fn slip_of(&self, name: &str) -> Option<String> {
+        let others = self.document.config.iter().filter(|entry| keys::key(&entry.key).is_none());
+        let written = keys::nearest(name, others.map(|entry| entry.key.as_str()))?;
+        let line = self.document.config.iter().find(|entry| entry.key == written)?.place.line;
+        Some(format!("did you mean {name:?}? you wrote {written:?} in line {line}"))
     }
 
     /// The error of a value that is none of those expected. It quotes the value as written, which is
