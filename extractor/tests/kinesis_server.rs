@@ -66,7 +66,8 @@ fn assert_once_in_order(rows: &[Seen], count: u32) {
         numbers.push(number);
     }
     numbers.sort_unstable();
-    assert_eq!(numbers, (0..count).collect::<Vec<_>>());
+    let wrong = (0..count).zip(&numbers).find(|(wanted, came)| wanted != *came);
+    assert!(numbers.len() == count as usize && wrong.is_none(), "{} rows, {wrong:?}", numbers.len());
 }
 
 #[test]
@@ -145,7 +146,9 @@ fn until_stops_exactly_and_reading_goes_on_after_it() {
     }
     source.set_until(&[]).unwrap();
     server.put(&records(200..210));
-    rows.extend(read_all(&mut source).rows);
+    let mut sink = Sink::new(usize::MAX);
+    poll_until(&mut source, &mut sink, |sink, _| sink.rows.len() >= 10).unwrap();
+    rows.extend(sink.rows);
     assert_once_in_order(&rows, 210);
 }
 

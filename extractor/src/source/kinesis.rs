@@ -139,7 +139,9 @@ impl KinesisSource {
         while let Some(sight) = self.reader.sight() {
             match sight {
                 Ok(sight) => {
-                    self.check_life(&sight.summary)?;
+                    if let Some(summary) = &sight.summary {
+                        self.check_life(summary)?;
+                    }
                     self.add_new(&sight.listing)?;
                 }
                 Err(failure) => {

@@ -34,6 +34,8 @@ pub(super) struct Part {
     done: usize,
     /// The end of the shard, which counts once all pages are delivered.
     end: Option<Listing>,
+    /// Whether the shard is known to take no more records: then its end is still to come.
+    pub(super) closed: bool,
     /// Counts the starts of the task.
     pub(super) generation: u64,
     task: Option<AbortHandle>,
@@ -71,6 +73,7 @@ impl Part {
             pages: VecDeque::new(),
             done: 0,
             end: None,
+            closed: false,
             generation: 0,
             task: None,
             seen: None,
@@ -173,6 +176,9 @@ impl Part {
     pub(super) fn is_at_end(&self) -> bool {
         if self.has_ended() || self.reached_until() {
             return true;
+        }
+        if self.closed {
+            return false;
         }
         let empty = self.seen.is_some_and(|seen| seen.behind_ms == 0 && seen.records == 0);
         empty && self.pages.is_empty() && self.end.is_none() && self.trouble.is_none()

@@ -4,11 +4,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use protocol::{Failure, OffsetKey};
 use tokio::runtime::Handle;
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 use tokio::task::AbortHandle;
 
 use super::budget::Budget;
@@ -38,6 +38,11 @@ pub(super) struct Reader {
     /// Parts whose task ended without the end of the shard, and why.
     stuck: Vec<(usize, News)>,
     sights: Option<Receiver<Result<Sight, Failure>>>,
+    /// Makes the monitor look now.
+    look: Arc<Notify>,
+    /// When the last look at the shards began, and when all parts came to their end.
+    looked: Option<Instant>,
+    at_end: Option<Instant>,
     watch: Option<AbortHandle>,
     /// The part that is delivered next.
     turn: usize,
@@ -58,6 +63,9 @@ impl Reader {
             news: None,
             stuck: Vec::new(),
             sights: None,
+            look: Arc::new(Notify::new()),
+            looked: None,
+            at_end: None,
             watch: None,
             turn: 0,
             shared: None,
@@ -71,6 +79,7 @@ impl Reader {
         self.parts.clear();
         self.stuck.clear();
         (self.news, self.sights) = (None, None);
+        (self.looked, self.at_end) = (None, None);
         if let Some(watch) = self.watch.take() {
             watch.abort();
         }
@@ -84,7 +93,7 @@ impl Reader {
         let (send, sights) = sync_channel(1);
         self.sights = Some(sights);
         let (stream, pause) = (self.stream.clone(), self.settings.refresh);
-        let watch = handle.spawn(monitor::watch(Arc::clone(shared), stream, pause, send));
+        let watch = handle.spawn(monitor::watch(Arc::clone(shared), stream, pause, Arc::clone(&self.look), send));
         self.watch = Some(watch.abort_handle());
         for index in 0..self.parts.len() {
             self.start(index);
@@ -228,7 +237,24 @@ impl Reader {
                 return Err(failure.clone().at(number, Some(part.value())));
             }
         }
-        Ok(Polled::Idle { caught_up: self.parts.iter().all(Part::is_at_end) })
+        Ok(Polled::Idle { caught_up: self.is_caught_up() })
+    }
+
+    /// Whether everything was delivered: all parts are at their end, and a look at the shards since
+    /// then knows of none that was closed and whose children are still to be told.
+    fn is_caught_up(&mut self) -> bool {
+        /// How old a look may be. Why 1 s: it bounds the calls while records trickle in.
+        const RECENT: Duration = Duration::from_secs(1);
+        if !self.parts.iter().all(Part::is_at_end) {
+            self.at_end = None;
+            return false;
+        }
+        let since = *self.at_end.get_or_insert_with(Instant::now);
+        let known = self.looked.is_some_and(|looked| looked + RECENT >= since);
+        if !known {
+            self.look.notify_one();
+        }
+        known || self.parts.is_empty()
     }
 
     /// Parts that have come to their end since the last call, with their children.
@@ -251,7 +277,14 @@ impl Reader {
     }
 
     /// What the monitor saw.
-    pub(super) fn sight(&self) -> Option<Result<Sight, Failure>> {
-        self.sights.as_ref()?.try_recv().ok()
+    pub(super) fn sight(&mut self) -> Option<Result<Sight, Failure>> {
+        let sight = self.sights.as_ref()?.try_recv().ok()?;
+        if let Ok(sight) = &sight {
+            self.looked = Some(sight.began);
+            for part in &mut self.parts {
+                part.closed = sight.listing.get(&part.shard).is_some_and(|listed| listed.closed);
+            }
+        }
+        Some(sight)
     }
 }
