@@ -3,6 +3,8 @@
 
 #[path = "kinesis_support/canned.rs"]
 mod canned;
+#[path = "kinesis_support/server.rs"]
+mod server;
 #[path = "kinesis_support/support.rs"]
 mod support;
 
@@ -13,6 +15,7 @@ use protocol::Code;
 use serde_json::{Value, json};
 
 use canned::{Answer, Canned, page, shard_json};
+use server::shard;
 use support::*;
 
 /// Answers GetRecords from a list, in order; afterwards with empty pages.
@@ -153,14 +156,20 @@ fn a_shard_is_never_read_in_a_hot_loop() {
     assign(&mut source, &[(key(0), horizon())]);
     let sink = read_all(&mut source);
     assert_eq!(sink.rows.len(), 15);
-    std::thread::sleep(Duration::from_secs(2));
+    let rest = |source: &mut dyn Source, seconds| {
+        let started = Instant::now();
+        while started.elapsed() < Duration::from_secs(seconds) {
+            source.poll(&mut Sink::new(1), Duration::from_millis(50)).unwrap();
+        }
+    };
+    rest(&mut source, 2);
     let calls = server.calls("GetRecords");
     for six in calls.windows(6) {
         let time = six[5].at - six[0].at;
         assert!(time > Duration::from_millis(1_000), "six reads within {time:?}");
     }
     let idle = calls.len();
-    std::thread::sleep(Duration::from_secs(3));
+    rest(&mut source, 3);
     let more = server.calls("GetRecords").len() - idle;
     assert!((1..=7).contains(&more), "{more} reads of an idle shard in 3 s");
 }
@@ -306,7 +315,7 @@ fn an_expired_position_is_noticed_and_is_an_error_unless_wanted() {
     assert_eq!(sink.payloads(), ["8", "9"]);
 }
 
-/// A pinned time that the stream keeps no more (the canned clock stands at 1775700271).
+/// A pinned time that the stream keeps no more (the canned clock starts at 1775700271).
 #[test]
 fn a_pin_older_than_the_retention_is_an_error_unless_wanted() {
     let server = Canned::start(|_, _| None);

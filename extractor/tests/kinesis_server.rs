@@ -3,6 +3,8 @@
 //! times; what depends on those is in `kinesis_canned.rs`.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test ends where it fails")]
 
+#[path = "kinesis_support/server.rs"]
+mod server;
 #[path = "kinesis_support/support.rs"]
 mod support;
 
@@ -14,13 +16,14 @@ use ferrokinesis::store::StoreOptions;
 use protocol::{Code, OffsetKey, OffsetValue};
 use serde_json::{Value, json};
 
+use server::{STREAM, Server, options, shard};
 use support::*;
 
 #[test]
 fn every_record_comes_once_and_in_order() {
     let server = Server::start(3);
     server.put(&records(0..3000));
-    let mut source = server.source(&json!({}));
+    let mut source = open(&server.url, &json!({}));
     let discovery = source.discover(&Cancel::default()).unwrap();
     let keys: Vec<_> = discovery.splits.iter().map(|split| split.key.clone()).collect();
     assert_eq!(keys, [key(0), key(1), key(2)]);
@@ -84,7 +87,7 @@ fn odd_keys_and_payloads_arrive_as_they_are() {
     .map(|(key, text)| ((*key).to_owned(), (*text).to_owned()))
     .collect();
     server.put(&sent);
-    let mut source = server.source(&json!({}));
+    let mut source = open(&server.url, &json!({}));
     assign(&mut source, &[(key(0), horizon())]);
     let sink = read_all(&mut source);
     let came: Vec<_> =
@@ -96,7 +99,7 @@ fn odd_keys_and_payloads_arrive_as_they_are() {
 fn reading_resumes_after_any_record() {
     let server = Server::start(1);
     server.put(&records(0..100));
-    let mut source = server.source(&json!({}));
+    let mut source = open(&server.url, &json!({}));
     assign(&mut source, &[(key(0), horizon())]);
     let all = read_all(&mut source);
     for at in [0, 1, 49, 98, 99] {
@@ -112,7 +115,7 @@ fn reading_resumes_after_any_record() {
 fn a_full_sink_loses_nothing() {
     let server = Server::start(2);
     server.put(&records(0..500));
-    let mut source = server.source(&json!({"kinesis.record.limit": 30}));
+    let mut source = open(&server.url, &json!({"kinesis.record.limit": 30}));
     assign(&mut source, &[(key(0), horizon()), (key(1), horizon())]);
     let mut rows = Vec::new();
     while rows.len() < 500 {
@@ -130,7 +133,7 @@ fn a_full_sink_loses_nothing() {
 fn until_stops_exactly_and_reading_goes_on_after_it() {
     let server = Server::start(1);
     server.put(&records(0..200));
-    let mut source = server.source(&json!({"kinesis.record.limit": 50}));
+    let mut source = open(&server.url, &json!({"kinesis.record.limit": 50}));
     assign(&mut source, &[(key(0), horizon())]);
     let all = read_all(&mut source);
     assign(&mut source, &[(key(0), horizon())]);
@@ -159,7 +162,7 @@ fn latest_of_a_quiet_shard_survives_a_restart() {
     server.put(&records(0..10));
     std::thread::sleep(Duration::from_millis(3_100));
     let pinned = {
-        let mut source = server.source(&json!({}));
+        let mut source = open(&server.url, &json!({}));
         let values = source.offsets(Start::Latest, &[key(0)], &Cancel::default()).unwrap();
         assign(&mut source, &[(key(0), values[0].clone())]);
         let sink = read_all(&mut source);
@@ -168,7 +171,7 @@ fn latest_of_a_quiet_shard_survives_a_restart() {
     };
     assert_eq!(pinned.to_map()["position"], "AT_TIMESTAMP");
     server.put(&records(10..20));
-    let mut source = server.source(&json!({}));
+    let mut source = open(&server.url, &json!({}));
     assign(&mut source, &[(key(0), pinned)]);
     let sink = read_all(&mut source);
     assert_eq!(sink.payloads(), (10..20).map(|n| n.to_string()).collect::<Vec<_>>());
@@ -258,7 +261,7 @@ fn splits_and_merges_lose_and_repeat_nothing_across_restarts() {
     ];
     for (step, reshard) in steps.into_iter().enumerate() {
         put(&mut count);
-        let mut source = server.source(&json!({"kinesis.record.limit": 60}));
+        let mut source = open(&server.url, &json!({"kinesis.record.limit": 60}));
         if step == 0 {
             follower.discover(&mut source);
         }
@@ -267,7 +270,7 @@ fn splits_and_merges_lose_and_repeat_nothing_across_restarts() {
         put(&mut count);
         follower.follow(&mut source, 100);
     }
-    let mut source = server.source(&json!({}));
+    let mut source = open(&server.url, &json!({}));
     follower.follow(&mut source, usize::MAX);
     assert_once_in_order(&follower.rows, count);
     let ends = follower.offsets.values().filter(|value| value.is_end()).count();
@@ -282,7 +285,7 @@ fn a_fresh_start_reads_closed_parents_first() {
     server.split(&shard(0));
     server.put(&records(100..200));
     let mut follower = Follower::new();
-    let mut source = server.source(&json!({}));
+    let mut source = open(&server.url, &json!({}));
     follower.discover(&mut source);
     assert_eq!(follower.readable().len(), 1, "the parent alone");
     follower.follow(&mut source, usize::MAX);
@@ -293,7 +296,7 @@ fn a_fresh_start_reads_closed_parents_first() {
 #[test]
 fn new_shards_are_found_while_another_is_read() {
     let server = Server::start(2);
-    let mut source = server.source(&json!({"kinesis.shards.refresh.ms": 1000}));
+    let mut source = open(&server.url, &json!({"kinesis.shards.refresh.ms": 1000}));
     source.discover(&Cancel::default()).unwrap();
     assign(&mut source, &[(key(1), horizon())]);
     server.split(&shard(0));
@@ -318,7 +321,7 @@ fn new_shards_are_found_while_another_is_read() {
 fn expired_iterators_are_taken_again_where_reading_stood() {
     let server = Server::with(StoreOptions { iterator_ttl_seconds: 1, ..options() }, 2);
     server.put(&records(0..400));
-    let mut source = server.source(&json!({"kinesis.record.limit": 50}));
+    let mut source = open(&server.url, &json!({"kinesis.record.limit": 50}));
     assign(&mut source, &[(key(0), horizon()), (key(1), horizon())]);
     let mut rows = Vec::new();
     while rows.len() < 400 {
@@ -343,7 +346,7 @@ fn expired_iterators_are_taken_again_where_reading_stood() {
 fn a_number_of_another_stream_is_an_error_unless_wanted() {
     let server = Server::start(1);
     server.put(&records(0..10));
-    let mut source = server.source(&json!({}));
+    let mut source = open(&server.url, &json!({}));
     let discovery = source.discover(&Cancel::default()).unwrap();
     assign(&mut source, &[(key(0), horizon())]);
     read_all(&mut source);
@@ -357,14 +360,14 @@ fn a_number_of_another_stream_is_an_error_unless_wanted() {
     let failure = source.assign(&discovery.incarnation, &parts, &Cancel::default()).unwrap_err();
     assert_eq!(failure.code, Code::SourceRecreated, "{failure}");
 
-    let mut source = server.source(&json!({}));
+    let mut source = open(&server.url, &json!({}));
     assign(&mut source, &parts);
     let (sink, failure) = read_failure(&mut source);
     assert_eq!(failure.code, Code::OffsetIncarnation, "{failure}");
     assert!(failure.message.contains("did not come from this stream"), "{failure}");
     assert_eq!((failure.part, sink.rows.len()), (Some(0), 0));
 
-    let mut source = server.source(&json!({"on.invalid.offset": "earliest"}));
+    let mut source = open(&server.url, &json!({"on.invalid.offset": "earliest"}));
     assign(&mut source, &parts);
     let sink = read_all(&mut source);
     assert_once_in_order(&sink.rows, 20);
@@ -375,7 +378,7 @@ fn a_number_of_another_stream_is_an_error_unless_wanted() {
 fn a_stream_that_is_created_again_is_noticed_while_it_is_read() {
     let server = Server::start(1);
     server.put(&records(0..10));
-    let mut source = server.source(&json!({"kinesis.shards.refresh.ms": 1000}));
+    let mut source = open(&server.url, &json!({"kinesis.shards.refresh.ms": 1000}));
     let life = source.discover(&Cancel::default()).unwrap().incarnation;
     source.assign(&life, &[(key(0), horizon())], &Cancel::default()).unwrap();
     read_all(&mut source);
@@ -402,13 +405,13 @@ fn a_shard_that_is_no_more_is_an_error_unless_wanted() {
     let server = Server::start(1);
     server.put(&records(0..10));
     let parts = [(key(0), horizon()), (key(7), horizon())];
-    let mut source = server.source(&json!({}));
+    let mut source = open(&server.url, &json!({}));
     assign(&mut source, &parts);
     let (_, failure) = read_failure(&mut source);
     assert_eq!(failure.code, Code::OffsetOutOfRange, "{failure}");
     assert_eq!(failure.part, Some(1));
 
-    let mut source = server.source(&json!({"on.invalid.offset": "earliest"}));
+    let mut source = open(&server.url, &json!({"on.invalid.offset": "earliest"}));
     assign(&mut source, &parts);
     let sink = read_all(&mut source);
     assert_once_in_order(&sink.rows, 10);
@@ -418,12 +421,12 @@ fn a_shard_that_is_no_more_is_an_error_unless_wanted() {
 #[test]
 fn check_reads_and_names_what_is_wrong() {
     let server = Server::start(1);
-    let mut source = server.source(&json!({}));
+    let mut source = open(&server.url, &json!({}));
     let probes = source.check(&Cancel::default()).unwrap();
     let names: Vec<_> = probes.into_iter().map(|probe| probe.name).collect();
     assert_eq!(names, [format!("stream {STREAM}"), "shards".into(), format!("read {}", shard(0))]);
 
-    let mut source = server.source(&json!({"kinesis.stream": "absent"}));
+    let mut source = open(&server.url, &json!({"kinesis.stream": "absent"}));
     let failure = source.check(&Cancel::default()).unwrap_err();
     assert_eq!(failure.code, Code::SourceNotFound, "{failure}");
     assert!(failure.message.contains("absent"), "{failure}");
@@ -434,7 +437,7 @@ fn a_row_that_is_too_large_is_an_error_row() {
     let server = Server::start(1);
     let big = "x".repeat(5_000);
     server.put(&[("a".into(), "1".into()), ("b".into(), big), ("c".into(), "3".into())]);
-    let mut source = server.source(&json!({}));
+    let mut source = open(&server.url, &json!({}));
     assign(&mut source, &[(key(0), horizon())]);
     let mut sink = Sink::new(usize::MAX);
     sink.row_bytes_max = 2_000;
@@ -454,7 +457,7 @@ fn two_hundred_shards_are_read_by_one_source() {
     let server = Server::start(200);
     let sent: Vec<_> = (0..4000).map(|n| (format!("key-{n}"), n.to_string())).collect();
     server.put(&sent);
-    let mut source = server.source(&json!({}));
+    let mut source = open(&server.url, &json!({}));
     let splits = source.discover(&Cancel::default()).unwrap().splits;
     assert_eq!(splits.len(), 200);
     let parts: Vec<_> = splits.into_iter().map(|split| (split.key, horizon())).collect();

@@ -226,8 +226,9 @@ impl Source for KinesisSource {
         (self.news, self.settling) = (Topology::default(), None);
         let mut wanted = Vec::with_capacity(parts.len());
         for (key, value) in parts {
-            let position = Position::from_value(value)?;
-            wanted.push(Part::new(key.clone(), shard_of(key)?, position, value.clone()));
+            let (shard, position) = (shard_of(key)?, Position::from_value(value)?);
+            self.known.insert(shard.clone());
+            wanted.push(Part::new(key.clone(), shard, position, value.clone()));
         }
         let summary = self.describe(cancel)?;
         incarnation.clone_into(&mut self.incarnation);

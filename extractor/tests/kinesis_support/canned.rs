@@ -56,10 +56,11 @@ impl Canned {
         let calls: Arc<Mutex<Vec<Call>>> = Arc::default();
         let script: Arc<Mutex<Box<Script>>> = Arc::new(Mutex::new(Box::new(script)));
         let log = Arc::clone(&calls);
+        let started = Instant::now();
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 let (script, log) = (Arc::clone(&script), Arc::clone(&log));
-                thread::spawn(move || serve(stream, &script, &log));
+                thread::spawn(move || serve(stream, &script, &log, started));
             }
         });
         Self { url, calls }
@@ -72,7 +73,12 @@ impl Canned {
     }
 }
 
-fn serve(stream: TcpStream, script: &Mutex<Box<Script>>, log: &Mutex<Vec<Call>>) {
+fn serve(
+    stream: TcpStream,
+    script: &Mutex<Box<Script>>,
+    log: &Mutex<Vec<Call>>,
+    started: Instant,
+) {
     let mut reader = BufReader::new(stream.try_clone().unwrap());
     let mut writer = stream;
     while let Some((operation, input)) = request(&mut reader) {
@@ -91,8 +97,11 @@ fn serve(stream: TcpStream, script: &Mutex<Box<Script>>, log: &Mutex<Vec<Call>>)
                 thread::park();
             },
         };
+        // 1775700271 and the seconds since the start.
+        let second = 31 + started.elapsed().as_secs();
+        let (minute, second) = (4 + second / 60, second % 60);
         let head = format!(
-            "HTTP/1.1 {status} X\r\nDate: Thu, 09 Apr 2026 02:04:31 GMT\r\n\
+            "HTTP/1.1 {status} X\r\nDate: Thu, 09 Apr 2026 02:{minute:02}:{second:02} GMT\r\n\
              Content-Type: application/x-amz-json-1.1\r\nContent-Length: {}\r\n\r\n",
             body.len()
         );

@@ -1,5 +1,4 @@
-//! An embedded Kinesis-protocol server, a client to fill it, a sink that remembers rows, and a
-//! source with one call per need.
+//! A sink that remembers rows, and a source with one call per need. For tests against a server.
 #![allow(
     dead_code,
     clippy::allow_attributes,
@@ -9,141 +8,18 @@
     reason = "each test crate uses its part, and a test ends where it fails"
 )]
 
-use std::future::Future;
 use std::time::{Duration, Instant};
 
-use aws_sdk_kinesis::Client;
-use aws_sdk_kinesis::config::{BehaviorVersion, Credentials, Region};
-use aws_sdk_kinesis::primitives::Blob;
-use aws_sdk_kinesis::types::PutRecordsRequestEntry;
-use aws_smithy_http_client::Builder as HttpBuilder;
 use extractor::config::Settings;
 use extractor::source::kinesis::{KinesisSettings, KinesisSource};
 use extractor::source::{Cancel, Polled, RowSink, Source, Taken};
-use ferrokinesis::store::StoreOptions;
 use protocol::avro::ErrorRow;
 use protocol::{Failure, OffsetKey, OffsetValue};
 use serde_json::{Map, Value, json};
-use tokio::runtime::Runtime;
+
+use crate::server::{STREAM, shard};
 
 pub(crate) const LIMIT: Duration = Duration::from_secs(40);
-
-pub(crate) const STREAM: &str = "my-kinesis-stream";
-
-/// A server of this process on a free port, with one stream.
-pub(crate) struct Server {
-    pub(crate) runtime: Runtime,
-    pub(crate) url: String,
-    pub(crate) client: Client,
-}
-
-pub(crate) fn options() -> StoreOptions {
-    StoreOptions {
-        create_stream_ms: 0,
-        delete_stream_ms: 0,
-        update_stream_ms: 0,
-        shard_limit: 1000,
-        ..StoreOptions::default()
-    }
-}
-
-impl Server {
-    pub(crate) fn start(shards: i32) -> Self {
-        Self::with(options(), shards)
-    }
-
-    pub(crate) fn with(options: StoreOptions, shards: i32) -> Self {
-        let runtime =
-            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
-        let runtime = runtime.unwrap();
-        let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
-        let (app, _store) = ferrokinesis::create_app(options);
-        runtime.spawn(ferrokinesis::serve_plain_http(listener, app, std::future::pending()));
-        let server = Self { runtime, client: client(&url), url };
-        server.create(shards);
-        server
-    }
-
-    pub(crate) fn wait<T>(&self, future: impl Future<Output = T>) -> T {
-        self.runtime.block_on(future)
-    }
-
-    pub(crate) fn create(&self, shards: i32) {
-        let call = self.client.create_stream().stream_name(STREAM).shard_count(shards);
-        self.wait(call.send()).unwrap();
-        self.wait_active();
-    }
-
-    pub(crate) fn wait_active(&self) {
-        loop {
-            let call = self.client.describe_stream_summary().stream_name(STREAM);
-            let summary = self.wait(call.send()).unwrap().stream_description_summary.unwrap();
-            if summary.stream_status.as_str() == "ACTIVE" {
-                return;
-            }
-            std::thread::sleep(Duration::from_millis(5));
-        }
-    }
-
-    /// Puts records with these keys and texts, in order.
-    pub(crate) fn put(&self, records: &[(String, String)]) {
-        for chunk in records.chunks(500) {
-            let entry = |(key, text): &(String, String)| {
-                let entry = PutRecordsRequestEntry::builder().partition_key(key);
-                entry.data(Blob::new(text.as_bytes())).build().unwrap()
-            };
-            let entries: Vec<_> = chunk.iter().map(entry).collect();
-            let call = self.client.put_records().stream_name(STREAM).set_records(Some(entries));
-            let answer = self.wait(call.send()).unwrap();
-            assert_eq!(answer.failed_record_count.unwrap_or(0), 0);
-        }
-    }
-
-    pub(crate) fn split(&self, shard: &str) {
-        let call = self.client.list_shards().stream_name(STREAM);
-        let shards = self.wait(call.send()).unwrap().shards.unwrap();
-        let range = shards.iter().find(|it| it.shard_id == shard).unwrap();
-        let range = range.hash_key_range.as_ref().unwrap();
-        let bound = |text: &str| text.parse::<u128>().unwrap();
-        let (low, high) = (bound(&range.starting_hash_key), bound(&range.ending_hash_key));
-        let middle = low + (high - low) / 2 + 1;
-        let call = self.client.split_shard().stream_name(STREAM).shard_to_split(shard);
-        self.wait(call.new_starting_hash_key(middle.to_string()).send()).unwrap();
-        self.wait_active();
-    }
-
-    pub(crate) fn merge(&self, left: &str, right: &str) {
-        let call = self.client.merge_shards().stream_name(STREAM).shard_to_merge(left);
-        self.wait(call.adjacent_shard_to_merge(right).send()).unwrap();
-        self.wait_active();
-    }
-
-    pub(crate) fn delete(&self) {
-        self.wait(self.client.delete_stream().stream_name(STREAM).send()).unwrap();
-        let gone = |server: &Self| {
-            let call = server.client.describe_stream_summary().stream_name(STREAM);
-            server.wait(call.send()).is_err()
-        };
-        while !gone(self) {
-            std::thread::sleep(Duration::from_millis(5));
-        }
-    }
-
-    pub(crate) fn source(&self, extra: &Value) -> KinesisSource {
-        open(&self.url, extra)
-    }
-}
-
-pub(crate) fn client(url: &str) -> Client {
-    let config = aws_sdk_kinesis::Config::builder()
-        .behavior_version(BehaviorVersion::latest())
-        .region(Region::new("us-east-1"))
-        .http_client(HttpBuilder::new().build_http())
-        .credentials_provider(Credentials::new("AKIDTEST", "secret", None, None, "tests"))
-        .endpoint_url(url);
-    Client::from_conf(config.build())
-}
 
 pub(crate) fn config(url: &str, extra: &Value) -> Map<String, Value> {
     let mut config = json!({
@@ -258,10 +134,6 @@ fn text(rest: &mut &[u8]) -> String {
     let (text, tail) = rest.split_at(len);
     *rest = tail;
     String::from_utf8(text.to_vec()).unwrap()
-}
-
-pub(crate) fn shard(number: u32) -> String {
-    format!("shardId-{number:012}")
 }
 
 pub(crate) fn key(number: u32) -> OffsetKey {
