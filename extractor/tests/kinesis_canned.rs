@@ -1,5 +1,5 @@
 //! The Kinesis source against canned answers: what no server that can be embedded does.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test ends where it fails")]
+#![expect(clippy::indexing_slicing, reason = "a test ends where it fails")]
 
 #[path = "kinesis_support/canned.rs"]
 mod canned;
@@ -74,10 +74,8 @@ fn every_page_of_shards_is_listed() {
 #[test]
 fn children_are_told_by_the_end_of_their_parent() {
     let children = json!([child(1, &[0]), child(2, &[0])]);
-    let server = Canned::start(pages(vec![
-        Answer::Ok(page(&[1, 2], 50)),
-        ended(page(&[3], 0), &children),
-    ]));
+    let server =
+        Canned::start(pages(vec![Answer::Ok(page(&[1, 2], 50)), ended(page(&[3], 0), &children)]));
     let mut source = open(&server.url, &json!({}));
     assign(&mut source, &[(key(0), horizon())]);
     let sink = read_all(&mut source);
@@ -95,10 +93,8 @@ fn children_are_told_by_the_end_of_their_parent() {
 /// F9: no next iterator and no children, although the shard is open: it is not over.
 #[test]
 fn a_false_end_is_not_believed() {
-    let server = Canned::start(pages(vec![
-        ended(page(&[1], 0), &Value::Null),
-        Answer::Ok(page(&[2], 0)),
-    ]));
+    let server =
+        Canned::start(pages(vec![ended(page(&[1], 0), &Value::Null), Answer::Ok(page(&[2], 0))]));
     let mut source = open(&server.url, &json!({}));
     assign(&mut source, &[(key(0), horizon())]);
     let mut sink = Sink::new(usize::MAX);
@@ -367,4 +363,22 @@ fn rotated_credentials_sign_the_next_calls_without_losing_the_position() {
     let wrong = json!({"aws.session.token": "t", "aws.secret.access.key": ""});
     let failure = source.rotate(wrong.as_object().unwrap()).unwrap_err();
     assert_eq!(failure.code, Code::ConfigMissing, "{failure}");
+}
+
+/// Credentials that expired are told, and new ones go on where reading stood.
+#[test]
+fn expired_credentials_are_cured_by_new_ones() {
+    let server = Canned::start(pages(vec![
+        Answer::Ok(page(&[1], 0)),
+        Answer::Error("ExpiredTokenException"),
+        Answer::Ok(page(&[1, 2], 0)),
+    ]));
+    let mut source = open(&server.url, &json!({}));
+    assign(&mut source, &[(key(0), horizon())]);
+    let (sink, failure) = read_failure(&mut source);
+    assert_eq!(sink.payloads(), ["1"]);
+    assert_eq!(failure.code, Code::CredentialsExpired, "{failure}");
+    let credentials = json!({"aws.access.key.id": "NEW", "aws.secret.access.key": "n"});
+    source.rotate(credentials.as_object().unwrap()).unwrap();
+    assert_eq!(read_all(&mut source).payloads(), ["2"]);
 }

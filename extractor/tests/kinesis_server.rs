@@ -70,7 +70,11 @@ fn assert_once_in_order(rows: &[Seen], count: u32) {
     }
     numbers.sort_unstable();
     let wrong = (0..count).zip(&numbers).find(|(wanted, came)| wanted != *came);
-    assert!(numbers.len() == count as usize && wrong.is_none(), "{} rows, {wrong:?}", numbers.len());
+    assert!(
+        numbers.len() == count as usize && wrong.is_none(),
+        "{} rows, {wrong:?}",
+        numbers.len()
+    );
 }
 
 #[test]

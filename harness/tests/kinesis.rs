@@ -52,7 +52,7 @@ fn rows(pipeline: &Pipeline) -> Vec<(String, Value, Value)> {
 
 /// What `s2x_offsets` holds, by KEY.
 fn offsets(pipeline: &Pipeline) -> BTreeMap<String, String> {
-    let rows = pipeline.query("SELECT key_text, value FROM s2x_offsets");
+    let rows = pipeline.query("SELECT key_text, value_text FROM s2x_offsets");
     rows.into_iter().map(|row| (row[0].clone(), row[1].clone())).collect()
 }
 

@@ -64,6 +64,9 @@ pub struct KinesisSource {
     /// The life of the stream that the offsets belong to.
     incarnation: String,
     news: Topology,
+    /// Shards that the monitor found. They are told again with each assignment: the batch that told
+    /// them may have been voided.
+    found: Vec<(Split, OffsetValue)>,
     /// Until when an end that was just told keeps the source from being caught up.
     settling: Option<Instant>,
 }
@@ -79,6 +82,7 @@ impl KinesisSource {
             known: BTreeSet::new(),
             incarnation: String::new(),
             news: Topology::default(),
+            found: Vec::new(),
             settling: None,
         }
     }
@@ -116,7 +120,9 @@ impl KinesisSource {
     fn add_new(&mut self, listing: &Listing) -> Result<(), Failure> {
         for split in self.splits(listing)? {
             if self.known.insert(shard_of(&split.key)?) {
-                self.news.added.push((split, Position::TrimHorizon.to_value()));
+                let found = (split, Position::TrimHorizon.to_value());
+                self.news.added.push(found.clone());
+                self.found.push(found);
             }
         }
         Ok(())
@@ -179,9 +185,11 @@ impl Source for KinesisSource {
         let started = Instant::now();
         let service = self.service()?;
         let shared = Arc::clone(service.shared());
-        service.ask(cancel, ASK_TIMEOUT, async move {
-            fetch::probe(&shared, &stream, &shard).await
-        })?;
+        service.ask(
+            cancel,
+            ASK_TIMEOUT,
+            async move { fetch::probe(&shared, &stream, &shard).await },
+        )?;
         probes.push(Probe { name, elapsed: started.elapsed() });
         Ok(probes)
     }
@@ -223,7 +231,8 @@ impl Source for KinesisSource {
         cancel: &Cancel,
     ) -> Result<(), Failure> {
         self.reader.stop_all();
-        (self.news, self.settling) = (Topology::default(), None);
+        self.news = Topology { closed: Vec::new(), added: self.found.clone() };
+        self.settling = None;
         let mut wanted = Vec::with_capacity(parts.len());
         for (key, value) in parts {
             let (shard, position) = (shard_of(key)?, Position::from_value(value)?);
@@ -308,6 +317,7 @@ impl Source for KinesisSource {
         let settings = KinesisSettings::read(&given)?;
         if let Some(service) = &self.service {
             service.rotate(&settings)?;
+            self.reader.mend();
         }
         self.settings.credentials = settings.credentials;
         self.given = given;

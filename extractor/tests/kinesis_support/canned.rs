@@ -4,6 +4,7 @@
     dead_code,
     clippy::allow_attributes,
     clippy::unwrap_used,
+    clippy::panic,
     clippy::indexing_slicing,
     reason = "a test ends where it fails"
 )]
@@ -73,12 +74,7 @@ impl Canned {
     }
 }
 
-fn serve(
-    stream: TcpStream,
-    script: &Mutex<Box<Script>>,
-    log: &Mutex<Vec<Call>>,
-    started: Instant,
-) {
+fn serve(stream: TcpStream, script: &Mutex<Box<Script>>, log: &Mutex<Vec<Call>>, started: Instant) {
     let mut reader = BufReader::new(stream.try_clone().unwrap());
     let mut writer = stream;
     while let Some((operation, input)) = request(&mut reader) {
@@ -105,7 +101,10 @@ fn serve(
              Content-Type: application/x-amz-json-1.1\r\nContent-Length: {}\r\n\r\n",
             body.len()
         );
-        if writer.write_all(head.as_bytes()).and_then(|()| writer.write_all(body.as_bytes())).is_err()
+        if writer
+            .write_all(head.as_bytes())
+            .and_then(|()| writer.write_all(body.as_bytes()))
+            .is_err()
         {
             return;
         }

@@ -248,10 +248,22 @@ impl Reader<'_> {
             return Ok(start);
         }
         match self.text("start")? {
-            None => Ok(Start::Earliest),
+            None => Ok(self.position()),
             Some(text) => {
                 parse_start(&text).map_err(|expected| self.unexpected("start", &expected))
             }
+        }
+    }
+
+    /// The Kinesis connectors say in `kinesis.position` where a pipeline begins. The host owns that,
+    /// because it makes it durable (E5); words that need more than a word are the extractor's to
+    /// refuse.
+    fn position(&self) -> Start {
+        let mut config = self.document.config.iter();
+        let word = config.find(|entry| entry.key == "kinesis.position");
+        match word.and_then(|entry| entry.value.as_str()) {
+            Some(word) if word.trim().eq_ignore_ascii_case("latest") => Start::Latest,
+            Some(_) | None => Start::Earliest,
         }
     }
 

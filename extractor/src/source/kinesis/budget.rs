@@ -50,7 +50,8 @@ impl Room {
     pub(super) fn shrink_to(&mut self, bytes: usize) {
         let need = (bytes as u64).div_ceil(UNIT);
         let Some(permit) = &mut self.0 else { return };
-        let spare = permit.num_permits().saturating_sub(usize::try_from(need).unwrap_or(usize::MAX));
+        let spare =
+            permit.num_permits().saturating_sub(usize::try_from(need).unwrap_or(usize::MAX));
         drop(permit.split(spare));
     }
 }

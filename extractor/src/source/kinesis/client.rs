@@ -153,7 +153,9 @@ fn ready<T: Send + 'static>(
     handle.spawn(async move {
         let _gone = send.try_send(making.await);
     });
-    receive.recv_timeout(LIMIT).map_err(|_| Failure::new(Code::Timeout, "no Kinesis client in time"))
+    receive
+        .recv_timeout(LIMIT)
+        .map_err(|_| Failure::new(Code::Timeout, "no Kinesis client in time"))
 }
 
 /// Makes the client that the settings describe.

@@ -79,11 +79,14 @@ fn unreachable(what: &str, timeout: bool, io: bool, chain: &str) -> Failure {
 
 fn from_code(what: &str, name: &str, message: &str) -> (Kind, Failure) {
     let said = if message.is_empty() { name.to_owned() } else { format!("{name}: {message}") };
-    let of = |code: Code, advice: &str| (Kind::Other, Failure::new(code, format!("{what}: {said}{advice}")));
+    let of = |code: Code, advice: &str| {
+        (Kind::Other, Failure::new(code, format!("{what}: {said}{advice}")))
+    };
     match name {
-        "ExpiredIteratorException" => {
-            (Kind::IteratorExpired, Failure::new(Code::SourceUnavailable, format!("{what}: {said}")))
-        }
+        "ExpiredIteratorException" => (
+            Kind::IteratorExpired,
+            Failure::new(Code::SourceUnavailable, format!("{what}: {said}")),
+        ),
         "ExpiredNextTokenException" => {
             (Kind::TokenExpired, Failure::new(Code::SourceUnavailable, format!("{what}: {said}")))
         }
@@ -98,8 +101,12 @@ fn from_code(what: &str, name: &str, message: &str) -> (Kind, Failure) {
         "ResourceNotFoundException" => {
             of(Code::SourceNotFound, "; create it, or correct kinesis.stream or kinesis.region")
         }
-        "AccessDeniedException" | "AccessDenied" | "NotAuthorized" | "KMSAccessDeniedException"
-        | "KMSOptInRequired" | "OptInRequired" => of(
+        "AccessDeniedException"
+        | "AccessDenied"
+        | "NotAuthorized"
+        | "KMSAccessDeniedException"
+        | "KMSOptInRequired"
+        | "OptInRequired" => of(
             Code::PermissionDenied,
             "; allow kinesis:DescribeStreamSummary, ListShards, GetShardIterator and GetRecords \
              (and kms:Decrypt where the stream is encrypted)",

@@ -55,12 +55,14 @@ impl Pace {
         self.called = Some(Instant::now());
     }
 
-    /// The most that the next answer may have: what may have been written since, where the last
-    /// answer was at the end, or else the largest answer.
+    /// The most memory that the next answer may need. It has what may have been written since, where
+    /// the last answer was at the end, or else the most that the service sends.
     pub(super) fn expected_bytes(&self) -> u64 {
-        let Some(called) = self.called.filter(|_| self.at_end) else { return ANSWER_BYTES_MAX };
-        let seconds = called.elapsed().as_secs().saturating_add(2);
-        seconds.saturating_mul(WRITE_BYTES_PER_SECOND).min(ANSWER_BYTES_MAX)
+        /// Why 3: the body in base64 is there while its records are made of it.
+        const PER_PAYLOAD_BYTE: u64 = 3;
+        let seconds = self.called.filter(|_| self.at_end).map(|it| it.elapsed().as_secs() + 2);
+        let written = seconds.map_or(u64::MAX, |it| it.saturating_mul(WRITE_BYTES_PER_SECOND));
+        written.min(ANSWER_BYTES_MAX) * PER_PAYLOAD_BYTE
     }
 
     /// The read has to be made again with another iterator.

@@ -62,7 +62,12 @@ pub(super) enum Delivered {
 
 impl Part {
     /// A part that is not read yet.
-    pub(super) fn new(key: OffsetKey, shard: String, position: Position, value: OffsetValue) -> Self {
+    pub(super) fn new(
+        key: OffsetKey,
+        shard: String,
+        position: Position,
+        value: OffsetValue,
+    ) -> Self {
         Self {
             key,
             shard,

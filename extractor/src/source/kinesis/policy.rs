@@ -41,9 +41,7 @@ impl KinesisSource {
             let Some(part) = self.reader.parts.get(index) else { continue };
             let shard = part.shard.clone();
             let (failure, gone) = match news {
-                News::Expired(oldest) => {
-                    (failure::expired(&shard, part.position(), oldest), false)
-                }
+                News::Expired(oldest) => (failure::expired(&shard, part.position(), oldest), false),
                 News::Refused(failure) => (failure, false),
                 News::Vanished => (failure::vanished(&shard, &part.key), true),
                 News::Broken(failure) => {

@@ -83,7 +83,9 @@ impl Position {
         };
         let known = ["sequenceNumber", "position", "timestamp", "shardEnd"];
         if map.contains_key("subSequenceNumber") {
-            return Err(refuse("it lies inside an aggregated record, which this build leaves whole"));
+            return Err(refuse(
+                "it lies inside an aggregated record, which this build leaves whole",
+            ));
         }
         if let Some(key) = map.keys().find(|key| !known.contains(&key.as_str()) && !is_advice(key))
         {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
-use protocol::{Failure, OffsetKey};
+use protocol::{Class, Failure, OffsetKey};
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, Semaphore};
 use tokio::task::AbortHandle;
@@ -93,7 +93,13 @@ impl Reader {
         let (send, sights) = sync_channel(1);
         self.sights = Some(sights);
         let (stream, pause) = (self.stream.clone(), self.settings.refresh);
-        let watch = handle.spawn(monitor::watch(Arc::clone(shared), stream, pause, Arc::clone(&self.look), send));
+        let watch = handle.spawn(monitor::watch(
+            Arc::clone(shared),
+            stream,
+            pause,
+            Arc::clone(&self.look),
+            send,
+        ));
         self.watch = Some(watch.abort_handle());
         for index in 0..self.parts.len() {
             self.start(index);
@@ -102,12 +108,14 @@ impl Reader {
 
     /// Starts the task of a part where the part stands.
     fn start(&mut self, index: usize) {
-        let (Some((news, _)), Some(shared), Some(handle)) = (&self.news, &self.shared, &self.handle)
+        let (Some((news, _)), Some(shared), Some(handle)) =
+            (&self.news, &self.shared, &self.handle)
         else {
             return;
         };
         let Some(part) = self.parts.get_mut(index).filter(|part| !part.has_ended()) else { return };
         part.stop();
+        self.stuck.retain(|(stuck, _)| *stuck != index);
         let from = part.position().clone();
         let fetch = Fetch {
             shared: Arc::clone(shared),
@@ -138,6 +146,18 @@ impl Reader {
     pub(super) fn break_part(&mut self, index: usize, failure: Failure) {
         if let Some(part) = self.parts.get_mut(index) {
             part.broken = Some(failure);
+        }
+    }
+
+    /// Reads again what was refused for the sake of credentials.
+    pub(super) fn mend(&mut self) {
+        for index in 0..self.parts.len() {
+            let Some(part) = self.parts.get_mut(index) else { break };
+            let refused = part.broken.as_ref().is_some_and(|it| it.class == Class::Auth);
+            if refused {
+                part.broken = None;
+                self.start(index);
+            }
         }
     }
 
@@ -260,7 +280,8 @@ impl Reader {
     /// Parts that have come to their end since the last call, with their children.
     pub(super) fn take_ends(&mut self) -> Vec<(OffsetKey, Listing)> {
         let ended = self.parts.iter_mut();
-        ended.filter_map(|part| Some((part.take_end()?, part)))
+        ended
+            .filter_map(|part| Some((part.take_end()?, part)))
             .map(|(children, part)| (part.key.clone(), children))
             .collect()
     }

@@ -53,8 +53,8 @@ const COMMON_KEYS: [&str; 2] = ["name", "tasks.max"];
 
 /// Bytes of records that were read and are not delivered yet, and room for answers on their way.
 ///
-/// Why 64 MiB: six shards that catch up get whole answers (10 MiB) side by side, which is more than
-/// one core encodes.
+/// Why 64 MiB: two shards that catch up get whole answers (10 MiB, three times that in memory) side
+/// by side while others are delivered, which is more than one core encodes.
 const MEMORY_BYTES_DEFAULT: u64 = 64 * MIB;
 
 const MIB: u64 = 1024 * 1024;
@@ -158,8 +158,7 @@ impl KinesisSettings {
         };
         // The older connector read 500 records at a time to bound its memory; bytes bound ours.
         let limit_default = if older { 500 } else { RECORD_LIMIT_MAX };
-        let limit =
-            settings.number("kinesis.record.limit", 1..=RECORD_LIMIT_MAX, limit_default)?;
+        let limit = settings.number("kinesis.record.limit", 1..=RECORD_LIMIT_MAX, limit_default)?;
         let idle_default = if older { 5_000 } else { 1_000 };
         let modes = [("polling", ()), ("poll", ())];
         settings.choice("kinesis.read.mode", &modes, ())?;

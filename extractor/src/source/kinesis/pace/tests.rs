@@ -76,9 +76,9 @@ fn trouble_is_backed_off_with_jitter_up_to_the_limit() {
 #[test]
 fn room_is_taken_for_the_most_that_may_come() {
     let mut pace = fresh();
-    assert_eq!(pace.expected_bytes(), ANSWER_BYTES_MAX);
+    assert_eq!(pace.expected_bytes(), 3 * ANSWER_BYTES_MAX);
     pace.answered(0, 0, 10_000, 0);
-    assert_eq!(pace.expected_bytes(), 2 * WRITE_BYTES_PER_SECOND);
+    assert_eq!(pace.expected_bytes(), 6 * WRITE_BYTES_PER_SECOND);
     pace.answered(10, 1, 10_000, 700);
-    assert_eq!(pace.expected_bytes(), ANSWER_BYTES_MAX);
+    assert_eq!(pace.expected_bytes(), 3 * ANSWER_BYTES_MAX);
 }

@@ -112,7 +112,11 @@ fn credentials_are_whole_and_never_shown() {
     });
     refused(&none, "aws.access.key.id", "aws.use.default.chain=true");
     refused(&json!({"aws.secret.access.key": null}), "aws.secret.access.key", "needs it");
-    refused(&json!({"aws.access.key.id": null}), "aws.access.key.id", "aws.secret.access.key needs");
+    refused(
+        &json!({"aws.access.key.id": null}),
+        "aws.access.key.id",
+        "aws.secret.access.key needs",
+    );
     let with = |key: &str, value: Value| {
         let mut map = none.clone();
         map[key] = value;
