@@ -58,7 +58,7 @@ pub struct Record<'a> {
 #[derive(Debug, Error, PartialEq, Eq)]
 pub enum Undecodable {
     /// The bytes are not UTF-8.
-    #[error("{role} is not UTF-8 at byte {at}")]
+    #[error("{role} is not UTF-8 at byte {at}{}", advice(role, "bytes"))]
     Utf8 {
         /// `key`, `value` or `header name`.
         role: &'static str,
@@ -66,7 +66,10 @@ pub enum Undecodable {
         at: usize,
     },
     /// The text is not one JSON value.
-    #[error("{role} of {len} bytes is not JSON: expected {expected} at byte {at}")]
+    #[error(
+        "{role} of {len} bytes is not JSON: expected {expected} at byte {at}{}",
+        advice(role, "string")
+    )]
     Json {
         /// `key` or `value`.
         role: &'static str,
@@ -78,13 +81,26 @@ pub enum Undecodable {
         expected: &'static str,
     },
     /// The JSON text is nested too deep.
-    #[error("{role} is nested deeper than {RECORD_DEPTH_MAX} levels at byte {at}")]
+    #[error(
+        "{role} is nested deeper than {RECORD_DEPTH_MAX} levels at byte {at}{}",
+        advice(role, "string")
+    )]
     Depth {
         /// `key` or `value`.
         role: &'static str,
         /// The bracket that goes too deep.
         at: usize,
     },
+}
+
+/// Which declaration takes every record, for the ends of the texts; no setting declares headers.
+fn advice(role: &str, format: &str) -> String {
+    match role {
+        "key" | "value" => {
+            format!("; if {role}s are not what {role}.format declares, set {role}.format={format}")
+        }
+        _ => String::new(),
+    }
 }
 
 impl Undecodable {

@@ -12,7 +12,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use protocol::limits::CONTROL_FRAME_BYTES_MAX;
+use protocol::limits::{CONTROL_FRAME_BYTES_MAX, OFFSET_KEY_BYTES_MAX, OFFSET_VALUE_BYTES_MAX};
 use protocol::message::{
     AddedSplit, BatchEnd, Partitions, Phase, Reason, StopMode, Stopped, encode,
 };
@@ -35,6 +35,16 @@ use retry::Retry;
 
 /// Time for the last frame to leave after STOP, when the host named none.
 const LEAVE_WITHIN: Duration = Duration::from_secs(5);
+
+/// Splits in one PARTITIONS.
+///
+/// Why 64: at the longest KEYs and VALUEs, two parents each, they fit into a control frame.
+const NEWS_PER_FRAME: usize = 64;
+
+const _: () = assert!(
+    NEWS_PER_FRAME * (4 * OFFSET_KEY_BYTES_MAX + OFFSET_VALUE_BYTES_MAX)
+        < CONTROL_FRAME_BYTES_MAX as usize
+);
 
 /// Why the pump ends.
 enum End {
@@ -64,8 +74,6 @@ struct Assignment {
     stands: Vec<OffsetValue>,
     /// Splits that were read to their end.
     closed: BTreeSet<OffsetKey>,
-    /// What the host is to be told after this batch.
-    news: Topology,
 }
 
 /// See the module.
@@ -85,6 +93,8 @@ pub struct Pump {
     max_frame: u32,
     /// The last ASSIGN, unless it failed.
     assignment: Option<Assignment>,
+    /// What the host was not told yet.
+    news: Topology,
     batch: Batch,
     retry: Option<Retry>,
     /// Answers the next EXTRACT: rows were delivered before it.
@@ -113,6 +123,7 @@ impl Pump {
             max_frame: 0,
             assignment: None,
             retry: None,
+            news: Topology::default(),
             failure: None,
             batches: 0,
             rows: 0,
@@ -296,31 +307,35 @@ impl Pump {
     /// Notes which splits came and went.
     fn take_news(&mut self) {
         let Some(news) = self.source.as_deref_mut().and_then(Source::topology) else { return };
-        let Some(assignment) = &mut self.assignment else { return };
-        assignment.closed.extend(news.closed.iter().cloned());
-        assignment.news.closed.extend(news.closed);
-        assignment.news.added.extend(news.added);
+        if let Some(assignment) = &mut self.assignment {
+            assignment.closed.extend(news.closed.iter().cloned());
+        }
+        self.news.closed.extend(news.closed);
+        self.news.added.extend(news.added);
     }
 
-    /// Tells the host which splits came and went, after the batch in which they did.
+    /// Tells the host which splits came and went, after the batch in which they did. The source
+    /// says each only once, so what could not be told yet is kept, over voids and assignments.
     fn report_news(&mut self) {
-        let Some(assignment) = &mut self.assignment else { return };
-        let news = std::mem::take(&mut assignment.news);
-        if news == Topology::default() {
-            return;
-        }
-        let added = news.added.into_iter().map(|(split, value)| AddedSplit {
-            key: split.key,
-            parents: split.parents,
-            value,
-        });
-        let payload = encode(&Partitions { closed: news.closed, added: added.collect() });
-        if payload.len() > CONTROL_FRAME_BYTES_MAX as usize {
-            tracing::warn!("too many new splits for one message; the host finds them by DISCOVER");
-            return;
-        }
+        let Some(assignment) = &self.assignment else { return };
         let head = Head::new(Kind::Partitions, assignment.epoch);
-        self.link.outbox.push(OutFrame::control(head, &payload));
+        let news = std::mem::take(&mut self.news);
+        let mut closed = news.closed.chunks(NEWS_PER_FRAME);
+        let mut added = news.added.chunks(NEWS_PER_FRAME);
+        loop {
+            let (gone, come) =
+                (closed.next().unwrap_or_default(), added.next().unwrap_or_default());
+            if gone.is_empty() && come.is_empty() {
+                return;
+            }
+            let come = come.iter().cloned().map(|(split, value)| AddedSplit {
+                key: split.key,
+                parents: split.parents,
+                value,
+            });
+            let payload = encode(&Partitions { closed: gone.to_vec(), added: come.collect() });
+            self.link.outbox.push(OutFrame::control(head, &payload));
+        }
     }
 }
 

@@ -238,6 +238,31 @@ fn what_is_not_json_becomes_an_error_row_in_its_place() {
 }
 
 #[test]
+fn headers_that_cannot_all_be_told_make_an_error_row() {
+    let cluster = cluster("t", 1);
+    let producer = producer(&cluster);
+    for count in [10_000, 10_001] {
+        let mut headers = OwnedHeaders::new_with_capacity(count);
+        for _ in 0..count {
+            headers = headers.insert(Header { key: "h", value: Some(b"".as_slice()) });
+        }
+        let record = BaseRecord::<str, str>::to("t").partition(0).payload("1");
+        producer.send(record.headers(headers)).map_err(|(e, _)| e).unwrap();
+    }
+    producer.flush(Duration::from_secs(10)).unwrap();
+    let mut source = open(&cluster.bootstrap_servers(), "t", &json!({"record.metadata": true}));
+    assign(&mut source, &[(key("t", 0), at(0))]);
+    let sink = read_all(&mut source);
+    assert_eq!(sink.rows.len(), 1);
+    assert_eq!(sink.errors.len(), 1);
+    assert!(sink.errors[0].reason.contains("more than 10000"), "{}", sink.errors[0].reason);
+    // Without metadata they are not needed.
+    let mut source = open(&cluster.bootstrap_servers(), "t", &json!({}));
+    assign(&mut source, &[(key("t", 0), at(0))]);
+    assert_eq!(read_all(&mut source).records(0), ["1", "1"]);
+}
+
+#[test]
 fn a_row_that_is_too_large_becomes_an_error_row() {
     let cluster = cluster("t", 1);
     let producer = producer(&cluster);
@@ -515,6 +540,53 @@ fn an_outage_longer_than_the_retry_is_an_error_and_not_the_end() {
         assert!(started.elapsed() < LIMIT);
     }
     assert_eq!(sink.records(0), numbers(100..200));
+}
+
+#[test]
+fn nothing_hangs_while_the_broker_is_down() {
+    let cluster = cluster("t", 1);
+    let producer = producer(&cluster);
+    produce(&producer, "t", 0, 0..100);
+    let mut source = open(&cluster.bootstrap_servers(), "t", &json!({}));
+    assign(&mut source, &[(key("t", 0), at(0))]);
+    let mut sink = Sink::new(10);
+    poll_until(&mut source, &mut sink, LIMIT, |sink, _| sink.room == 0).unwrap();
+    cluster.broker_down(1).unwrap();
+    let mut sink = Sink::new(usize::MAX);
+    let not_caught_up = |_: &Sink, polled| polled == Polled::Idle { caught_up: false };
+    poll_until(&mut source, &mut sink, LIMIT, not_caught_up).unwrap();
+    let started = Instant::now();
+    source.set_until(&[(0, at(50))]).unwrap();
+    source.set_until(&[]).unwrap();
+    assert!(started.elapsed() < Duration::from_secs(1), "stop: {:?}", started.elapsed());
+    let parts = [(key("t", 0), at(20))];
+    let failure = source.assign("", &parts, &Cancel::default()).unwrap_err();
+    assert!(failure.retryable, "{failure}");
+    assert!(started.elapsed() < Duration::from_secs(14), "assign: {:?}", started.elapsed());
+    cluster.broker_up(1).unwrap();
+    while source.assign("", &parts, &Cancel::default()).is_err() {
+        assert!(started.elapsed() < LIMIT);
+    }
+    assert_eq!(read_all(&mut source).records(0), numbers(20..100));
+}
+
+#[test]
+fn lag_is_what_lies_between_the_position_and_the_end() {
+    let cluster = cluster("t", 2);
+    produce(&producer(&cluster), "t", 0, 0..100);
+    let mut source = open(&cluster.bootstrap_servers(), "t", &json!({}));
+    assign(&mut source, &[(key("t", 0), at(0)), (key("t", 1), at(0))]);
+    assert_eq!(source.lag().rows, None, "nothing was fetched yet");
+    let mut sink = Sink::new(10);
+    poll_until(&mut source, &mut sink, LIMIT, |sink, _| sink.room == 0).unwrap();
+    let started = Instant::now();
+    while source.lag().rows != Some(90) {
+        source.poll(&mut Sink::new(0), Duration::from_millis(10)).unwrap();
+        assert!(started.elapsed() < LIMIT, "{:?}", source.lag());
+    }
+    assert!(source.lag().ms.is_some_and(|age| age < 60_000), "{:?}", source.lag());
+    read_all(&mut source);
+    assert_eq!((source.lag().rows, source.lag().ms), (Some(0), Some(0)));
 }
 
 #[test]

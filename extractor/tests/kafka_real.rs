@@ -591,3 +591,90 @@ fn records_of_a_client_that_is_not_ours_arrive() {
     let rows: Vec<_> = sink.rows.iter().map(|row| (row.id.as_str(), row.record.as_str())).collect();
     assert_eq!(rows, [("\"k1\"", "{\"a\":1}"), ("\"k2\"", "{\"a\":2}")]);
 }
+
+/// Sixty transactions over all partitions, a third of them aborted; returns what counts.
+fn random_transactions(
+    topic: &Topic,
+    partitions: i32,
+    random: &mut fastrand::Rng,
+) -> Vec<Vec<String>> {
+    let producer = topic.transactions();
+    let mut expected = vec![Vec::new(); usize::try_from(partitions).unwrap()];
+    let mut number = 0;
+    for _ in 0..60 {
+        let (commit, len) = (random.u8(..3) > 0, random.usize(1..40));
+        producer.begin_transaction().unwrap();
+        for _ in 0..len {
+            let partition = random.i32(0..partitions);
+            let value = number.to_string();
+            let record = BaseRecord::<str, str>::to(&topic.name).partition(partition);
+            producer.send(record.payload(&value)).map_err(|(e, _)| e).unwrap();
+            number += 1;
+            if commit {
+                expected.get_mut(usize::try_from(partition).unwrap()).unwrap().push(value);
+            }
+        }
+        if commit {
+            producer.commit_transaction(TIMEOUT).unwrap();
+        } else {
+            producer.flush(TIMEOUT).unwrap();
+            producer.abort_transaction(TIMEOUT).unwrap();
+        }
+    }
+    expected
+}
+
+#[test]
+fn random_cuts_lose_and_repeat_nothing() {
+    const PARTITIONS: i32 = 3;
+    let Some(topic) = Topic::new("random", PARTITIONS, &[]) else { return };
+    let seed = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok());
+    let seed = seed.unwrap_or_else(|| fastrand::u64(..));
+    eprintln!("SEED={seed}");
+    let mut random = fastrand::Rng::with_seed(seed);
+    let expected = random_transactions(&topic, PARTITIONS, &mut random);
+    let keys: Vec<_> = (0..PARTITIONS).map(|partition| topic.key(partition)).collect();
+    let ends: Vec<_> = (0..PARTITIONS).map(|partition| topic.high_watermark(partition)).collect();
+    let mut source = topic.source(&json!({}));
+    let mut values: Vec<_> = keys.iter().map(|_| at(0)).collect();
+    let mut seen = vec![Vec::new(); 3];
+    while seen.iter().zip(&expected).any(|(seen, all): (&Vec<_>, _)| seen.len() < all.len()) {
+        if random.u8(..4) == 0 {
+            // Another process: it knows the values and nothing else.
+            source = topic.source(&json!({}));
+        }
+        let parts: Vec<_> = keys.iter().cloned().zip(values.clone()).collect();
+        assign(&mut source, &parts);
+        for _ in 0..random.u8(1..4) {
+            let mut until = Vec::new();
+            for (part, end) in (0_u32..).zip(&ends) {
+                if random.bool() {
+                    until.push((part, at(random.i64(0..=*end))));
+                }
+            }
+            source.set_until(&until).unwrap();
+            let mut sink = Sink::new(random.usize(1..200));
+            let polls = random.u8(1..30);
+            for _ in 0..polls {
+                source.poll(&mut sink, Duration::from_millis(20)).unwrap();
+            }
+            if random.u8(..5) == 0 {
+                // The batch is lost before it is committed: back to where it began.
+                break;
+            }
+            for (part, value) in (0_u32..).zip(&mut values) {
+                let now = source.position(part).unwrap();
+                let rows = sink.records(part);
+                seen[part as usize].extend(rows.into_iter().map(str::to_owned));
+                *value = now;
+            }
+        }
+    }
+    for part in 0..3 {
+        assert_eq!(seen[part], expected[part], "part {part}, SEED={seed}");
+    }
+    assign(&mut source, &keys.iter().cloned().zip(values).collect::<Vec<_>>());
+    assert!(read_all(&mut source).rows.is_empty(), "SEED={seed}");
+    let reached: Vec<_> = positions(&source, 3).into_values().collect();
+    assert_eq!(reached, ends, "SEED={seed}");
+}

@@ -6,6 +6,7 @@
 mod spawn;
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::io::{BufRead, BufReader, Read};
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::process::ExitStatusExt;
@@ -25,6 +26,9 @@ use protocol::wire::{Direction, Frame, FrameDecoder, FrameError};
 pub use spawn::SpawnError;
 
 use crate::run::ExtractorCommand;
+
+/// How long the group may take to end after SIGTERM.
+const TERM_WAIT: Duration = Duration::from_millis(500);
 
 /// Standard error that is kept for an error report, bytes (SingleStore keeps 65,535).
 const STDERR_KEPT: usize = 64 * 1024;
@@ -161,29 +165,44 @@ impl Child {
         Some(kib * 1024)
     }
 
-    /// Closes its standard input, which ends it, and waits at most `wait`; then kills the group.
-    /// Tells how it ended.
-    pub fn end(&mut self, wait: Duration) -> String {
+    /// Closes its standard input, which ends it, and waits at most `wait`; then asks the group by
+    /// SIGTERM, and then kills it (`SPEC.md` section 12). Tells how it ended.
+    pub fn end(&mut self, wait: Duration) -> Ending {
         self.stdin = None;
+        let by_itself = self.ends_within(wait);
+        if !by_itself {
+            self.signal(Signal::SIGTERM);
+            self.ends_within(TERM_WAIT);
+        }
+        self.kill();
+        Ending { status: self.reaped, by_itself }
+    }
+
+    fn ends_within(&mut self, wait: Duration) -> bool {
         let deadline = Instant::now() + wait;
-        while Instant::now() < deadline {
+        loop {
             if self.poll_exit().is_some() {
-                break;
+                return true;
+            }
+            if Instant::now() >= deadline {
+                return false;
             }
             wait_a_little();
         }
-        self.kill();
-        self.reaped.map_or_else(|| "did not end".to_owned(), describe)
     }
 
     /// Kills it and everything in its process group, and waits for it.
     fn kill(&mut self) {
-        if let Ok(group) = i32::try_from(self.id()) {
-            // The group outlives its leader when the extractor started something.
-            let _gone = killpg(Pid::from_raw(group), Signal::SIGKILL);
-        }
+        self.signal(Signal::SIGKILL);
         if self.reaped.is_none() {
             self.reaped = self.process.wait().ok();
+        }
+    }
+
+    fn signal(&self, signal: Signal) {
+        if let Ok(group) = i32::try_from(self.id()) {
+            // The group outlives its leader when the extractor started something.
+            let _gone = killpg(Pid::from_raw(group), signal);
         }
     }
 
@@ -202,11 +221,52 @@ impl Drop for Child {
     }
 }
 
-fn describe(status: ExitStatus) -> String {
-    match (status.code(), status.signal()) {
-        (Some(code), _) => format!("exited with code {code}"),
-        (None, Some(signal)) => format!("was killed by signal {signal}"),
-        (None, None) => "ended".to_owned(),
+/// How a process ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ending {
+    status: Option<ExitStatus>,
+    /// Not because the host sent it a signal.
+    by_itself: bool,
+}
+
+impl Ending {
+    /// Whether somebody else killed it: a signal that no fault of its own code raises.
+    pub fn is_killed_from_outside(&self) -> bool {
+        const FAULTS: [Signal; 7] = [
+            Signal::SIGABRT,
+            Signal::SIGBUS,
+            Signal::SIGFPE,
+            Signal::SIGILL,
+            Signal::SIGSEGV,
+            Signal::SIGSYS,
+            Signal::SIGTRAP,
+        ];
+        let signal = self.status.and_then(|status| status.signal());
+        self.by_itself && signal.is_some_and(|number| FAULTS.iter().all(|it| *it as i32 != number))
+    }
+}
+
+impl fmt::Display for Ending {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(status) = self.status else { return f.write_str("did not end") };
+        if !self.by_itself {
+            f.write_str("did not end with its standard input; after a signal of the host it ")?;
+        }
+        match (status.code(), status.signal()) {
+            (Some(code), _) => write!(f, "exited with code {code}")?,
+            (None, Some(number)) => {
+                let name = Signal::try_from(number).map_or("unknown", Signal::as_str);
+                write!(f, "was killed by signal {number} ({name})")?;
+            }
+            (None, None) => f.write_str("ended")?,
+        }
+        if self.by_itself && status.signal() == Some(Signal::SIGKILL as i32) {
+            f.write_str(
+                ", most likely by the kernel because memory ran out (see dmesg); give it more \
+                 memory, or set batch.bytes or tasks.max lower",
+            )?;
+        }
+        Ok(())
     }
 }
 
@@ -257,7 +317,10 @@ fn read_frames(
         let spare = buf.get_mut(filled..).unwrap_or_default();
         let taken = match pipe.read(spare) {
             Ok(taken) => taken,
-            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => 0,
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {
+                buf.truncate(filled);
+                continue;
+            }
             Err(_) => 0,
         };
         buf.truncate(filled + taken);

@@ -4,6 +4,7 @@
 //! do. Invariants: an error is one line on stderr with a documented exit code; no password is taken
 //! from an argument, which every user of the machine can read.
 
+mod alter;
 mod args;
 mod error;
 mod options;
@@ -53,6 +54,8 @@ fn command(command: Command) -> Result<Exit, CliError> {
         Command::Batches(args) => show::batches(&args),
         Command::Offsets(args) => show::offsets(&args),
         Command::Errors(args) => show::errors(&args),
+        Command::SetOffsets(args) => alter::set_offsets(&args),
+        Command::SetLeaves(args) => alter::set_leaves(&args),
         Command::Drop(args) => show::drop_pipeline(&args),
         Command::Ddl(args) => sql::ddl(&args),
         Command::Sql(args) => sql::sql(&args),

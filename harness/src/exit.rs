@@ -41,7 +41,7 @@ exit_table! {
     Source = 69, "the source does not exist, or is another one than before";
     Internal = 70, "a bug of this program or of the extractor";
     Resource = 71, "memory, disk space or permission to write ran out";
-    Transient = 75, "may work later without any change: the source or the database is away";
+    Transient = 75, "may work later without any change: the source or the database is away, or the extractor was killed";
     Protocol = 76, "the extractor does not speak the protocol";
     Auth = 77, "user, password or permission refused";
     Config = 78, "the configuration cannot work: pipeline file, address, table";

@@ -15,7 +15,7 @@ use protocol::session::host::{Event, HostSession, Sent, SessionError};
 use protocol::wire::{Frame, FrameError};
 use protocol::{Failure, OffsetKey, OffsetValue};
 
-use crate::child::{Child, FromChild, SpawnError};
+use crate::child::{Child, Ending, FromChild, SpawnError};
 use crate::run::ExtractorCommand;
 
 /// How long an extractor may take to answer HELLO.
@@ -39,9 +39,12 @@ pub enum Fault {
     /// The process could not be started.
     #[error(transparent)]
     Spawn(#[from] SpawnError),
-    /// The process ended, was killed, or is silent.
+    /// The process ended, or is silent.
     #[error("{0}")]
     Gone(String),
+    /// Somebody killed the process.
+    #[error("{0}")]
+    Killed(String),
     /// The process breaks the protocol.
     #[error("{0}")]
     Protocol(String),
@@ -208,6 +211,9 @@ impl Link {
         let words = self.child.last_words();
         let said = if words.is_empty() { String::new() } else { format!("; it said: {words}") };
         match error {
+            None | Some(FrameError::Truncated { .. }) if how.is_killed_from_outside() => {
+                Fault::Killed(format!("extractor {how}{said}"))
+            }
             None => Fault::Gone(format!("extractor {how}{said}")),
             Some(error @ FrameError::Truncated { .. }) => {
                 Fault::Gone(format!("extractor {how} ({error}){said}"))
@@ -252,18 +258,13 @@ impl Link {
         self.last_byte
     }
 
-    /// Open EXTRACT requests.
-    pub fn credits(&self) -> usize {
-        self.session.credits()
-    }
-
     /// Peak resident memory of the extractor, bytes.
     pub fn peak_memory(&self) -> u64 {
         self.peak_memory
     }
 
-    /// Ends the process: closes its standard input, waits a second, kills.
-    pub fn end(&mut self) -> String {
+    /// Ends the process: closes its standard input, waits a second, then sends SIGTERM and kills.
+    pub fn end(&mut self) -> Ending {
         self.child.end(Duration::from_secs(1))
     }
 }

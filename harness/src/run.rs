@@ -5,7 +5,10 @@
 
 mod execute;
 mod failure;
+mod incarnation;
 mod load;
+mod patience;
+mod refused;
 mod setup;
 mod share;
 mod task;
@@ -40,8 +43,8 @@ pub struct Plan {
     pub share: Share,
     /// What one batch holds at most.
     pub limits: BatchLimits,
-    /// Where splits start that have no offset yet.
-    pub start: Start,
+    /// Where the splits of the first run start; at their beginning where the user said nothing.
+    pub start: Option<Start>,
     /// When to stop by itself.
     pub until: Until,
     /// What happens to a record that is not what was declared.
@@ -137,13 +140,13 @@ pub struct Retry {
     /// Failures in a row at the same offsets before the pipeline stops
     /// (`pipelines_max_retries_per_batch_partition`).
     pub attempts: u32,
-    /// How long a database that does not answer is waited for.
-    pub store: Duration,
+    /// How long a database or a source that does not answer is waited for, once the run has begun.
+    pub away: Duration,
 }
 
 impl Default for Retry {
     fn default() -> Self {
-        Self { attempts: 4, store: Duration::from_secs(300) }
+        Self { attempts: 4, away: Duration::from_secs(300) }
     }
 }
 
@@ -294,6 +297,9 @@ pub enum RunError {
     /// The extractor ended again and again.
     #[error("{0}")]
     Crashed(String),
+    /// The extractor was killed by somebody else, again and again.
+    #[error("{0}")]
+    Killed(String),
     /// A key of the configuration that nobody knows.
     #[error("{0}")]
     Config(String),
@@ -324,7 +330,7 @@ impl RunError {
             Self::Crashed(_) | Self::Internal(_) => Class::Internal,
             Self::Store(error) => error.kind().class(),
             Self::BadRecord(_) => Class::Data,
-            Self::Fenced(_) => Class::Transient,
+            Self::Fenced(_) | Self::Killed(_) => Class::Transient,
             Self::Interrupted => Class::Cancelled,
         }
     }

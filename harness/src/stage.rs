@@ -3,6 +3,7 @@
 //!
 //! Bound: credits × (batch bytes + largest row), which the session enforces on the extractor.
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -38,6 +39,8 @@ enum Piece {
 #[derive(Debug)]
 pub struct Staged {
     rows: Vec<Piece>,
+    /// Part and count of each piece of rows.
+    counts: Vec<(u32, u64)>,
     errors: Vec<Piece>,
     file: Option<File>,
     file_len: u64,
@@ -58,6 +61,7 @@ impl Staged {
     fn with_memory(budget: &StageBudget, marker: Marker, memory_max: u64) -> Self {
         Self {
             rows: Vec::new(),
+            counts: Vec::new(),
             errors: Vec::new(),
             file: None,
             file_len: 0,
@@ -77,7 +81,10 @@ impl Staged {
         let piece = self.keep(&rows.blocks)?;
         match rows.operation {
             Operation::Error => self.errors.push(piece),
-            Operation::Insert | Operation::Upsert | Operation::Delete => self.rows.push(piece),
+            Operation::Insert | Operation::Upsert | Operation::Delete => {
+                self.rows.push(piece);
+                self.counts.push((rows.part, rows.count));
+            }
         }
         Ok(())
     }
@@ -98,6 +105,21 @@ impl Staged {
         file.write_all_at(blocks, at)?;
         self.file_len += len;
         Ok(Piece::File { at, len: blocks.len() })
+    }
+
+    /// The part that the row of this index came from, and how many rows of that part came before it.
+    pub fn place_of(&self, index: u64) -> Option<(u32, u64)> {
+        let mut before: HashMap<u32, u64> = HashMap::new();
+        let mut left = index;
+        for (part, count) in &self.counts {
+            let of_part = before.entry(*part).or_default();
+            if left < *count {
+                return Some((*part, *of_part + left));
+            }
+            left -= count;
+            *of_part += count;
+        }
+        None
     }
 
     /// Reads every error row.

@@ -103,6 +103,8 @@ fn help_names_every_command_and_every_exit_code() {
         "batches",
         "offsets",
         "errors",
+        "set-offsets",
+        "set-leaves",
         "drop",
         "ddl",
         "sql",
@@ -137,6 +139,11 @@ fn wrong_calls_end_with_64() {
         (&["run", "p.json", "--start", "soon"], "expected earliest, latest, timestamp:"),
         (&["run", "p.json", "--on-error", "shrug"], "shrug"),
         (&["nonsense"], "nonsense"),
+        (&["set-offsets", "p", "--store", "sqlite:s.db"], "required arguments"),
+        (&["set-offsets", "p", "{\"gen\":\"p0\"}"], "{\"gen\":\"p0\"} has none"),
+        (&["set-offsets", "p", "7", "{\"row\":7}"], "offset KEY is not a JSON object"),
+        (&["set-offsets", "p", "{\"gen\":\"p0\"}", "null"], "offset VALUE is not a JSON object"),
+        (&["set-leaves", "p", "0"], "expected a whole number from 1 to"),
         (&["status"], "no store: give --store, or set S2X_STORE"),
         (&["ddl", "--dialect", "oracle", "t"], "oracle"),
         (&["completions", "tcsh"], "tcsh"),
@@ -306,7 +313,15 @@ fn completions_know_the_commands() {
     for shell in ["bash", "zsh", "fish"] {
         let text = bench.run(&["completions", shell]);
         assert_eq!(text.code, 0);
-        for word in ["harness", "completions", "offsets", "until-caught-up"] {
+        for word in [
+            "harness",
+            "completions",
+            "offsets",
+            "until-caught-up",
+            "set-offsets",
+            "set-leaves",
+            "reset-incarnation",
+        ] {
             assert!(text.out.contains(word), "{shell}: {word}");
         }
     }
@@ -414,6 +429,9 @@ fn plain_lines_and_quiet() {
     // All is read: another run adds nothing, and says nothing when asked to be quiet.
     let again = bench.run(&[&args[..], &["--quiet"]].concat());
     assert_eq!((again.code, again.out.as_str(), again.err.as_str()), (0, "", ""));
+    let started = bench.run(&[&args[..], &["--quiet", "--start", "earliest"]].concat());
+    let told = "pipeline \"p\" already has offsets; start is not used";
+    assert!(started.code == 0 && started.err.contains(told), "{}", started.err);
     let rows = bench.run(&["sql", "--store", "sqlite:s.db", "-e", "SELECT COUNT(*) AS n FROM p"]);
     assert_eq!(rows.out, "  n\n---\n600\n");
 }
@@ -497,4 +515,121 @@ fn the_first_signal_drains_and_the_second_ends_at_once() {
     assert_eq!(code, 130, "{events:?}");
     let last = events.last().unwrap();
     assert_eq!((&last["event"], &last["exit"]), (&"failed".into(), &130.into()), "{events:?}");
+}
+
+#[test]
+fn offsets_are_set_by_hand() {
+    let Some(peer) = peer("offsets_are_set_by_hand") else { return };
+    let bench = Bench::new();
+    bench.pipeline("");
+    let run = ["run", "p.json", "--extractor", &peer, "--until-caught-up", "--quiet"];
+    assert_eq!(bench.run(&run).code, 0);
+    let store = ["--store", "sqlite:s.db"];
+    let set = |more: &[&'static str]| [&["set-offsets", "p"], &store[..], more].concat();
+    bench.fails(
+        &set(&[r#"{"gen":"p7"}"#, r#"{"row":7}"#]),
+        78,
+        r#"pipeline p has no split {"gen":"p7"}; it has: {"gen":"p0"}, {"gen":"p1"}"#,
+    );
+    bench.fails(&set(&["--from-file", "none"]), 66, "cannot read the file of offsets none");
+    bench.write("bad", "{\"key\":{\"gen\":\"p0\"}}\n");
+    bench.fails(&set(&["--from-file", "bad"]), 78, "bad:1: missing field `value`");
+
+    let done = bench.run(&set(&[r#"{ "gen": "p0" }"#, r#"{"row":190}"#]));
+    assert_eq!((done.code, done.out.as_str()), (0, "{\"gen\":\"p0\"} {\"row\":190}\n"));
+    let count = || {
+        let sql = "SELECT COUNT(*) AS n, COUNT(DISTINCT id) AS ids FROM p";
+        let answer = bench.run(&[&["sql", "--json", "-e", sql], &store[..]].concat()).json();
+        (answer[0]["n"].as_u64().unwrap(), answer[0]["ids"].as_u64().unwrap())
+    };
+    assert_eq!(bench.run(&run).code, 0);
+    assert_eq!(count(), (610, 600), "the ten rows behind it were read again");
+
+    // What `offsets --json` prints is what `--from-file` reads.
+    let offsets = bench.run(&[&["offsets", "p", "--json"], &store[..]].concat());
+    bench.write("o.jsonl", &offsets.out.replace("\"row\":200", "\"row\":199"));
+    assert_eq!(bench.run(&set(&["--from-file", "o.jsonl"])).code, 0);
+    assert_eq!(bench.run(&run).code, 0);
+    assert_eq!(count(), (613, 600));
+}
+
+#[test]
+fn a_source_that_was_created_again_is_taken_on_demand() {
+    let Some(peer) = peer("a_source_that_was_created_again_is_taken_on_demand") else { return };
+    let bench = Bench::new();
+    bench.pipeline("");
+    let run = ["run", "p.json", "--extractor", &peer, "--until-caught-up", "--quiet"];
+    assert_eq!(bench.run(&run).code, 0);
+    // Another seed is another life of the test source.
+    bench.pipeline(r#", "test.seed": 7"#);
+    bench.fails(&run, 69, "harness set-offsets --reset-incarnation");
+    let zero = r#"{"row":0}"#;
+    let pairs = [r#"{"gen":"p0"}"#, zero, r#"{"gen":"p1"}"#, zero, r#"{"gen":"p2"}"#, zero];
+    let set = [&["set-offsets", "p", "--store", "sqlite:s.db"], &pairs[..]].concat();
+    assert_eq!(bench.run(&set).code, 0);
+    bench.fails(&run, 69, "was deleted and created again");
+    assert_eq!(bench.run(&[&set[..], &["--reset-incarnation"]].concat()).code, 0);
+    let done = bench.run(&run);
+    assert_eq!(done.code, 0, "{}", done.err);
+    let sql = ["sql", "--store", "sqlite:s.db", "-e", "SELECT COUNT(DISTINCT record) AS n FROM p"];
+    assert_eq!(bench.run(&sql).out, "   n\n----\n1200\n");
+}
+
+#[test]
+fn leaves_are_changed_on_purpose() {
+    let Some(peer) = peer("leaves_are_changed_on_purpose") else { return };
+    let bench = Bench::new();
+    bench.pipeline("");
+    let run = ["run", "p.json", "--extractor", &peer, "--until-caught-up", "--quiet"];
+    assert_eq!(bench.run(&run).code, 0);
+    let three = [&run[..], &["--leaves", "3"]].concat();
+    bench.fails(&three, 78, "harness set-leaves p 3");
+    let done = bench.run(&["set-leaves", "p", "3", "--store", "sqlite:s.db"]);
+    assert_eq!(done.code, 0, "{}", done.err);
+    assert!(done.out.starts_with("p is shared by 3 leaves now, before 1; "), "{}", done.out);
+    assert_eq!(bench.run(&three).code, 0);
+    bench.fails(&run, 78, "harness set-leaves p 1");
+}
+
+#[test]
+fn a_row_that_the_database_refuses_is_named_with_its_place_and_a_way_past_it() {
+    let test = "a_row_that_the_database_refuses_is_named_with_its_place_and_a_way_past_it";
+    let Some(peer) = peer(test) else { return };
+    let bench = Bench::new();
+    bench.pipeline("");
+    bench.write("s.db", "");
+    let store = ["--store", "sqlite:s.db"];
+    let table = "CREATE TABLE p (topic TEXT, id TEXT CHECK (id NOT LIKE '%p1%row\":7}'), \
+                 record TEXT)";
+    assert_eq!(bench.run(&[&["sql", "-e", table], &store[..]].concat()).code, 0);
+    let run = ["run", "p.json", "--extractor", &peer, "--until-caught-up", "--on-error", "skip"];
+    let done = bench.run(&run);
+    check_failure(
+        &done,
+        &run,
+        65,
+        r#"the row with id {"gen":"p1","row":7} of topic test, number 8 "#,
+    );
+    for text in [
+        r#"of those that split {"gen":"p1"} gave from {"row":0} to {"row":"#,
+        "--batch-rows 1",
+        "harness set-offsets",
+        "errors.tolerance=all does not skip rows that the database refuses",
+    ] {
+        assert!(done.err.contains(text), "wanted {text:?} in {}", done.err);
+    }
+    // What the message says is what helps.
+    let stepped = bench.run(&[&run[..], &["--batch-rows", "1"]].concat());
+    check_failure(
+        &stepped,
+        &run,
+        65,
+        r#"number 1 of those that split {"gen":"p1"} gave from {"row":7}"#,
+    );
+    let set = ["set-offsets", "p", r#"{"gen":"p1"}"#, r#"{"row":8}"#];
+    assert_eq!(bench.run(&[&set[..], &store[..]].concat()).code, 0);
+    assert_eq!(bench.run(&run).code, 0);
+    let sql = ["sql", "--json", "-e", "SELECT COUNT(*) AS n, COUNT(DISTINCT id) AS ids FROM p"];
+    let counts = &bench.run(&[&sql[..], &store[..]].concat()).json()[0];
+    assert_eq!((&counts["n"], &counts["ids"]), (&599.into(), &599.into()));
 }

@@ -18,11 +18,16 @@ mod support;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
+// What `server.rs` names, which the extractor's tests use as well.
+use aws_sdk_kinesis as _;
+use aws_smithy_http_client as _;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use fastrand::Rng;
+use ferrokinesis as _;
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
+use tokio as _;
 
 use server::{STREAM, Server, shard};
 use support::{Pipeline, RUN_MAX, say, seed, signal};

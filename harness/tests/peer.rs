@@ -11,6 +11,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
+use harness::exit::Exit;
 use harness::run::{
     BatchLimits, Control, Event, ExtractorCommand, Observer, OnError, Plan, Retry, RunError, Share,
     SourceConfig, Summary, Until, execute,
@@ -61,7 +62,7 @@ impl Bench {
             extractor: self.extractor.clone(),
             share: Share { leaves: 1, leaf: None, tasks: 2 },
             limits: BatchLimits { rows: 100, ..BatchLimits::default() },
-            start: Start::Earliest,
+            start: None,
             until: Until::CaughtUp,
             on_error: OnError::Stop,
             retry: Retry::default(),
@@ -129,10 +130,14 @@ fn e08_a_bad_record_stops_or_is_written_down() {
         bench.plan(&json!({ "test.splits": 1, "test.rows": 500, "test.error.every": 250 }));
     let error = bench.run(&plan).0.unwrap_err();
     assert!(error.to_string().contains(r#"{"row":249}"#), "{error}");
-    assert_eq!(bench.number("SELECT COUNT(*) FROM orders"), "200", "batches before it are kept");
+    assert_eq!(
+        bench.number("SELECT COUNT(*) FROM orders"),
+        "249",
+        "everything before it is loaded"
+    );
     plan.on_error = OnError::Skip;
     let summary = bench.run(&plan).0.unwrap();
-    assert_eq!((summary.rows, summary.errors), (298, 2));
+    assert_eq!((summary.rows, summary.errors), (249, 2));
     assert_eq!(bench.number("SELECT COUNT(*) FROM orders"), "498");
     assert_eq!(
         bench.number("SELECT COUNT(*) FROM PIPELINES_ERRORS WHERE ERROR_CODE = 'DECODE_FAILED'"),
@@ -182,10 +187,10 @@ fn e05_the_start_is_durable_before_the_first_row() {
     let mut plan = bench.plan(
         &json!({ "test.rows": 100, "test.fail.at": 100, "test.fail.code": "PERMISSION_DENIED" }),
     );
-    plan.start = Start::Latest;
+    plan.start = Some(Start::Latest);
     bench.run(&plan).0.unwrap_err();
     let mut plan = bench.plan(&json!({ "test.rows": 150 }));
-    plan.start = Start::Latest;
+    plan.start = Some(Start::Latest);
     assert_eq!(bench.run(&plan).0.unwrap().rows, 50, "from the first pin, not from a new one");
 }
 
@@ -210,6 +215,34 @@ fn garbage_on_stdout_is_shown() {
 }
 
 #[test]
+fn an_extractor_that_is_killed_is_no_bug() {
+    let Some(mut bench) = Bench::new("an_extractor_that_is_killed_is_no_bug") else { return };
+    let script = "echo working >&2; kill -KILL $$";
+    bench.extractor = ExtractorCommand {
+        program: "/bin/sh".into(),
+        args: vec!["-c".to_owned(), script.to_owned()],
+    };
+    let error = bench.run(&bench.plan(&json!({}))).0.unwrap_err();
+    assert_eq!(Exit::from(&error), Exit::Transient);
+    let text = error.to_string();
+    assert!(
+        text.contains("killed by signal 9 (SIGKILL)") && text.contains("memory ran out"),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_program_that_is_no_extractor_is_told_as_that() {
+    let Some(mut bench) = Bench::new("a_program_that_is_no_extractor_is_told_as_that") else {
+        return;
+    };
+    bench.extractor = ExtractorCommand { program: "/bin/true".into(), args: vec![] };
+    let error = bench.run(&bench.plan(&json!({}))).0.unwrap_err();
+    assert!(matches!(error, RunError::Protocol(_)), "{error:?}");
+    assert!(error.to_string().contains("is /bin/true really an extractor?"), "{error}");
+}
+
+#[test]
 fn a_dead_extractor_is_told_with_its_last_words() {
     let Some(mut bench) = Bench::new("a_dead_extractor_is_told_with_its_last_words") else {
         return;
@@ -221,4 +254,23 @@ fn a_dead_extractor_is_told_with_its_last_words() {
     };
     let error = bench.run(&bench.plan(&json!({}))).0.unwrap_err().to_string();
     assert!(error.contains("exited with code 3") && error.contains("out of luck"), "{error}");
+}
+
+/// Rows of another shape would be taken for topic, id and record: they are refused before the first.
+#[test]
+fn rows_of_another_shape_are_refused() {
+    let Some(mut bench) = Bench::new("rows_of_another_shape_are_refused") else { return };
+    let peer = Path::new(env!("CARGO_MANIFEST_DIR")).join("../protocol").canonicalize().unwrap();
+    let script = format!(
+        "import sys; sys.dont_write_bytecode = True; sys.path.insert(0, {peer:?}); import peer.avro as a; \
+         a.STATIC_SCHEMA = a.STATIC_SCHEMA.replace('topic', 'x').replace('id', 'topic').replace('x', 'id'); \
+         from peer.serve import main; sys.exit(main([]))"
+    );
+    let path = bench.dir.path().join("other.py");
+    std::fs::write(&path, script).unwrap();
+    bench.extractor.args = vec![path.display().to_string()];
+    let error = bench.run(&bench.plan(&json!({ "test.rows": 10 }))).0.unwrap_err();
+    assert!(matches!(error, RunError::Protocol(_)), "{error:?}");
+    assert!(error.to_string().contains("schema 1"), "{error}");
+    assert_eq!(bench.number("SELECT COUNT(*) FROM orders"), "0");
 }

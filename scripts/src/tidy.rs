@@ -13,6 +13,7 @@ mod closure;
 mod docs;
 mod files;
 mod leaks;
+mod manifests;
 mod modules;
 mod scan;
 mod testdata;
@@ -45,7 +46,7 @@ impl fmt::Display for Finding {
 type Rule = fn(&Tree) -> Vec<Finding>;
 
 /// Every rule that looks at files only.
-const RULES: [Rule; 14] = [
+const RULES: [Rule; 17] = [
     files::top_folders,
     files::module_docs,
     files::file_length,
@@ -58,15 +59,17 @@ const RULES: [Rule; 14] = [
     modules::direction,
     leaks::one_machine,
     testdata::digests,
+    manifests::used,
     docs::dependencies,
     docs::invariants,
+    docs::exit_codes,
+    docs::paths,
 ];
 
 /// Applies every rule to the working copy at `root`; findings come sorted by place.
 pub fn check(root: &Path) -> Result<Vec<Finding>> {
     let tree = Tree::load(root)?;
     let mut found: Vec<Finding> = RULES.iter().flat_map(|rule| rule(&tree)).collect();
-    found.extend(docs::paths(&tree));
     found.extend(closure::allowed(&closure::of_protocol(root)?));
     found.sort();
     Ok(found)

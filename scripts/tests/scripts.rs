@@ -8,7 +8,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-const SCRIPTS: [&str; 4] = ["scripts/install", "scripts/test", "scripts/bench", ".ci/run"];
+const SCRIPTS: [&str; 5] =
+    ["scripts/demo", "scripts/install", "scripts/test", "scripts/bench", ".ci/run"];
 
 fn path(script: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join(script)

@@ -87,7 +87,11 @@ fn the_key_follows_its_own_format() {
     check(decoder(Format::Bytes), Some(b"\xff"), Some(b"1"), [r#""/w==""#, "1"]);
     check(decoder(Format::String), Some(b"a\"b"), Some(b"1"), [r#""a\"b""#, "1"]);
     let failure = texts(decoder(Format::String), &record(Some(b"a\xff"), None)).unwrap_err();
-    assert_eq!(failure.to_string(), "key is not UTF-8 at byte 1");
+    assert_eq!(
+        failure.to_string(),
+        "key is not UTF-8 at byte 1; if keys are not what key.format declares, set \
+         key.format=bytes"
+    );
     assert_eq!(failure.code(), Code::InvalidUtf8);
 }
 
@@ -113,7 +117,10 @@ fn metadata_wraps_the_value_with_sorted_keys() {
 #[track_caller]
 fn refused(value: &[u8], code: Code, reason: &str) {
     let failure = texts(JSON, &record(None, Some(value))).unwrap_err();
-    assert_eq!((failure.code(), failure.to_string().as_str()), (code, reason));
+    let other = if code == Code::InvalidUtf8 { "bytes" } else { "string" };
+    let reason =
+        format!("{reason}; if values are not what value.format declares, set value.format={other}");
+    assert_eq!((failure.code(), failure.to_string()), (code, reason));
 }
 
 #[test]

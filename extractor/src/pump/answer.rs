@@ -137,6 +137,8 @@ impl Pump {
         let parts: Vec<(OffsetKey, OffsetValue)> =
             assign.parts.iter().map(|part| (part.key.clone(), part.value.clone())).collect();
         self.assignment = None;
+        // What closed in the batches that end void is read, closed and told again.
+        self.news.closed.clear();
         let done = self.call(item, Phase::Connecting, |source, cancel| {
             source.assign(&assign.incarnation, &parts, cancel)
         })?;

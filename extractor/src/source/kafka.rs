@@ -12,6 +12,7 @@ mod client;
 mod describe;
 mod failure;
 mod incarnation;
+mod lost;
 mod monitor;
 mod open;
 mod part;
@@ -125,106 +126,22 @@ impl KafkaSource {
         at: At,
         cancel: &Cancel,
     ) -> Result<Vec<Option<i64>>, Failure> {
+        self.ask_offsets_within(ASK_TIMEOUT, places, at, cancel)
+    }
+
+    fn ask_offsets_within(
+        &self,
+        limit: Duration,
+        places: &[Place],
+        at: At,
+        cancel: &Cancel,
+    ) -> Result<Vec<Option<i64>>, Failure> {
         let asked = places.to_vec();
         let call = move |client: &Client, limit| client.list_offsets(&asked, at, limit);
-        ask(&self.client, cancel, ASK_TIMEOUT, call)?.map_err(|(place, code)| {
+        ask(&self.client, cancel, limit, call)?.map_err(|(place, code)| {
             let what = place.map_or_else(|| "list offsets".to_owned(), |place| place.to_string());
             failure::from_code(&self.client, &what, code)
         })
-    }
-
-    /// The oldest offset and the end of one partition.
-    fn range(&self, place: &Place) -> Result<(i64, i64), Failure> {
-        let places = std::slice::from_ref(place);
-        let one = |at| {
-            let offsets = self.ask_offsets(places, at, &Cancel::default())?;
-            let none =
-                || failure::from_code(&self.client, &place.to_string(), RDKafkaErrorCode::Fail);
-            offsets.first().copied().flatten().ok_or_else(none)
-        };
-        Ok((one(At::Earliest)?, one(At::Latest)?))
-    }
-
-    /// Refuses positions before the oldest record, all in one round.
-    fn check_range(&self, parts: &[Part], cancel: &Cancel) -> Result<(), Failure> {
-        if self.settings.on_gap != OnGap::Error {
-            return Ok(());
-        }
-        let places: Vec<_> = parts.iter().map(|part| part.place.clone()).collect();
-        let low = self.ask_offsets(&places, At::Earliest, cancel)?;
-        for (index, (part, low)) in parts.iter().zip(low).enumerate() {
-            let low = low.unwrap_or(0);
-            let position = part.position();
-            if position.offset < low {
-                let high = self.range(&part.place)?.1;
-                let number = u32::try_from(index).unwrap_or(u32::MAX);
-                let failure = failure::before_start(&part.place, position, low, high);
-                return Err(failure.at(number, position.to_value().ok()));
-            }
-        }
-        Ok(())
-    }
-
-    /// Looks at partitions whose fetcher gave up: gone records, an offset past the end, damage.
-    fn find_lost(&mut self) -> Result<(), Failure> {
-        for index in 0..self.reader.parts.len() {
-            let Some(part) = self.reader.parts.get(index) else { break };
-            let Some(damage) = part.lost() else { continue };
-            let (place, position, damage) = (part.place.clone(), part.position(), damage.cloned());
-            if let Some(damage) = damage {
-                self.restart(index, damage)?;
-                continue;
-            }
-            let (low, high) = self.range(&place)?;
-            let same_life = self.ids.contains_key(&place.topic);
-            let jump = match self.settings.on_gap {
-                OnGap::Error => None,
-                OnGap::Earliest => Some(low),
-                OnGap::Latest => Some(high),
-            };
-            let Some(part) = self.reader.parts.get_mut(index) else { break };
-            if position.offset > high {
-                part.fail(failure::after_end(&place, position, (low, high), same_life));
-                self.reader.stop(index);
-            } else if position.offset >= low {
-                let text = format!(
-                    "{place}: the broker refuses offset {} although it has it",
-                    position.offset
-                );
-                self.restart(index, Failure::new(Code::SourceUnavailable, text))?;
-            } else if let Some(to) = jump {
-                tracing::warn!(
-                    %place, from = position.offset, to, lost = low - position.offset,
-                    "records expired before they were read; going on as auto.offset.reset says"
-                );
-                part.jump(to);
-                self.reader.start_again(index)?;
-            } else {
-                part.fail(failure::before_start(&place, position, low, high));
-                self.reader.stop(index);
-            }
-        }
-        Ok(())
-    }
-
-    fn restart(&mut self, index: usize, failure: Failure) -> Result<(), Failure> {
-        let again = self.reader.parts.get_mut(index).is_some_and(|part| part.restart(failure));
-        if again {
-            return self.reader.start_again(index);
-        }
-        self.reader.stop(index);
-        Ok(())
-    }
-
-    /// The first partition that can not be read any more, as an error.
-    fn first_broken(&self) -> Result<(), Failure> {
-        for (index, part) in self.reader.parts.iter().enumerate() {
-            if let Some(failure) = part.broken() {
-                let number = u32::try_from(index).unwrap_or(u32::MAX);
-                return Err(failure.clone().at(number, part.position().to_value().ok()));
-            }
-        }
-        Ok(())
     }
 
     /// Whether what was fetched last may belong to a topic that was created again. The client says
@@ -263,7 +180,7 @@ impl KafkaSource {
 
     /// Reads one record, or meets the end, of one partition.
     fn probe_read(&mut self, place: &Place, cancel: &Cancel) -> Result<(), Failure> {
-        let low = self.range(place)?.0;
+        let low = self.range(place, ASK_TIMEOUT)?.0;
         let part = Part::new(place.clone(), place.to_key()?, Position::at(low));
         self.reader.start(part)?;
         let started = Instant::now();
@@ -449,6 +366,9 @@ impl Source for KafkaSource {
             let end = self.reader.queue.end_seen(&part.place.topic, part.place.partition);
             let rows = end.map(|end| end.saturating_sub(part.position().offset).max(0));
             let rows = rows.and_then(|rows| u64::try_from(rows).ok());
+            if rows == Some(0) {
+                continue;
+            }
             let age = part.seen_ms.map(|seen| now_ms.saturating_sub(seen).max(0));
             let age = age.and_then(|age| u64::try_from(age).ok());
             lag.rows = lag.rows.zip(rows).map(|(sum, rows)| sum.saturating_add(rows));

@@ -147,7 +147,8 @@ impl Catalogue {
         })
     }
 
-    /// Changes the number of leaves that share the splits, on purpose; every owner is fenced.
+    /// Changes the number of leaves that share the splits, on purpose; every owner is fenced, and
+    /// holds its leaf no more.
     ///
     /// # Errors
     /// It was dropped, or the database cannot be reached.
@@ -159,6 +160,9 @@ impl Catalogue {
         require_positive("the number of leaves", leaf_count)?;
         self.transact("change the number of leaves", |store| {
             fence_all(store, pipeline_id)?;
+            // A process of the old count must end, not go on with its old share.
+            let sql = "DELETE FROM s2x_leaves WHERE pipeline_id = ?";
+            store.execute(sql, &[Param::from(pipeline_id)])?;
             update(store, pipeline_id, "leaf_count = ?", &[Param::from(leaf_count)])
         })
     }

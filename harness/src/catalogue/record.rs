@@ -154,7 +154,7 @@ impl Pipeline {
             StoreErrorKind::Config,
             format!(
                 "pipeline {} is shared by {} leaves, this copy counts {leaf_count}; start every copy \
-                 with the same N, or change the pipeline's N on purpose first",
+                 with the same N, or change the pipeline's with harness set-leaves {0} {leaf_count}",
                 self.name, self.leaf_count
             ),
         ))

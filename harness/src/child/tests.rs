@@ -34,7 +34,7 @@ fn text_on_stdout_is_told_with_its_first_bytes() {
 fn environment_and_directory_are_bare() {
     let (mut child, rx) = start("env >&2; pwd >&2; ls /proc/self/fd | tr '\\n' ' ' >&2");
     assert!(matches!(rx.recv().unwrap(), FromChild::End(None)));
-    assert_eq!(child.end(Duration::from_secs(2)), "exited with code 0");
+    assert_eq!(child.end(Duration::from_secs(2)).to_string(), "exited with code 0");
     child.last_words();
     let kept = child.stderr.kept.lock().unwrap().iter().copied().collect::<Vec<u8>>();
     let text = String::from_utf8(kept).unwrap();
@@ -66,7 +66,38 @@ fn a_dropped_child_takes_its_grandchildren_along() {
 #[test]
 fn a_child_that_ignores_the_end_of_its_input_is_killed() {
     let (mut child, _rx) = start("trap '' TERM; while :; do sleep 1; done");
-    assert_eq!(child.end(Duration::from_millis(100)), "was killed by signal 9");
+    let ending = child.end(Duration::from_millis(100));
+    let told = "did not end with its standard input; after a signal of the host it was killed by \
+                signal 9 (SIGKILL)";
+    assert_eq!(ending.to_string(), told);
+    assert!(!ending.is_killed_from_outside());
+}
+
+#[test]
+fn a_child_is_asked_by_sigterm_before_it_is_killed() {
+    let (mut child, _rx) = start("trap 'exit 7' TERM; echo ready >&2; while :; do sleep 1; done");
+    let deadline = Instant::now() + Duration::from_secs(5);
+    while child.last_words() != "ready" {
+        assert!(Instant::now() < deadline, "no trap");
+        wait_a_little();
+    }
+    let ending = child.end(Duration::from_millis(50)).to_string();
+    assert!(ending.ends_with("it exited with code 7"), "{ending}");
+}
+
+#[test]
+fn a_signal_from_outside_is_told_from_a_fault() {
+    for (script, told, outside) in [
+        ("kill -KILL $$", "was killed by signal 9 (SIGKILL), most likely by the kernel", true),
+        ("kill -TERM $$", "was killed by signal 15 (SIGTERM)", true),
+        ("kill -SEGV $$", "was killed by signal 11 (SIGSEGV)", false),
+        ("exit 3", "exited with code 3", false),
+    ] {
+        let (mut child, _rx) = start(script);
+        let ending = child.end(Duration::from_secs(5));
+        assert!(ending.to_string().starts_with(told), "{ending}");
+        assert_eq!(ending.is_killed_from_outside(), outside, "{ending}");
+    }
 }
 
 #[test]
@@ -89,7 +120,7 @@ fn stderr_is_drained_and_bounded() {
     let (mut child, rx) =
         start("head -c 3000000 /dev/zero | tr '\\0' x >&2; echo >&2; echo end >&2");
     assert!(matches!(rx.recv().unwrap(), FromChild::End(None)));
-    assert_eq!(child.end(Duration::from_secs(5)), "exited with code 0");
+    assert_eq!(child.end(Duration::from_secs(5)).to_string(), "exited with code 0");
     let deadline = Instant::now() + Duration::from_secs(5);
     while !child.last_words().ends_with("end") {
         assert!(Instant::now() < deadline, "stderr is not drained");

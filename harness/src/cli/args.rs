@@ -39,6 +39,10 @@ pub(super) enum Command {
     Offsets(ListArgs),
     /// Show the newest errors of a pipeline, records that were skipped among them.
     Errors(ListArgs),
+    /// Set offsets of a pipeline by hand; it goes on from there.
+    SetOffsets(SetOffsetsArgs),
+    /// Change how many leaves share the splits of a pipeline.
+    SetLeaves(SetLeavesArgs),
     /// Forget a pipeline and its offsets; its table stays.
     Drop(DropArgs),
     /// Print the CREATE TABLE statement of a pipeline's table.
@@ -208,6 +212,52 @@ pub(super) struct ListArgs {
     /// Print JSON lines
     #[arg(long)]
     pub(super) json: bool,
+}
+
+const SET_OFFSETS_HELP: &str = "Examples:
+  harness set-offsets orders --store sqlite:orders.db \\
+      '{\"partition\":0,\"topic\":\"orders\"}' '{\"offset\":1200}'
+  harness offsets orders --store sqlite:orders.db -n 65535 --json > offsets.jsonl
+  harness set-offsets orders --store sqlite:orders.db --from-file offsets.jsonl
+
+A topic that was deleted and created again: set the offset of every partition of it, and give
+--reset-incarnation. A harness that runs the pipeline meanwhile commits nothing under the old
+offsets: it is fenced, and goes on from the new ones.";
+
+#[derive(Debug, Args)]
+#[command(after_help = SET_OFFSETS_HELP)]
+pub(super) struct SetOffsetsArgs {
+    /// The pipeline
+    pub(super) name: String,
+    /// KEY VALUE [KEY VALUE…]: JSON as harness offsets shows it
+    #[arg(
+        value_name = "KEY VALUE",
+        required_unless_present = "from_file",
+        conflicts_with = "from_file"
+    )]
+    pub(super) values: Vec<String>,
+    /// A file of lines as harness offsets --json prints them
+    #[arg(long, value_name = "PATH")]
+    pub(super) from_file: Option<PathBuf>,
+    /// Take the source as it is now for the right one, though it was deleted and created again
+    #[arg(long)]
+    pub(super) reset_incarnation: bool,
+    #[command(flatten)]
+    pub(super) store: StoreArgs,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  harness set-leaves orders 4 --store sqlite:orders.db\n\n\
+    Every harness that runs the pipeline is fenced and ends with exit code 79; start the copies\n\
+    again with --leaf I/N, or with the key leaves in the pipeline file, of the new N.")]
+pub(super) struct SetLeavesArgs {
+    /// The pipeline
+    pub(super) name: String,
+    /// Leaves that share its splits from now on
+    #[arg(value_name = "N", value_parser = options::in_range("leaves"))]
+    pub(super) leaves: u64,
+    #[command(flatten)]
+    pub(super) store: StoreArgs,
 }
 
 #[derive(Debug, Args)]

@@ -217,7 +217,7 @@ fn print_unless(
 }
 
 /// The catalogue of a store that has one.
-fn open(args: &StoreArgs) -> Result<(Catalogue, StoreUrl), CliError> {
+pub(super) fn open(args: &StoreArgs) -> Result<(Catalogue, StoreUrl), CliError> {
     let url = args.existing()?;
     let mut connection = store::connect(&url)?;
     if let Err(error) = connection.query("SELECT version FROM s2x_catalogue", &[]) {
@@ -231,7 +231,11 @@ fn open(args: &StoreArgs) -> Result<(Catalogue, StoreUrl), CliError> {
     Ok((Catalogue::open(Arc::new(url.clone()))?, url))
 }
 
-fn find(catalogue: &mut Catalogue, name: &str, url: &StoreUrl) -> Result<Pipeline, CliError> {
+pub(super) fn find(
+    catalogue: &mut Catalogue,
+    name: &str,
+    url: &StoreUrl,
+) -> Result<Pipeline, CliError> {
     if let Some(pipeline) = catalogue.pipeline(name)? {
         return Ok(pipeline);
     }

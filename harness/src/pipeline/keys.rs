@@ -117,8 +117,8 @@ keys! {
     "retry.attempts" or "pipelines_max_retries_per_batch_partition",
         number(4, 0, ATTEMPTS_MAX),
         "failures in a row at the same offsets before the pipeline stops";
-    "store.retry.ms", number(300_000, 0, STORE_RETRY_MS_MAX),
-        "how long a database that does not answer is waited for";
+    "retry.away.ms" or "store.retry.ms", number(300_000, 0, STORE_RETRY_MS_MAX),
+        "how long a database or a source that does not answer is waited for, once the run has begun";
 }
 
 /// The harness's own key of that name or alias.

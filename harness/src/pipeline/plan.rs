@@ -112,7 +112,7 @@ pub fn plan(
     };
     let retry = Retry {
         attempts: reader.number32("retry.attempts", overrides.retries)?,
-        store: reader.millis("store.retry.ms", None)?,
+        away: reader.millis("retry.away.ms", None)?,
     };
     let share = reader.share(overrides)?;
     let start = reader.start(overrides.start)?;
@@ -243,28 +243,22 @@ impl Reader<'_> {
         })
     }
 
-    fn start(&self, flag: Option<Start>) -> Result<Start, PipelineError> {
-        if let Some(start) = flag {
-            return Ok(start);
+    fn start(&self, flag: Option<Start>) -> Result<Option<Start>, PipelineError> {
+        if flag.is_some() {
+            return Ok(flag);
         }
-        match self.text("start")? {
-            None => Ok(self.position()),
-            Some(text) => {
-                parse_start(&text).map_err(|expected| self.unexpected("start", &expected))
-            }
-        }
+        let Some(text) = self.text("start")? else { return Ok(self.position()) };
+        parse_start(&text).map(Some).map_err(|expected| self.unexpected("start", &expected))
     }
 
     /// The Kinesis connectors say in `kinesis.position` where a pipeline begins. The host owns that,
     /// because it makes it durable (E5); words that need more than a word are the extractor's to
     /// refuse.
-    fn position(&self) -> Start {
+    fn position(&self) -> Option<Start> {
         let mut config = self.document.config.iter();
         let word = config.find(|entry| entry.key == "kinesis.position");
-        match word.and_then(|entry| entry.value.as_str()) {
-            Some(word) if word.trim().eq_ignore_ascii_case("latest") => Start::Latest,
-            Some(_) | None => Start::Earliest,
-        }
+        let word = word.and_then(|entry| entry.value.as_str())?.trim();
+        word.eq_ignore_ascii_case("latest").then_some(Start::Latest)
     }
 
     fn on_error(&self, flag: Option<OnError>) -> Result<OnError, PipelineError> {

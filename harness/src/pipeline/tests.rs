@@ -80,7 +80,7 @@ fn defaults_are_those_of_the_contract() {
     assert_eq!(plan.limits, BatchLimits::default());
     assert_eq!(plan.retry, Retry::default());
     assert_eq!(plan.share, Share { leaves: 1, leaf: None, tasks: 4 });
-    assert_eq!((plan.start, plan.until), (Start::Earliest, Until::Stopped));
+    assert_eq!((plan.start, plan.until), (None, Until::Stopped));
     assert_eq!(plan.on_error, OnError::Stop);
 }
 
@@ -90,9 +90,10 @@ fn the_kinesis_connector_s_position_is_a_start() {
         let text = format!(r#"{{"name":"p","connector.class":"test","store":"sqlite:a",{keys}}}"#);
         read("p.json", &text).unwrap().start
     };
-    assert_eq!(start(r#""kinesis.position":"LATEST""#), Start::Latest);
-    assert_eq!(start(r#""kinesis.position":"TRIM_HORIZON""#), Start::Earliest);
-    assert_eq!(start(r#""kinesis.position":"LATEST","start":"timestamp:5""#), Start::Timestamp(5));
+    assert_eq!(start(r#""kinesis.position":"LATEST""#), Some(Start::Latest));
+    assert_eq!(start(r#""kinesis.position":"TRIM_HORIZON""#), None);
+    let both = r#""kinesis.position":"LATEST","start":"timestamp:5""#;
+    assert_eq!(start(both), Some(Start::Timestamp(5)));
 }
 
 #[test]
@@ -111,9 +112,9 @@ fn every_key_of_the_harness_is_read() {
     assert_eq!(plan.share, Share { leaves: 2, leaf: None, tasks: 3 });
     assert_eq!((plan.limits.rows, plan.limits.bytes), (500, 70_000));
     assert_eq!(plan.limits.interval, Duration::from_millis(250));
-    assert_eq!(plan.start, Start::Timestamp(1_769_814_000_000));
+    assert_eq!(plan.start, Some(Start::Timestamp(1_769_814_000_000)));
     assert_eq!(plan.on_error, OnError::Skip);
-    assert_eq!(plan.retry, Retry { attempts: 0, store: Duration::from_millis(1500) });
+    assert_eq!(plan.retry, Retry { attempts: 0, away: Duration::from_millis(1500) });
     let kept = json!({"connector.class": "test", "test.rows": 7, "nested": {"a": [1]}});
     assert_eq!(serde_json::Value::Object(plan.source.config), kept);
 }
@@ -137,7 +138,7 @@ fn the_command_line_wins() {
     assert_eq!(plan.store.to_string(), "sqlite:other.db");
     assert_eq!(plan.table, "t2");
     assert_eq!(plan.share, Share { leaves: 3, leaf: Some(1), tasks: 9 });
-    assert_eq!((plan.limits.rows, plan.start), (11, Start::Latest));
+    assert_eq!((plan.limits.rows, plan.start), (11, Some(Start::Latest)));
     assert_eq!((plan.on_error, plan.retry.attempts), (OnError::Skip, 1));
     assert_eq!(plan.until, Until::CaughtUp);
 }

@@ -1,27 +1,35 @@
 //! The coordinator of a run: asks the source once, writes the starts down, gives each task its
 //! splits, and ends the run.
 
-use std::collections::HashMap;
-use std::sync::Arc;
+mod splits;
+
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use protocol::Failure;
 use protocol::avro::Marker;
-use protocol::message::{Discovered, Partitions, Start};
-use protocol::{Failure, OffsetKey};
 
 use super::failure::Stop;
+use super::patience::persist;
 use super::setup::{Counters, Setup};
 use super::share::{Parents, keys_of, leaf_of, own_slots, slots};
 use super::task::{News, Order, Orders, Task};
-use super::{Control, Event, Observer, Plan, RunError, Summary, Until};
-use crate::catalogue::{Catalogue, Claim, NewPipeline, Pipeline, PipelineState};
+use super::{Control, Observer, Plan, RunError, Summary, Until};
+use crate::catalogue::{Catalogue, Claim, NewPipeline, Pipeline, PipelineState, Split};
 use crate::store::Connect;
 
 /// News that wait for the coordinator; it takes them at once.
 const NEWS_MAX: usize = 256;
+
+/// How long tasks may take to end when the run is ended at once.
+const NOW_WAIT: Duration = Duration::from_secs(1);
+
+/// How often the coordinator looks at the catalogue without news of its own.
+const LOOK_AGAIN: Duration = Duration::from_secs(5);
 
 /// How often the coordinator looks at the wish to end.
 const TICK: Duration = Duration::from_millis(50);
@@ -42,7 +50,7 @@ pub fn execute(
     let marker = Marker::from_hex(&pipeline.sync_marker)
         .ok_or_else(|| RunError::Internal("the catalogue holds no sync marker".to_owned()))?;
     let setup = Arc::new(Setup {
-        incarnation: pipeline.incarnation.clone().unwrap_or_default(),
+        incarnation: Mutex::new(pipeline.incarnation.clone().unwrap_or_default()),
         budget: Setup::budget_of(&plan),
         plan,
         marker,
@@ -61,8 +69,12 @@ pub fn execute(
         Ok(_) | Err(RunError::Interrupted | RunError::Fenced(_)) => (PipelineState::Stopped, None),
         Err(error) => (PipelineState::Error, Some(error.to_string())),
     };
-    // A pipeline that was dropped meanwhile has no state; the result tells what happened.
-    let _dropped = coordinator.catalogue.set_state(id, state.0, state.1.as_deref());
+    // What became of the pipeline is said by whoever runs it: not by one that was replaced, and not
+    // of one that was dropped. A run that is ended at once asks the database nothing more, as one that
+    // was killed.
+    if !setup.control.is_now() && coordinator.holds_all() {
+        let _told_anyway = coordinator.catalogue.set_state(id, state.0, state.1.as_deref());
+    }
     result.map(|caught_up| summary(&setup.counters, caught_up, began.elapsed()))
 }
 
@@ -83,6 +95,10 @@ fn summary(counters: &Counters, caught_up: bool, elapsed: Duration) -> Summary {
 fn open_pipeline(catalogue: &mut Catalogue, plan: &Plan) -> Result<Pipeline, RunError> {
     let tasks_max = plan.share.tasks;
     let config_json = &plan.source.redacted_json;
+    // Nothing is made for a plan that does not fit what is there.
+    if let Some(pipeline) = catalogue.pipeline(&plan.name)? {
+        require_fit(&pipeline, plan)?;
+    }
     catalogue.ensure_table(&plan.table)?;
     let pipeline = catalogue
         .create_pipeline(&NewPipeline {
@@ -94,18 +110,23 @@ fn open_pipeline(catalogue: &mut Catalogue, plan: &Plan) -> Result<Pipeline, Run
             tasks_max,
         })?
         .into_pipeline();
-    pipeline.require_leaf_count(plan.share.leaves)?;
-    if pipeline.target_table != plan.table {
-        return Err(RunError::Config(format!(
-            "pipeline {:?} loads into table {:?}, not {:?}; drop it first, or give the new one \
-             another name",
-            plan.name, pipeline.target_table, plan.table
-        )));
-    }
+    require_fit(&pipeline, plan)?;
     if pipeline.config_json != *config_json || pipeline.tasks_max != tasks_max {
         catalogue.alter_config(pipeline.id, config_json, None, tasks_max)?;
     }
     Ok(pipeline)
+}
+
+fn require_fit(pipeline: &Pipeline, plan: &Plan) -> Result<(), RunError> {
+    pipeline.require_leaf_count(plan.share.leaves)?;
+    if pipeline.target_table == plan.table {
+        return Ok(());
+    }
+    Err(RunError::Config(format!(
+        "pipeline {:?} loads into table {:?}, not {:?}; drop it first, or give the new one another \
+         name",
+        plan.name, pipeline.target_table, plan.table
+    )))
 }
 
 struct Coordinator {
@@ -114,7 +135,25 @@ struct Coordinator {
     news: Receiver<News>,
     tell: SyncSender<News>,
     parents: Parents,
+    /// Splits that the source lists.
+    listed: HashSet<String>,
+    /// Splits of the catalogue that are not part of the pipeline any more.
+    left: HashSet<String>,
+    /// A question that is under way: which of these does the source list?
+    asked: Option<Asked>,
+    claims: Vec<Claim>,
     tasks: HashMap<u32, Running>,
+    /// Every split was read to its end when the run was found complete.
+    was_caught_up: bool,
+    /// When the catalogue was last looked at.
+    looked: Instant,
+}
+
+/// Splits that another leaf wrote down, and the order under which a task asks for them.
+struct Asked {
+    task: u32,
+    order: u64,
+    strange: Vec<Split>,
 }
 
 struct Running {
@@ -128,24 +167,52 @@ struct Running {
 impl Coordinator {
     fn new(setup: Arc<Setup>, catalogue: Catalogue) -> Self {
         let (tell, news) = sync_channel(NEWS_MAX);
-        let (parents, tasks) = (Parents::new(), HashMap::new());
-        Self { setup, catalogue, news, tell, parents, tasks }
+        Self {
+            setup,
+            catalogue,
+            news,
+            tell,
+            parents: Parents::new(),
+            listed: HashSet::new(),
+            left: HashSet::new(),
+            asked: None,
+            claims: Vec::new(),
+            tasks: HashMap::new(),
+            was_caught_up: false,
+            looked: Instant::now(),
+        }
+    }
+
+    /// Whether this process is still the one that runs its leaves.
+    fn holds_all(&mut self) -> bool {
+        let id = self.setup.pipeline.id;
+        let claims = self.claims.clone();
+        !claims.is_empty()
+            && claims.iter().all(|claim| self.catalogue.holds(id, *claim).unwrap_or(false))
     }
 
     /// Tells whether every split was read to its end.
     fn run(&mut self) -> Result<bool, RunError> {
         let own = own_slots(&self.setup.plan.share);
-        let claims = self.claim(&own)?;
+        self.claims = self.claim(&own)?;
         for slot in own {
-            let claim = claims.iter().find(|it| it.leaf == leaf_of(slot, &self.setup.plan.share));
+            let claim =
+                self.claims.iter().find(|it| it.leaf == leaf_of(slot, &self.setup.plan.share));
             let claim = *claim.ok_or_else(|| RunError::Internal("a leaf has no claim".into()))?;
             let mut task = Task::new(slot, claim, Arc::clone(&self.setup), self.tell.clone())?;
             if self.tasks.is_empty() {
                 // The first extractor answers for all; it then serves its task.
-                while let Err(stop) = self.scout(&mut task) {
-                    task.settle();
-                    task.after_first(stop)?;
+                loop {
+                    match self.scout(&mut task) {
+                        Ok(()) => break,
+                        Err(Stop::Drained) => return Ok(false),
+                        Err(stop) => {
+                            task.settle();
+                            task.after_first(stop)?;
+                        }
+                    }
                 }
+                task.looked = true;
             }
             self.start(task)?;
         }
@@ -168,50 +235,6 @@ impl Coordinator {
         Ok(self.catalogue.claim_leaves(self.setup.pipeline.id, &leaves)?)
     }
 
-    /// Asks the source for its splits, and makes their starts durable before anything is read
-    /// (E5): a start that is resolved again after a crash would lose what came in between.
-    fn scout(&mut self, task: &mut Task) -> Result<(), Stop> {
-        task.prepare()?;
-        task.check()?;
-        let discovered = task.discover()?;
-        let known = self.catalogue.splits(self.setup.pipeline.id)?;
-        // A split that was not there when the pipeline began starts at its beginning.
-        let start = if known.is_empty() { self.setup.plan.start } else { Start::Earliest };
-        let new: Vec<OffsetKey> = discovered
-            .splits
-            .iter()
-            .map(|split| split.key.clone())
-            .filter(|key| known.iter().all(|split| split.key != key.as_str()))
-            .collect();
-        if !new.is_empty() {
-            let entries = task.offsets(start, new)?;
-            let starts: Vec<(&str, &str)> =
-                entries.iter().map(|entry| (entry.key.as_str(), entry.value.as_str())).collect();
-            self.catalogue.insert_splits(self.setup.pipeline.id, &starts)?;
-        }
-        self.remember(&discovered)?;
-        let share = &self.setup.plan.share;
-        let tasks = own_slots(share).len().min(discovered.splits.len());
-        self.setup.tell(&Event::Discovered { splits: discovered.splits.len(), tasks });
-        Ok(())
-    }
-
-    fn remember(&mut self, discovered: &Discovered) -> Result<(), Stop> {
-        for split in &discovered.splits {
-            let parents = split.parents.iter().map(|key| key.as_str().to_owned()).collect();
-            self.parents.insert(split.key.as_str().to_owned(), parents);
-        }
-        if discovered.incarnation.is_empty() {
-            let text = "the source cannot tell whether it was deleted and created again; a topic \
-                        or stream that is re-created under its old name is only noticed by its \
-                        offsets";
-            self.setup.tell(&Event::Warning(text.to_owned()));
-        } else if self.setup.incarnation.is_empty() {
-            self.catalogue.set_incarnation(self.setup.pipeline.id, &discovered.incarnation)?;
-        }
-        Ok(())
-    }
-
     fn start(&mut self, task: Task) -> Result<(), RunError> {
         let (slot, orders) = (task.slot, task.orders());
         let thread = thread::Builder::new()
@@ -226,14 +249,28 @@ impl Coordinator {
     /// Gives each task the splits that are its own by the catalogue; a task whose splits did not
     /// change is left alone.
     fn assign(&mut self) -> Result<(), RunError> {
-        let splits = self.catalogue.splits(self.setup.pipeline.id)?;
+        let (setup, catalogue) = (&self.setup, &mut self.catalogue);
+        let mut splits = persist(setup, 0, || catalogue.splits(setup.pipeline.id))?;
+        self.looked = Instant::now();
+        splits.retain(|split| !self.left.contains(&split.key));
+        // A split that another leaf wrote down: whether it has parents is the source's to say.
+        let (known, strange): (Vec<Split>, Vec<Split>) =
+            splits.into_iter().partition(|split| self.listed.contains(&split.key));
+        let splits = known;
+        let mut look = self.asked.is_none() && !strange.is_empty();
         for (slot, running) in &mut self.tasks {
             let keys = keys_of(*slot, &self.setup.plan.share, &splits, &self.parents);
-            if running.order == 0 || keys != running.keys {
+            if running.order == 0 || keys != running.keys || look {
                 running.caught_up = false;
                 running.order += 1;
                 running.keys.clone_from(&keys);
-                running.orders.assign(Order { number: running.order, keys });
+                if std::mem::take(&mut look) {
+                    self.asked =
+                        Some(Asked { task: *slot, order: running.order, strange: strange.clone() });
+                    running.orders.assign(Order { number: running.order, keys, look: true });
+                } else {
+                    running.orders.assign(Order { number: running.order, keys, look: false });
+                }
             }
         }
         Ok(())
@@ -243,9 +280,22 @@ impl Coordinator {
     fn watch(&mut self) -> Result<bool, RunError> {
         let mut left = self.tasks.len();
         let mut failed = None;
+        let mut patience = Duration::ZERO;
         while left > 0 {
+            if self.setup.control.is_now() {
+                // A task that the database holds back ends with the process.
+                patience += TICK;
+                if patience > NOW_WAIT {
+                    return Err(RunError::Interrupted);
+                }
+            }
             match self.news.recv_timeout(TICK) {
                 Ok(News::Partitions(partitions)) => self.grow(&partitions)?,
+                Ok(News::Listed { task, order, splits }) => {
+                    self.note(&splits);
+                    self.judge(task, order)?;
+                    self.assign()?;
+                }
                 Ok(News::SplitEnded) => self.assign()?,
                 Ok(News::CaughtUp { task, order, caught_up }) => {
                     let running = self.tasks.get_mut(&task);
@@ -263,13 +313,19 @@ impl Coordinator {
                 }
                 Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {}
             }
+            if self.looked.elapsed() > LOOK_AGAIN && !self.setup.is_draining() {
+                // Another leaf may have found splits that are ours.
+                self.assign()?;
+            }
             if self.is_complete() {
+                self.was_caught_up |= self.is_caught_up();
                 self.setup.complete.store(true, Ordering::Release);
             }
         }
         match failed {
             Some((task, error)) => Err(with_task(error, task, slots(&self.setup.plan.share))),
-            None => Ok(self.is_caught_up()),
+            // The drain that follows ends batches early, before they can say so again.
+            None => Ok(self.was_caught_up || self.is_caught_up()),
         }
     }
 
@@ -287,27 +343,13 @@ impl Coordinator {
         }
     }
 
-    /// New splits: written down, then given to their tasks.
-    fn grow(&mut self, partitions: &Partitions) -> Result<(), RunError> {
-        for split in &partitions.added {
-            let parents = split.parents.iter().map(|key| key.as_str().to_owned()).collect();
-            self.parents.insert(split.key.as_str().to_owned(), parents);
-        }
-        let starts: Vec<(&str, &str)> = partitions
-            .added
-            .iter()
-            .map(|split| (split.key.as_str(), split.value.as_str()))
-            .collect();
-        if !starts.is_empty() {
-            self.catalogue.insert_splits(self.setup.pipeline.id, &starts)?;
-        }
-        self.assign()
-    }
-
     fn join(&mut self) -> Result<(), RunError> {
         let mut panicked = Ok(());
         for (slot, running) in self.tasks.drain() {
             drop(running.orders);
+            if self.setup.control.is_now() && !running.thread.is_finished() {
+                continue;
+            }
             if running.thread.join().is_err() {
                 panicked = Err(RunError::Internal(format!("task {slot} panicked")));
             }
@@ -320,6 +362,7 @@ impl Coordinator {
 fn with_task(error: RunError, task: u32, tasks: u32) -> RunError {
     match error {
         RunError::Crashed(text) if tasks > 1 => RunError::Crashed(format!("task {task}: {text}")),
+        RunError::Killed(text) if tasks > 1 => RunError::Killed(format!("task {task}: {text}")),
         RunError::Protocol(text) if tasks > 1 => RunError::Protocol(format!("task {task}: {text}")),
         RunError::Extractor(failure) if tasks > 1 && failure.part.is_some() => {
             let message = format!("task {task}: {}", failure.message);

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use protocol::{Class, Failure};
+use protocol::{Class, Failure, OffsetKey, OffsetValue};
 
 use super::load::Job;
+use super::patience::{Patience, persist};
 use super::task::Task;
 use super::{Event, RunError};
 use crate::catalogue::{Catalogue, ErrorKind, ErrorRow, FailedBatch};
@@ -27,10 +28,82 @@ pub(super) enum Stop {
     Fault(Fault),
     /// A batch could not be committed.
     Load { error: LoadError, job: Box<Job> },
-    /// A record is not what was declared, and the pipeline stops before it.
-    BadRecord { split: String, position: String, code: String, reason: String },
+    /// Records are not what was declared, and the pipeline stops before the first of each split.
+    BadRecords(Vec<BadRecord>),
     /// The run.
     Run(RunError),
+    /// The run is to end, and nothing was under way.
+    Drained,
+}
+
+/// What is still read when a bad record stops the pipeline: its splits, up to their first bad record.
+#[derive(Debug)]
+pub(super) struct Lap {
+    /// Splits, and where each of them stops.
+    pub until: Vec<(OffsetKey, OffsetValue)>,
+    /// Why the pipeline stops.
+    pub error: RunError,
+}
+
+/// Kinds of failures, each with its own patience.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// The extractor went away, or its source fails.
+    Away,
+    /// The extractor breaks the protocol.
+    Protocol,
+    /// The extractor has a bug.
+    Bug,
+}
+
+/// Failures in a row. They are forgotten with every batch that brings rows or has read everything: an
+/// idle pipeline lives as long as a busy one, and one that only moves offsets between two crashes does
+/// not.
+#[derive(Debug, Default)]
+pub(super) struct Failures {
+    counts: [u32; 3],
+    /// How a source that is away is waited for.
+    source: Patience,
+}
+
+impl Failures {
+    /// The extractor did its work.
+    pub(super) fn forget(&mut self) {
+        *self = Self::default();
+    }
+
+    /// Counts a failure and tells how many of its kind there were in a row.
+    fn count(&mut self, kind: Kind) -> u32 {
+        let [away, protocol, bug] = &mut self.counts;
+        let count = match kind {
+            Kind::Away => away,
+            Kind::Protocol => protocol,
+            Kind::Bug => bug,
+        };
+        *count = count.saturating_add(1);
+        *count
+    }
+}
+
+/// A record that is not what was declared.
+#[derive(Clone, Debug)]
+pub(super) struct BadRecord {
+    pub split: String,
+    pub position: String,
+    pub code: String,
+    pub reason: String,
+}
+
+impl BadRecord {
+    fn error(&self) -> RunError {
+        let Self { split, position, code, reason } = self;
+        RunError::BadRecord(format!(
+            "the record at {position} of split {split} cannot be loaded: {code}: {reason}; the \
+             pipeline stops before it; declare what its records are (value.format=json, string or \
+             bytes), or put such records into the errors table with --on-error skip \
+             (errors.tolerance=all)"
+        ))
+    }
 }
 
 impl From<Fault> for Stop {
@@ -57,14 +130,15 @@ impl Stop {
         match self {
             Self::Fault(Fault::Spawn(error)) => RunError::Internal(error.to_string()),
             Self::Fault(Fault::Gone(text)) => RunError::Crashed(text),
+            Self::Fault(Fault::Killed(text)) => RunError::Killed(text),
             Self::Fault(Fault::Protocol(text)) => RunError::Protocol(text),
             Self::Fault(Fault::Failed(failure)) => RunError::Extractor(failure),
             Self::Load { error, .. } => RunError::Store(error.store_error().clone()),
-            Self::BadRecord { split, position, code, reason } => RunError::BadRecord(format!(
-                "the record at {position} of split {split} cannot be loaded: {code}: {reason}; \
-                 the pipeline stops before it; repair the source, or run with \
-                 errors.tolerance=all to put such records into the errors table"
-            )),
+            Self::BadRecords(records) => records.first().map_or_else(
+                || RunError::Internal("a batch counts error rows and has none".to_owned()),
+                BadRecord::error,
+            ),
+            Self::Drained => RunError::Interrupted,
             Self::Run(error) => error,
         }
     }
@@ -86,20 +160,26 @@ impl Task {
             Stop::Fault(Fault::Failed(failure)) => self.after_failure(failure),
             Stop::Fault(fault) => {
                 self.forget_link();
-                let limit = match fault {
-                    Fault::Protocol(_) => PROTOCOL_FAULTS_MAX,
-                    _ => self.setup.plan.retry.attempts,
+                let (kind, limit) = match fault {
+                    Fault::Protocol(_) => (Kind::Protocol, PROTOCOL_FAULTS_MAX),
+                    _ => (Kind::Away, self.setup.plan.retry.attempts),
                 };
-                self.try_again(limit, Stop::Fault(fault))
+                self.try_again(kind, limit, Stop::Fault(fault))
             }
             Stop::Load { error: LoadError::Fenced(error), .. } => self.after_fence(&error),
             Stop::Run(RunError::Store(error)) if error.kind() == StoreErrorKind::Fenced => {
                 self.after_fence(&error)
             }
-            Stop::Load { error: LoadError::InDoubt(error), job } => {
-                // The next epoch waits for the lost transaction, and its offsets tell.
-                let error = LoadError::InDoubt(error);
-                self.try_again(self.setup.plan.retry.attempts, Stop::Load { error, job })
+            // The next epoch waits for the lost transaction, and its offsets tell.
+            Stop::Load { error: LoadError::InDoubt(error), .. }
+            | Stop::Run(RunError::Store(error))
+                if error.may_pass() =>
+            {
+                Ok(self.patience.wait(&self.setup, self.slot, error)?)
+            }
+            Stop::BadRecords(records) => {
+                self.lap = Some(lap(&records)?);
+                Ok(())
             }
             Stop::Load { error, job } => {
                 self.book_failed(&job, error.store_error());
@@ -110,9 +190,15 @@ impl Task {
     }
 
     fn after_failure(&mut self, failure: Failure) -> Result<(), RunError> {
-        let limit = match failure.class {
-            Class::Transient | Class::Resource => self.setup.plan.retry.attempts,
-            Class::Internal => 1,
+        if failure.fatal {
+            self.forget_link();
+        }
+        if failure.class == Class::Transient {
+            return self.wait_for_source(failure);
+        }
+        let (kind, limit) = match failure.class {
+            Class::Resource => (Kind::Away, self.setup.plan.retry.attempts),
+            Class::Internal => (Kind::Bug, 1),
             Class::Usage
             | Class::Protocol
             | Class::Config
@@ -120,28 +206,37 @@ impl Task {
             | Class::Source
             | Class::Offset
             | Class::Data
-            | Class::Cancelled => 0,
+            | Class::Transient
+            | Class::Cancelled => (Kind::Away, 0),
         };
-        if failure.fatal {
-            self.forget_link();
-        }
-        self.try_again(limit, Fault::Failed(failure).into())
+        self.try_again(kind, limit, Fault::Failed(failure).into())
     }
 
-    /// Pauses and lets the task try again, unless it failed too often since the last commit.
-    fn try_again(&mut self, limit: u32, stop: Stop) -> Result<(), RunError> {
-        self.failures += 1;
-        let failures = self.failures;
+    /// Pauses for a source that is away, as long as for a database.
+    fn wait_for_source(&mut self, failure: Failure) -> Result<(), RunError> {
+        let Some(pause) = self.failures.source.next(&self.setup) else {
+            return Err(RunError::Extractor(failure));
+        };
+        let asked = failure.retry_after_ms.map_or(Duration::ZERO, Duration::from_millis);
+        self.pause(failure.to_string(), pause.max(asked.min(PAUSE_MAX)));
+        Ok(())
+    }
+
+    fn pause(&self, reason: String, pause: Duration) {
+        self.setup.counters.retries.fetch_add(1, std::sync::atomic::Ordering::AcqRel);
+        self.setup.tell(&Event::Retrying { task: self.slot, reason, pause });
+        self.setup.pause(pause);
+    }
+
+    /// Pauses and lets the task try again, unless it failed too often in a row.
+    fn try_again(&mut self, kind: Kind, limit: u32, stop: Stop) -> Result<(), RunError> {
+        let failures = self.failures.count(kind);
         let error = stop.into_error();
         if failures > limit {
             return Err(if limit == 0 { error } else { often(error, failures) });
         }
         let pause = PAUSE_FIRST.saturating_mul(1 << (failures - 1).min(16)).min(PAUSE_MAX);
-        let pause = pause.mul_f64(0.5 + fastrand::f64());
-        self.setup.counters.retries.fetch_add(1, std::sync::atomic::Ordering::AcqRel);
-        let reason = error.to_string();
-        self.setup.tell(&Event::Retrying { task: self.slot, reason, pause });
-        self.setup.pause(pause);
+        self.pause(error.to_string(), pause.mul_f64(0.5 + fastrand::f64()));
         Ok(())
     }
 
@@ -153,8 +248,11 @@ impl Task {
         // A scheduler that starts ended copies again must not make a storm of two rivals.
         self.setup.pause(fenced_pause(self.fences));
         self.fences = self.fences.saturating_add(1);
-        let mut catalogue = Catalogue::open(Arc::clone(&self.setup.connect))?;
-        if catalogue.holds(self.setup.pipeline.id, self.claim)? {
+        let (setup, claim) = (&self.setup, self.claim);
+        let held = persist(setup, self.slot, || {
+            Catalogue::open(Arc::clone(&setup.connect))?.holds(setup.pipeline.id, claim)
+        })?;
+        if held {
             return Ok(());
         }
         Err(RunError::Fenced(format!(
@@ -194,10 +292,30 @@ impl Task {
     }
 }
 
+/// The last lap before bad records: the earliest one of each split.
+fn lap(records: &[BadRecord]) -> Result<Lap, RunError> {
+    let first = records
+        .first()
+        .ok_or_else(|| RunError::Internal("a batch counts error rows and has none".to_owned()))?;
+    let mut until: Vec<(OffsetKey, OffsetValue)> = Vec::new();
+    for record in records {
+        let read = || Ok((OffsetKey::parse(&record.split)?, OffsetValue::parse(&record.position)?));
+        let place = read().map_err(|error: protocol::OffsetError| {
+            RunError::Protocol(format!("an error row names no place: {error}"))
+        })?;
+        // Rows of a split come in its order: the first one is the earliest.
+        if until.iter().all(|(key, _)| *key != place.0) {
+            until.push(place);
+        }
+    }
+    Ok(Lap { until, error: first.error() })
+}
+
 fn often(error: RunError, failures: u32) -> RunError {
-    let times = format!(" ({failures} times since the last commit)");
+    let times = format!(" ({failures} times in a row)");
     match error {
         RunError::Crashed(text) => RunError::Crashed(text + &times),
+        RunError::Killed(text) => RunError::Killed(text + &times),
         RunError::Protocol(text) => RunError::Protocol(text + &times),
         RunError::Extractor(failure) => {
             let message = failure.message.clone() + &times;

@@ -3,30 +3,26 @@
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::time::{Duration, Instant};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use protocol::message::Lag;
 
+use super::patience::Patience;
 use super::setup::Setup;
-use super::{Event, RunError};
+use super::{RunError, refused};
 use crate::catalogue::{ErrorKind, ErrorRow};
 use crate::stage::Staged;
 use crate::store::StoreError;
 use crate::transaction::{BatchCommit, Committed, LoadError, Loader, Move};
 
-/// First pause before a batch is sent to the database again; doubles up to [`PAUSE_MAX`].
-const PAUSE_FIRST: Duration = Duration::from_millis(100);
-
-/// Longest pause between tries.
-const PAUSE_MAX: Duration = Duration::from_secs(10);
-
 /// How a split moves in a batch.
 #[derive(Clone, Debug)]
 pub(super) struct PlannedMove {
+    pub part: u32,
     pub key: String,
     pub rev: u64,
+    pub from: String,
     pub to: String,
     pub is_end: bool,
 }
@@ -104,25 +100,13 @@ impl Worker {
     fn commit(&mut self, job: &Job) -> Result<Committed, LoadError> {
         let errors = OwnedErrors::collect(job)?;
         let errors = errors.rows();
-        let started = Instant::now();
-        let mut pause = PAUSE_FIRST;
+        let mut patience = Patience::default();
         loop {
             let error = match self.attempt(job, &errors) {
                 Err(LoadError::NotCommitted(error)) => error,
                 other => return other,
             };
-            let setup = &self.setup;
-            if started.elapsed() > setup.plan.retry.store || setup.control.is_now() {
-                return Err(LoadError::NotCommitted(error));
-            }
-            let wait = pause.mul_f64(0.5 + fastrand::f64());
-            setup.tell(&Event::StoreRetry {
-                task: self.task,
-                reason: error.to_string(),
-                pause: wait,
-            });
-            setup.pause(wait);
-            pause = (pause * 2).min(PAUSE_MAX);
+            patience.wait(&self.setup, self.task, error).map_err(LoadError::NotCommitted)?;
         }
     }
 
@@ -135,7 +119,7 @@ impl Worker {
         let nothing: &[crate::store::RowRef<'_>] = &[];
         let started_at =
             job.staged.as_ref().map_or_else(std::time::SystemTime::now, |it| it.started_at);
-        self.loader.commit(&BatchCommit {
+        let committed = self.loader.commit(&BatchCommit {
             pipeline_id: self.setup.pipeline.id,
             epoch: job.epoch,
             task_id: self.task,
@@ -150,7 +134,8 @@ impl Worker {
             byte_count: job.bytes,
             errors,
             started_at,
-        })
+        });
+        committed.map_err(|error| refused::explain(error, job))
     }
 }
 

@@ -1,7 +1,7 @@
 //! What all tasks of a run share: the plan, the pipeline, the counters, and the wish to end.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use protocol::avro::Marker;
@@ -18,8 +18,8 @@ pub(super) struct Setup {
     pub plan: Plan,
     pub pipeline: Pipeline,
     pub marker: Marker,
-    /// Which life of the source the committed offsets belong to.
-    pub incarnation: String,
+    /// Which life of the source the committed offsets belong to; known once the source was asked.
+    pub incarnation: Mutex<String>,
     pub connect: Arc<dyn Connect>,
     pub control: Control,
     pub observer: Arc<dyn Observer>,
@@ -49,6 +49,16 @@ impl Setup {
             Until::Batches(n) => Some(AtomicI64::new(i64::try_from(n).unwrap_or(i64::MAX))),
             Until::Stopped | Until::CaughtUp => None,
         }
+    }
+
+    /// Which life of the source the committed offsets belong to.
+    pub(super) fn incarnation(&self) -> String {
+        self.incarnation.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Sets what was found out.
+    pub(super) fn set_incarnation(&self, text: String) {
+        *self.incarnation.lock().unwrap_or_else(PoisonError::into_inner) = text;
     }
 
     /// Whether tasks should take no new batch.

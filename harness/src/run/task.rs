@@ -14,25 +14,22 @@ use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
-use protocol::message::{
-    AddedSplit, Configure, Configured, Discovered, Extract, GetOffsets, OffsetEntry, Partitions,
-    Settings, Start,
-};
+use protocol::message::{Extract, Partitions, Split};
 use protocol::session::host::Event as Answer;
 use protocol::{OffsetKey, OffsetValue};
 
-use super::failure::Stop;
+use super::failure::{Failures, Lap, Stop};
 use super::load::{self, Done, Job};
+use super::patience::Patience;
 use super::setup::Setup;
 use super::{Batch, Event, RunError};
-use crate::catalogue::{Catalogue, Claim, Split};
+use crate::catalogue::{Catalogue, Claim};
 use crate::child::FromChild;
-use crate::link::{
-    CONFIGURE_WAIT, Fault, HELLO_WAIT, Link, REQUEST_WAIT, REQUEST_WAIT_MAX, STOP_WAIT,
-};
+use crate::link::{Fault, Link, REQUEST_WAIT};
 use crate::stage::{StageBudget, Staged};
 
 mod extract;
+mod session;
 
 /// Batches that are extracted or loaded at the same time: one is loaded while the next one is
 /// extracted.
@@ -58,6 +55,8 @@ enum Wake {
 pub(super) enum News {
     /// The set of splits changed at the source.
     Partitions(Partitions),
+    /// All splits that the source lists, asked under an order.
+    Listed { task: u32, order: u64, splits: Vec<Split> },
     /// A split was read to its end and that is committed.
     SplitEnded,
     /// Every split of the task was read to the end of what is there, or not any more. Said of one
@@ -73,6 +72,8 @@ pub(super) struct Order {
     /// Counts the orders to this task, from 1.
     pub number: u64,
     pub keys: Vec<String>,
+    /// Ask the source which splits there are, before reading on.
+    pub look: bool,
 }
 
 /// Gives a task its splits.
@@ -105,7 +106,13 @@ pub(super) struct Task {
     stage: StageBudget,
     /// Batches taken from the budget and not yet committed.
     held: usize,
-    pub failures: u32,
+    pub failures: Failures,
+    /// How the database is waited for between assignments.
+    pub patience: Patience,
+    /// Set when a bad record stops the pipeline: what to read before that.
+    pub lap: Option<Lap>,
+    /// Whether the extractor was asked which splits there are.
+    pub looked: bool,
     pub fences: u32,
     was_caught_up: bool,
     tick: Instant,
@@ -139,7 +146,10 @@ impl Task {
             assignments: 0,
             stage: StageBudget::default(),
             held: 0,
-            failures: 0,
+            failures: Failures::default(),
+            patience: Patience::default(),
+            lap: None,
+            looked: true,
             fences: 0,
             was_caught_up: false,
             tick: Instant::now(),
@@ -169,46 +179,82 @@ impl Task {
                 return Err(RunError::Interrupted);
             }
             if let Some(order) = self.wanted.take() {
+                self.looked &= !order.look;
                 self.order = order;
                 self.was_caught_up = false;
             }
             if self.setup.is_draining() {
                 return Ok(());
             }
-            if self.order.keys.is_empty() {
-                self.wait_for_splits();
-                continue;
-            }
-            if let Err(stop) = self.extract() {
+            let ended = if let Some(lap) = self.lap.take() {
+                // The last thing a task does: everything before the bad record, then its error.
+                let ended = self.extract(Some(&lap));
                 self.settle();
-                self.after(stop)?;
+                return Err(ended.map_or_else(Stop::into_error, |()| lap.error));
+            } else if self.order.keys.is_empty() && self.looked {
+                self.wait_for_splits()
+            } else if self.order.keys.is_empty() {
+                self.look()
+            } else {
+                self.extract(None)
+            };
+            match ended {
+                Ok(()) => {}
+                Err(Stop::Drained) => self.settle(),
+                Err(stop) => {
+                    self.settle();
+                    self.after(stop)?;
+                }
             }
         }
     }
 
-    /// Nothing to read: tells so, and waits for splits or the end.
-    fn wait_for_splits(&mut self) {
+    /// Nothing to read: tells so, and waits for splits or the end. An extractor that it still has is
+    /// listened to: it may have news, and it may end.
+    fn wait_for_splits(&mut self) -> Result<(), Stop> {
         self.tell_caught_up(true);
-        if let Ok(Wake::Assign(order)) = self.events.recv_timeout(TICK) {
+        if self.link.is_some() {
+            if let Some(answer) = self.next()? {
+                self.aside(answer)?;
+            }
+        } else if let Ok(Wake::Assign(order)) = self.events.recv_timeout(TICK) {
             self.wanted = Some(order);
         }
+        Ok(())
     }
 
     /// Waits until the loading thread has nothing more of this task. Finished batches of an
-    /// extractor that died are committed: a BATCH_END stands on its own.
+    /// extractor that died are committed: a BATCH_END stands on its own. When the run is ended at
+    /// once, nothing is waited for.
     pub(super) fn settle(&mut self) {
-        while self.loading > 0 {
-            match self.events.recv() {
+        while self.loading > 0 && !self.setup.control.is_now() {
+            match self.events.recv_timeout(TICK) {
                 Ok(Wake::Loaded(done)) => {
                     // What failed is read again from the committed offsets.
                     let _read_again = self.loaded(*done);
                 }
                 Ok(Wake::Assign(order)) => self.wanted = Some(order),
-                Ok(Wake::Child { .. }) => {}
-                Err(_) => return,
+                Ok(Wake::Child { number, what }) => self.keep_up(number, what),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
             }
         }
         self.setup.return_batches(std::mem::take(&mut self.held));
+    }
+
+    /// Follows an extractor that goes on while the task settles: its session must not miss a frame,
+    /// and its news count.
+    fn keep_up(&mut self, number: u64, what: FromChild) {
+        let Some(link) = self.link.as_mut().filter(|_| number == self.link_number) else { return };
+        let followed = match what {
+            FromChild::Frame(frame) => {
+                link.receive(&frame).map_err(Stop::from).and_then(|answer| self.aside(answer))
+            }
+            FromChild::End(error) => Err(link.ended(error).into()),
+        };
+        if followed.is_err() {
+            self.forget_link();
+        }
     }
 
     /// Books a batch that ended.
@@ -226,7 +272,9 @@ impl Task {
             counters.errors.fetch_add(job.errors, Ordering::AcqRel);
             counters.bytes.fetch_add(job.bytes, Ordering::AcqRel);
             counters.batches.fetch_add(1, Ordering::AcqRel);
-            self.failures = 0;
+        }
+        if job.rows > 0 || job.caught_up {
+            self.failures.forget();
         }
         if job.rows > 0 {
             counters.batches_with_rows.fetch_add(1, Ordering::AcqRel);
@@ -261,149 +309,9 @@ impl Task {
         }
     }
 
-    /// Starts an extractor if none runs: HELLO, CONFIGURE. Tells whether it did.
-    pub(super) fn prepare(&mut self) -> Result<bool, Stop> {
-        if self.link.is_some() {
-            return Ok(false);
-        }
-        self.link_number += 1;
-        let number = self.link_number;
-        let wake = self.wake.clone();
-        let setup = Arc::clone(&self.setup);
-        let frames = move |what| wake.send(Wake::Child { number, what }).is_ok();
-        let lines = move |line: &str| {
-            setup.tell(&Event::Log { level: "stderr".to_owned(), line: line.to_owned() });
-        };
-        let mut command = self.setup.plan.extractor.clone();
-        // Nobody reads them: they tell the processes of a machine apart.
-        let name = ["--pipeline".to_owned(), self.setup.plan.name.clone()];
-        command.args.extend(name.into_iter().chain(["--task".to_owned(), self.slot.to_string()]));
-        let link = Link::start(&command, frames, lines).map_err(|error| {
-            let program = command.program.display().to_string();
-            RunError::Spawn { program, reason: error.to_string() }
-        })?;
-        self.link = Some(link);
-        let session = format!("{:016x}", fastrand::u64(..));
-        self.link()?.hello(&session, "info")?;
-        self.answer(HELLO_WAIT, |answer| matches!(answer, Answer::HelloOk(_)).then_some(()))?;
-        let plan = &self.setup.plan;
-        let configure = Configure {
-            config: plan.source.config.clone(),
-            credentials: plan.source.credentials.clone(),
-            settings: Settings {
-                pipeline: plan.name.clone(),
-                leaf: self.claim.leaf,
-                task: self.slot,
-                max_row_bytes: plan.limits.row_bytes,
-                ..Settings::default()
-            },
-        };
-        self.link()?.configure(&configure)?;
-        let configured = self.answer(CONFIGURE_WAIT, |answer| match answer {
-            Answer::Configured(configured) => Some(configured),
-            _ => None,
-        })?;
-        self.accept(&configured)?;
-        Ok(true)
-    }
-
-    /// Asks a new extractor which splits there are: the one before may have died with the news of
-    /// some. A split that the catalogue does not know starts at its beginning (E5).
-    pub(super) fn look_for_splits(&mut self, catalogue: &mut Catalogue) -> Result<(), Stop> {
-        let discovered = self.discover()?;
-        let known = catalogue.splits(self.setup.pipeline.id)?;
-        let mut new = discovered.splits;
-        new.retain(|split| known.iter().all(|it| it.key != split.key.as_str()));
-        if new.is_empty() {
-            return Ok(());
-        }
-        let keys = new.iter().map(|split| split.key.clone()).collect();
-        let starts = self.offsets(Start::Earliest, keys)?;
-        let added = new.into_iter().zip(starts);
-        let added = added.map(|(split, start)| AddedSplit {
-            key: split.key,
-            parents: split.parents,
-            value: start.value,
-        });
-        let news = Partitions { closed: Vec::new(), added: added.collect() };
-        let _gone = self.news.send(News::Partitions(news));
-        Ok(())
-    }
-
-    fn accept(&self, configured: &Configured) -> Result<(), Stop> {
-        for warning in &configured.warnings {
-            self.setup.tell(&Event::Warning(warning.clone()));
-        }
-        let Some(unknown) = configured.unknown_config.first() else { return Ok(()) };
-        let nearest =
-            unknown.nearest.clone().or_else(|| crate::pipeline::nearest_key(&unknown.key));
-        let hint = nearest.map_or_else(String::new, |key| format!("; did you mean {key:?}?"));
-        let text = format!("unknown key {:?} in the pipeline's configuration{hint}", unknown.key);
-        Err(RunError::Config(text).into())
-    }
-
-    /// CHECK.
-    pub(super) fn check(&mut self) -> Result<(), Stop> {
-        self.link()?.check()?;
-        self.answer(REQUEST_WAIT, |answer| matches!(answer, Answer::Checked(_)).then_some(()))
-    }
-
-    /// DISCOVER.
-    pub(super) fn discover(&mut self) -> Result<Discovered, Stop> {
-        self.link()?.discover()?;
-        self.answer(REQUEST_WAIT, |answer| match answer {
-            Answer::Discovered(discovered) => Some(discovered),
-            _ => None,
-        })
-    }
-
-    /// GET_OFFSETS.
-    pub(super) fn offsets(
-        &mut self,
-        start: Start,
-        keys: Vec<OffsetKey>,
-    ) -> Result<Vec<OffsetEntry>, Stop> {
-        let wanted = keys.len();
-        self.link()?.get_offsets(&GetOffsets { start, keys })?;
-        let entries = self.answer(REQUEST_WAIT, |answer| match answer {
-            Answer::Offsets(offsets) => Some(offsets.offsets),
-            _ => None,
-        })?;
-        if entries.len() == wanted {
-            return Ok(entries);
-        }
-        let what = format!("OFFSETS has {} entries, {wanted} were asked for", entries.len());
-        Err(Fault::Protocol(what).into())
-    }
-
     fn link(&mut self) -> Result<&mut Link, Stop> {
         let gone = || RunError::Internal("a task has no extractor".to_owned());
         self.link.as_mut().ok_or_else(|| gone().into())
-    }
-
-    /// Waits for the answer that `pick` takes. PROGRESS extends the wait.
-    fn answer<T>(
-        &mut self,
-        wait: Duration,
-        mut pick: impl FnMut(Answer) -> Option<T>,
-    ) -> Result<T, Stop> {
-        let asked = Instant::now();
-        loop {
-            if let Some(answer) = self.next()? {
-                let Some(answer) = self.aside(answer)? else { continue };
-                if let Some(picked) = pick(answer) {
-                    return Ok(picked);
-                }
-            }
-            let extended = self.link()?.last_progress().max(asked) + wait;
-            if Instant::now() > extended.min(asked + wait.max(REQUEST_WAIT_MAX)) {
-                let text = format!("extractor does not answer within {} s", wait.as_secs());
-                return Err(Fault::Gone(text).into());
-            }
-            if self.setup.control.is_now() {
-                return Err(RunError::Interrupted.into());
-            }
-        }
     }
 
     /// The next answer of the extractor, waiting a tick at most; everything else that wakes the
@@ -451,25 +359,6 @@ impl Task {
             other => return Ok(Some(other)),
         }
         Ok(None)
-    }
-
-    /// STOP, as far as the extractor still listens.
-    fn stop(&mut self, link: &mut Link) {
-        if link.stop().is_err() {
-            return;
-        }
-        let deadline = Instant::now() + STOP_WAIT;
-        while Instant::now() < deadline {
-            let Ok(Wake::Child { number, what: FromChild::Frame(frame) }) =
-                self.events.recv_timeout(TICK)
-            else {
-                continue;
-            };
-            if number == self.link_number && matches!(link.receive(&frame), Ok(Answer::Stopped(_)))
-            {
-                return;
-            }
-        }
     }
 
     /// Lets an extractor that is of no use go.

@@ -86,3 +86,16 @@ fn damaged_rows_are_an_error_not_a_panic() {
     let error = staged.for_each_error(|_| Ok(())).unwrap_err();
     assert!(error.to_string().contains("cannot be read"), "{error}");
 }
+
+#[test]
+fn the_place_of_a_row_is_that_within_its_part() {
+    let mut staged = Staged::new(&StageBudget::default(), MARKER);
+    let mut other = frame(Operation::Insert, &["b0"]);
+    other.part = 7;
+    staged.add(&frame(Operation::Insert, &["a0", "a1"])).unwrap();
+    staged.add(&frame(Operation::Error, &["bad"])).unwrap();
+    staged.add(&other).unwrap();
+    staged.add(&frame(Operation::Insert, &["a2"])).unwrap();
+    let places: Vec<_> = (0..5).map(|index| staged.place_of(index)).collect();
+    assert_eq!(places, [Some((0, 0)), Some((0, 1)), Some((7, 0)), Some((0, 2)), None]);
+}

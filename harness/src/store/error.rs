@@ -1,6 +1,7 @@
 //! What can go wrong between a store and its database, as one small type.
 //!
-//! Touches nothing. Invariants: a message is one line, names no secret and quotes no row; the kind alone
+//! Touches nothing. Invariants: a message is one line, names no secret and quotes no row (a run adds the
+//! id of one that was refused, so that it is found); the kind alone
 //! says what the caller may do, so nobody branches on text.
 
 use std::fmt;
@@ -9,8 +10,9 @@ use protocol::Class;
 
 /// Longest message kept, in characters.
 ///
-/// Why 600: a database may quote a whole statement in its answer; a person needs the beginning.
-pub const MESSAGE_CHARS_MAX: usize = 600;
+/// Why 1200: a database may quote a whole statement in its answer, of which a person needs the
+/// beginning; a row that it refused is named with its id, its split and its offsets.
+pub const MESSAGE_CHARS_MAX: usize = 1200;
 
 /// What the caller may do about an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,6 +89,11 @@ impl StoreError {
     /// Whether the same work may be sent again on a new connection.
     pub fn is_transient(&self) -> bool {
         self.kind == StoreErrorKind::Transient
+    }
+
+    /// Whether the database may only be away: asked again later, it may answer.
+    pub fn may_pass(&self) -> bool {
+        matches!(self.kind, StoreErrorKind::Transient | StoreErrorKind::InDoubt)
     }
 
     /// The row of the batch that the error is about, counted from 0.

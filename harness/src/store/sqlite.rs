@@ -4,8 +4,7 @@
 //! every commit is flushed before it is answered, since an offset that outlives its rows would be a loss);
 //! a write transaction takes the write lock at BEGIN, so that it never fails half way on a lock.
 
-use std::fs::OpenOptions;
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -207,15 +206,12 @@ impl Store for SqliteStore {
 }
 
 /// Makes an absent file with mode 0600; SQLite gives its log files the same mode.
+///
+/// A file that may be in use is never opened here: closing any descriptor of a file drops every lock
+/// that this process holds on it (sqlite.org/howtocorrupt.html, section 2.2), and with them the fence
+/// between two programs. So the new file is made under another name, closed, and then linked in.
 fn create_private(path: &Path) -> Result<(), StoreError> {
-    let made = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .open(path);
-    let Err(error) = made else { return Ok(()) };
+    let Err(error) = make_absent(path) else { return Ok(()) };
     let shown = path.display();
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
     Err(match error.kind() {
@@ -235,6 +231,26 @@ fn create_private(path: &Path) -> Result<(), StoreError> {
         std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => full(path),
         _ => StoreError::new(StoreErrorKind::Resource, format!("open {shown}: {error}")),
     })
+}
+
+fn make_absent(path: &Path) -> std::io::Result<()> {
+    match std::fs::metadata(path) {
+        Ok(found) if found.is_dir() => return Err(std::io::ErrorKind::IsADirectory.into()),
+        Ok(_) => return Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error),
+    }
+    let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let made = tempfile::Builder::new()
+        .prefix(".s2x-")
+        .permissions(std::fs::Permissions::from_mode(0o600))
+        .tempfile_in(folder.unwrap_or_else(|| Path::new(".")))?;
+    match made.into_temp_path().persist_noclobber(path) {
+        Ok(()) => Ok(()),
+        // Somebody else was faster.
+        Err(error) if error.error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(error.error),
+    }
 }
 
 fn read_only(path: &Path) -> StoreError {

@@ -38,12 +38,15 @@ fn ddl(dialect: Dialect, name: &str, create: &str) -> String {
              CHARACTER SET = utf8mb4\n\
              COLLATE = utf8mb4_bin;"
         ),
-        // MySQL's JSON type has its own collation and takes no COLLATE clause.
+        // MySQL's JSON type keeps no text: it writes numbers anew as doubles, sorts keys and drops
+        // all but the last of equal ones. MariaDB's is text with the same check.
         Dialect::Mysql => format!(
             "{create} {table} (\n\
              `topic` LONGTEXT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,\n\
-             `id` JSON NOT NULL,\n\
-             `record` JSON NOT NULL\n\
+             `id` LONGTEXT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL \
+             CHECK (json_valid(`id`)),\n\
+             `record` LONGTEXT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL \
+             CHECK (json_valid(`record`))\n\
              ) ENGINE=InnoDB CHARACTER SET = utf8mb4 COLLATE = utf8mb4_bin"
         ),
         Dialect::Mariadb => format!(

@@ -26,7 +26,10 @@ fn e13_another_count_of_leaves_is_refused() {
 fn e13_a_count_changed_on_purpose_fences_the_old_owners() {
     for bed in Bed::all() {
         let mut owner = Owner::of(&bed);
+        let claims = owner.catalogue.claim_leaves(owner.pipeline.id, &[0]).expect("claims");
         owner.catalogue.change_leaf_count(owner.pipeline.id, 3).expect("changes");
+        let held = owner.catalogue.holds(owner.pipeline.id, claims[0]).expect("asks");
+        assert!(!held, "a process of the old count ends");
         let three = NewPipeline { leaf_count: 3, ..new_pipeline("p") };
         let mut other = Catalogue::open(bed.connect()).expect("opens");
         let pipeline = other.create_pipeline(&three).expect("three now").into_pipeline();

@@ -59,6 +59,9 @@ fn one_round(pipeline: &Pipeline, rng: &mut Rng, plan: &Plan, kills: u32) -> u32
                 };
                 signal(victim, Signal::SIGKILL);
                 spent += 1;
+                if victim == run.pid() {
+                    run.wait();
+                }
             }
         }
     }

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
-use crate::support::{Database, Pipeline, freeze, generated_ids, generator, signal};
+use crate::support::{
+    Database, Pipeline, freeze, generated_ids, generator, kafka, need, produce, signal,
+};
 
 const ROWS: u64 = 10_000;
 
@@ -65,4 +67,89 @@ fn e04_a_pipeline_is_created_again_under_a_zombie() {
     assert!(zombie.wait().is_some_and(|code| code != 0), "{}", zombie.log());
     pipeline.assert_exactly_once(generated_ids(2, ROWS / 2));
     pipeline.assert_no_process_left();
+}
+
+/// E10: a topic is deleted and created again, with more records than before, while nobody reads it. Its
+/// offsets look right and mean other records.
+#[test]
+fn e10_a_topic_is_created_again_between_two_runs() {
+    let test = "e10_a_topic_is_created_again_between_two_runs";
+    let Some(bootstrap) = need("KAFKA_BOOTSTRAP", test) else { return };
+    let topic = format!("t-{:08x}", fastrand::u32(..));
+    let ids = produce(&bootstrap, &topic, 1_000);
+    let pipeline = Pipeline::new("twice", None, &kafka(&bootstrap, &topic));
+    pipeline.run(&[]);
+    let mut client = xtask::kafka::Client::start(&bootstrap).unwrap();
+    client.call(&format!("topic-delete {topic}")).unwrap();
+    produce(&bootstrap, &topic, 2_000);
+    let mut run = pipeline.start(&["--until-caught-up"]);
+    assert_eq!(run.wait(), Some(69), "{}", run.log());
+    assert!(run.log().contains("SOURCE_RECREATED"), "{}", run.log());
+    pipeline.assert_exactly_once(ids);
+}
+
+/// A topic that is added to the pipeline is read from its beginning; the other one goes on.
+#[test]
+fn a_topic_is_added_between_two_runs() {
+    let Some(bootstrap) = need("KAFKA_BOOTSTRAP", "a_topic_is_added_between_two_runs") else {
+        return;
+    };
+    let [one, two] = [1, 2].map(|n| format!("t{n}-{:08x}", fastrand::u32(..)));
+    produce(&bootstrap, &one, 500);
+    let pipeline = Pipeline::new("grows", None, &kafka(&bootstrap, &one));
+    pipeline.run(&[]);
+    produce(&bootstrap, &two, 700);
+    pipeline.configure(&kafka(&bootstrap, &format!("{one},{two}")));
+    pipeline.run(&[]);
+    for (topic, rows) in [(one, 500), (two, 700)] {
+        let sql = format!("SELECT COUNT(DISTINCT id) FROM grows WHERE topic = '{topic}'");
+        assert_eq!(pipeline.try_number(&sql), Some(rows), "{topic}");
+    }
+}
+
+/// A partition that one leaf finds belongs to another one, which reads it without a restart.
+#[test]
+fn a_new_partition_is_read_by_the_leaf_that_owns_it() {
+    let test = "a_new_partition_is_read_by_the_leaf_that_owns_it";
+    let Some(bootstrap) = need("KAFKA_BOOTSTRAP", test) else { return };
+    let topic = format!("t-{:08x}", fastrand::u32(..));
+    let mut client = xtask::kafka::Client::start(&bootstrap).unwrap();
+    client.call(&format!("topic-create {topic} partitions=1")).unwrap();
+    client.call(&format!("produce {topic} count=10 key=seq")).unwrap();
+    let pipeline = Pipeline::new("leaves", None, &kafka(&bootstrap, &topic));
+    let leaf =
+        |n: &str| pipeline.start(&["--leaf", n, "--tasks", "1", "--batch-interval-ms", "200"]);
+    let mut runs = [leaf("0/2"), leaf("1/2")];
+    pipeline.wait_for_rows(&mut runs[0], 9);
+    client.call(&format!("partitions-add {topic} total=4")).unwrap();
+    client.call(&format!("produce {topic} count=40 start=10 partition=rr:4 key=seq")).unwrap();
+    pipeline.wait_for_rows(&mut runs[0], 49);
+    assert_eq!(runs[1].ended(), None, "{}", runs[1].log());
+    for run in &runs {
+        signal(run.pid(), Signal::SIGINT);
+    }
+    for run in &mut runs {
+        assert_eq!(run.wait(), Some(0), "{}", run.log());
+    }
+    pipeline.assert_exactly_once((0..50).map(|n| format!("\"k-{n}\"")));
+    let owners = "SELECT COUNT(DISTINCT TASK_ID) FROM PIPELINES_SOURCE_OFFSETS";
+    assert_eq!(pipeline.try_number(owners), Some(2));
+}
+
+/// A topic that is taken out of the pipeline stays where it is; the others go on.
+#[test]
+fn a_topic_is_taken_out_between_two_runs() {
+    let Some(bootstrap) = need("KAFKA_BOOTSTRAP", "a_topic_is_taken_out_between_two_runs") else {
+        return;
+    };
+    let [one, two] = [1, 2].map(|n| format!("t{n}-{:08x}", fastrand::u32(..)));
+    produce(&bootstrap, &one, 500);
+    produce(&bootstrap, &two, 700);
+    let pipeline = Pipeline::new("shrinks", None, &kafka(&bootstrap, &format!("{one},{two}")));
+    pipeline.run(&[]);
+    pipeline.configure(&kafka(&bootstrap, &two));
+    let mut run = pipeline.start(&["--until-caught-up"]);
+    assert_eq!(run.wait(), Some(0), "{}", run.log());
+    assert!(run.log().contains("is not part of the pipeline any more"), "{}", run.log());
+    assert_eq!(pipeline.try_number("SELECT COUNT(*) FROM shrinks"), Some(1200));
 }

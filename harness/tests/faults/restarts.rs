@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use nix::sys::signal::Signal;
 use xtask::services::Name;
 
-use crate::support::{Own, Pipeline, generated_ids, generator, kafka, produce};
+use crate::support::{Own, Pipeline, generated_ids, generator, kafka, produce, signal};
 
 const ROWS: u64 = 20_000;
 
@@ -37,14 +38,14 @@ fn broker_is_killed_and_starts() {
     broker_goes_away("broker_is_killed_and_starts", kill, start);
 }
 
-fn database_goes_away(test: &str, go: fn(&Own)) {
+fn database_goes_away(test: &str, go: fn(&Own, &Pipeline)) {
     let Some(own) = Own::start(test, Name::Mariadb) else { return };
     let url = own.services.mariadb_url().unwrap();
     let pipeline = Pipeline::new("orders", Some(&url), &generator(4, ROWS / 4));
     let mut run = pipeline.start(&["--until-caught-up", "--batch-rows", "50"]);
     for round in 1..4 {
         pipeline.wait_for_rows(&mut run, round * 2_000);
-        go(&own);
+        go(&own, &pipeline);
         std::thread::sleep(Duration::from_millis(500));
         own.services.start(Name::Mariadb).unwrap();
     }
@@ -53,16 +54,28 @@ fn database_goes_away(test: &str, go: fn(&Own)) {
     pipeline.assert_no_process_left();
 }
 
+/// The extractors die while the database is away: whoever needs it waits for it, not only the loader.
+#[test]
+fn database_is_away_while_the_extractors_are_killed() {
+    database_goes_away("database_is_away_while_the_extractors_are_killed", |own, pipeline| {
+        own.services.kill(Name::Mariadb).unwrap();
+        for pid in pipeline.extractors() {
+            signal(pid, Signal::SIGKILL);
+        }
+        std::thread::sleep(Duration::from_secs(4));
+    });
+}
+
 #[test]
 fn database_stops_and_starts() {
-    database_goes_away("database_stops_and_starts", |own| {
+    database_goes_away("database_stops_and_starts", |own, _| {
         own.services.stop(Name::Mariadb).unwrap()
     });
 }
 
 #[test]
 fn database_is_killed_and_starts() {
-    database_goes_away("database_is_killed_and_starts", |own| {
+    database_goes_away("database_is_killed_and_starts", |own, _| {
         own.services.kill(Name::Mariadb).unwrap();
     });
 }

@@ -32,6 +32,12 @@ pub(super) fn prepare(cache: &Cache, folder: &Path, service: &Service) -> Result
     let mut server = Command::new(server());
     server.arg("--no-defaults").args(user()?);
     server.arg(cache::joined("--datadir=", data.as_os_str()));
+    // A server clears what it takes for its own leftovers in the folder for temporary tables: two
+    // servers must not share one.
+    let temporary = folder.join("tmp");
+    std::fs::create_dir_all(&temporary)
+        .with_context(|| format!("create {}", temporary.display()))?;
+    server.arg(cache::joined("--tmpdir=", temporary.as_os_str()));
     server.arg(format!("--port={}", service.port()?));
     // Relative to the data folder: an absolute path may be longer than a socket's name can be.
     server.args(["--bind-address=127.0.0.1", "--socket=server.sock", "--pid-file=server.pid"]);

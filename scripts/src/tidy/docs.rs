@@ -2,11 +2,11 @@
 //!
 //! Pure. Invariant: what the document claims to be checked is checked by something that exists.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
-use super::Finding;
 use super::files::OWN;
 use super::tree::Tree;
+use super::{Finding, manifests};
 
 /// The document.
 pub(super) const PATH: &str = "ARCHITECTURE.md";
@@ -50,47 +50,26 @@ const REASON_WORDS_MIN: usize = 3;
 /// Every direct dependency has its line of reason, and every line is a dependency.
 pub(super) fn dependencies(tree: &Tree) -> Vec<Finding> {
     let listed = entries(tree, DEPENDENCIES);
-    let used = direct(tree);
+    let used = manifests::direct(tree);
     let mut found = Vec::new();
-    for (name, (path, line)) in &used {
-        if !listed.iter().any(|entry| &entry.name == name) {
+    let mut told = BTreeSet::new();
+    for dependency in &used {
+        let name = &dependency.name;
+        if !listed.iter().any(|entry| &entry.name == name) && told.insert(name) {
             let message = format!(
                 "`{name}` has no line under \"{DEPENDENCIES}\" of {PATH}: say there in one line \
                  what we would have to write instead"
             );
-            found.push(Finding::new(path, *line, message));
+            found.push(Finding::new(&dependency.path, dependency.line, message));
         }
     }
     for entry in &listed {
-        if !used.contains_key(&entry.name) {
+        if !used.iter().any(|dependency| dependency.name == entry.name) {
             let message = format!("`{}` is no direct dependency: remove the line", entry.name);
             found.push(Finding::new(PATH, entry.line, message));
         } else if entry.reason.split_whitespace().count() < REASON_WORDS_MIN {
             let message = format!("`{}` has no reason: say what it saves us", entry.name);
             found.push(Finding::new(PATH, entry.line, message));
-        }
-    }
-    found
-}
-
-/// Direct dependencies on packages that are not ours, with the place of the first. One that the
-/// workspace names and nobody uses counts, so that it is noticed.
-fn direct(tree: &Tree) -> BTreeMap<String, (String, usize)> {
-    let mut found = BTreeMap::new();
-    for file in tree.files.iter().filter(|file| file.path.ends_with("Cargo.toml")) {
-        let mut inside = false;
-        for (line, text) in file.lines() {
-            if let Some(heading) = text.trim().strip_prefix('[') {
-                inside = heading.trim_end_matches(']').ends_with("dependencies");
-                continue;
-            }
-            let Some((key, value)) = text.split_once('=').filter(|_| inside) else { continue };
-            let name = key.trim().split('.').next().unwrap_or_default().trim_matches('"');
-            let ours = value.contains("path =") || tree.has(&format!("{name}/Cargo.toml"));
-            // The automation's package has another name than its folder.
-            if !name.is_empty() && !name.starts_with('#') && !ours && name != "xtask" {
-                found.entry(name.to_owned()).or_insert_with(|| (file.path.clone(), line));
-            }
         }
     }
     found
@@ -151,6 +130,24 @@ fn is_a_check(tree: &Tree, name: &str) -> bool {
             found
         })
     })
+}
+
+/// The table of exit codes in README.md is the harness's own: `NAME = CODE, "MEANING";`.
+pub(super) fn exit_codes(tree: &Tree) -> Vec<Finding> {
+    const CODE: &str = "harness/src/exit.rs";
+    const README: &str = "README.md";
+    let (Some(code), Some(readme)) = (tree.file(CODE), tree.file(README)) else {
+        return Vec::new();
+    };
+    let parse = |text: &'_ str| {
+        let (number, meaning) = text.split_once(" = ")?.1.split_once(", \"")?;
+        let number: u8 = number.parse().ok()?;
+        Some(format!("| {number} | {} |", meaning.strip_suffix("\";")?))
+    };
+    let missing = code.lines().filter_map(|(line, text)| Some((line, parse(text)?)));
+    let missing = missing.filter(|(_, row)| !readme.lines().any(|(_, text)| text.starts_with(row)));
+    let message = |row| format!("{README} has not this exit code: its table needs `{row} …`");
+    missing.map(|(line, row)| Finding::new(CODE, line, message(row))).collect()
 }
 
 /// Files and folders that the documents of the top level name in backticks exist.

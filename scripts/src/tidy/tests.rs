@@ -178,6 +178,16 @@ fn data_has_its_digest() {
 }
 
 #[test]
+fn a_dependency_is_used() {
+    let root = "[workspace.dependencies]\nserde = \"1\"\nold = \"1\"\n";
+    let manifest = "[dependencies]\nserde.workspace = true\nsome-thing = \"1\"\nnix = \"1\"\n";
+    let code = rust("use some_thing::x;\nuse serde::y; // nix\n");
+    let files = [("Cargo.toml", root), ("a/Cargo.toml", manifest), ("a/src/lib.rs", &code)];
+    let expected = [("Cargo.toml:3", "`old`"), ("a/Cargo.toml:4", "`nix`")];
+    check(manifests::used, &files, &expected);
+}
+
+#[test]
 fn a_dependency_has_a_reason() {
     let list = "## Dependencies\n- `serde`: reads and writes JSON for us\n- `nix`: short\n\
                 - `gone`: was needed at some time\n";
@@ -202,6 +212,13 @@ fn an_invariant_has_a_check() {
     let files = [("ARCHITECTURE.md", list), ("a.rs", &code), ("scripts/src/tidy/b.rs", &own)];
     let expected = [("ARCHITECTURE.md:5", "without a check"), ("ARCHITECTURE.md:6", "`helper`")];
     check(docs::invariants, &files, &expected);
+}
+
+#[test]
+fn exit_codes_are_those_of_the_readme() {
+    let code = rust("exit_table! {\n    Done = 0, \"done; all\";\n    Usage = 64, \"wrong\";\n}\n");
+    let files = [("harness/src/exit.rs", &*code), ("README.md", "| 0 | done; all | |\n")];
+    check(docs::exit_codes, &files, &[("harness/src/exit.rs:4", "| 64 | wrong |")]);
 }
 
 #[test]

@@ -7,6 +7,10 @@ use rdkafka::types::RDKafkaErrorCode;
 use super::client::Client;
 use super::position::{Place, Position};
 
+/// What to do about offsets of a topic that is not there any more.
+const READ_THE_NEW_ONE: &str = "set the offsets of its partitions to {\"offset\":0} with harness \
+                                set-offsets --reset-incarnation";
+
 /// No broker answers.
 pub(super) fn unreachable(client: &Client) -> Failure {
     let servers = client.servers();
@@ -78,8 +82,8 @@ pub(super) fn before_start(place: &Place, position: Position, low: i64, high: i6
     let gap = low.saturating_sub(offset);
     let text = format!(
         "{place}: {gap} records from offset {offset} to {} were deleted before they were read \
-         (earliest is {low}, latest is {high}); set the offset to earliest or latest to go on \
-         without them, or use auto.offset.reset",
+         (earliest is {low}, latest is {high}); to go on without them, set it to {{\"offset\":{low}}} \
+         with harness set-offsets, or set auto.offset.reset=earliest in the pipeline",
         low.saturating_sub(1)
     );
     numbers(Failure::new(Code::OffsetOutOfRange, text), offset, low, high).with("gap", gap)
@@ -97,13 +101,15 @@ pub(super) fn after_end(
     let (code, text) = if same_life {
         let text = format!(
             "{place}: offset {offset} is after the end {numbers_text}: the partition was \
-             truncated, or the offset never was of this topic; set the offset to go on"
+             truncated, or the offset never was of this topic; to go on, set it to an offset from \
+             {low} to {high} with harness set-offsets"
         );
         (Code::OffsetOutOfRange, text)
     } else {
         let text = format!(
             "{place}: offset {offset} is after the end {numbers_text}: the topic was deleted and \
-             created again, or truncated; set the offset to earliest to read the new one"
+             created again, or truncated; to read the new one, set the offsets of its partitions to \
+             {{\"offset\":{low}}} with harness set-offsets --reset-incarnation"
         );
         (Code::SourceRecreated, text)
     };
@@ -118,7 +124,7 @@ fn numbers(failure: Failure, offset: i64, low: i64, high: i64) -> Failure {
 pub(super) fn epoch_fell(place: &Place, offset: i64, before: i32, now: i32) -> Failure {
     let text = format!(
         "{place}: the leader epoch fell from {before} to {now} at offset {offset}: the topic was \
-         deleted and created again; set the offset to earliest to read the new one"
+         deleted and created again; to read the new one, {READ_THE_NEW_ONE}"
     );
     Failure::new(Code::SourceRecreated, text)
         .with("offset", offset)
@@ -130,7 +136,7 @@ pub(super) fn epoch_fell(place: &Place, offset: i64, before: i32, now: i32) -> F
 pub(super) fn id_changed(topic: &str, before: &str, now: &str) -> Failure {
     let text = format!(
         "topic {topic} was deleted and created again (its id was {before} and is {now}): offsets \
-         of the old one mean nothing here; set the offset to earliest to read the new one"
+         of the old one mean nothing here; to read the new one, {READ_THE_NEW_ONE}"
     );
     Failure::new(Code::SourceRecreated, text)
         .with("topic", topic)
@@ -142,7 +148,7 @@ pub(super) fn id_changed(topic: &str, before: &str, now: &str) -> Failure {
 pub(super) fn corrupt(place: &Place, offset: i64, text: &str) -> Failure {
     let text = format!(
         "{place}: the batch at offset {offset} is corrupt on the broker ({text}); repair it there, \
-         or set the offset after it to go on without it"
+         or set the offset after it with harness set-offsets to go on without it"
     );
     Failure::new(Code::DecodeFailed, text).with("offset", offset)
 }
@@ -151,7 +157,7 @@ pub(super) fn corrupt(place: &Place, offset: i64, text: &str) -> Failure {
 pub(super) fn vanished(what: &str, servers: &str) -> Failure {
     let text = format!(
         "{what} is no more on the brokers {servers}; it was deleted: take it out of the pipeline \
-         or create it again and set its offset"
+         or create it again and {READ_THE_NEW_ONE}"
     );
     Failure::new(Code::SourceNotFound, text)
 }

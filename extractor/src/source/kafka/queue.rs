@@ -291,7 +291,7 @@ impl<'a> Item<'a> {
             _ => return None,
         }
         let mut headers = Vec::new();
-        for index in 0..HEADERS_MAX {
+        for index in 0..=HEADERS_MAX {
             let mut name: *const c_char = ptr::null();
             let mut value: *const c_void = ptr::null();
             let mut len = 0;

@@ -2,12 +2,16 @@
 
 use super::{
     Answer, CREDITS, Catalogue, Duration, Extract, Fault, Instant, Job, OffsetKey, OffsetValue,
-    REQUEST_WAIT, RunError, Split, Staged, Stop, Task, VecDeque,
+    REQUEST_WAIT, RunError, Staged, Stop, Task, VecDeque,
 };
+use crate::catalogue::Split;
 use crate::run::OnError;
+use crate::run::failure::{BadRecord, Lap};
 use crate::run::load::PlannedMove;
 use crate::store::{StoreError, StoreErrorKind};
-use protocol::message::{BatchEnd, Reason};
+use protocol::avro::ContainerHeader;
+use protocol::avro::row::{ERROR_SCHEMA, ERROR_SCHEMA_NUMBER, STATIC_SCHEMA};
+use protocol::message::{BatchEnd, PartValue, Reason};
 use protocol::session::host::Finished;
 
 /// How long an EXTRACT may take beyond its interval without a byte, and with PROGRESS.
@@ -22,6 +26,10 @@ struct Assignment {
     /// Open EXTRACTs, oldest first.
     open: VecDeque<Credit>,
     cancelled: bool,
+    /// Where splits stop, in the last lap before a bad record.
+    until: Vec<PartValue>,
+    /// Every split with a stop has reached it.
+    reached: bool,
 }
 
 struct Credit {
@@ -31,20 +39,21 @@ struct Credit {
 }
 
 impl Task {
-    /// Takes an epoch, assigns the splits, and extracts until the run ends or the coordinator
-    /// gives other splits.
-    pub(super) fn extract(&mut self) -> Result<(), Stop> {
+    /// Takes an epoch, assigns the splits, and extracts until the run ends, the coordinator gives
+    /// other splits, or the splits of a last lap have reached their stops.
+    pub(super) fn extract(&mut self, lap: Option<&Lap>) -> Result<(), Stop> {
         let mut catalogue = Catalogue::open(std::sync::Arc::clone(&self.setup.connect))?;
-        if self.prepare()? {
-            self.look_for_splits(&mut catalogue)?;
-        }
-        let mut assignment = self.assign(&mut catalogue)?;
+        self.prepare()?;
+        self.look_for_splits(&mut catalogue)?;
+        let mut assignment = self.assign(&mut catalogue, lap)?;
         drop(catalogue);
+        self.patience.rest();
         loop {
             if self.setup.control.is_now() {
                 return Err(RunError::Interrupted.into());
             }
-            if self.setup.is_draining() || self.wanted.is_some() {
+            let closing = self.setup.is_draining() || self.wanted.is_some();
+            if assignment.reached || closing && lap.is_none() {
                 self.close(&mut assignment)?;
                 if assignment.open.is_empty() && self.loading == 0 {
                     return Ok(());
@@ -61,12 +70,18 @@ impl Task {
         }
     }
 
-    fn assign(&mut self, catalogue: &mut Catalogue) -> Result<Assignment, Stop> {
-        let keys: Vec<&str> = self.order.keys.iter().map(String::as_str).collect();
+    fn assign(&mut self, catalogue: &mut Catalogue, lap: Option<&Lap>) -> Result<Assignment, Stop> {
+        let keys: Vec<&str> = match lap {
+            Some(lap) => lap.until.iter().map(|(key, _)| key.as_str()).collect(),
+            None => self.order.keys.iter().map(String::as_str).collect(),
+        };
+        let stops = lap.iter().flat_map(|lap| lap.until.iter());
+        let until =
+            (0..).zip(stops).map(|(part, (_, value))| PartValue { part, value: value.clone() });
         let taken =
             catalogue.take_epoch(self.setup.pipeline.id, self.slot, Some(self.claim), &keys)?;
         let parts = taken.splits.iter().map(offset_of).collect::<Result<Vec<_>, _>>()?;
-        let (marker, incarnation) = (self.setup.marker, self.setup.incarnation.clone());
+        let (marker, incarnation) = (self.setup.marker, self.setup.incarnation());
         self.link()?.assign(taken.epoch, marker, &incarnation, &parts)?;
         self.answer(REQUEST_WAIT, |answer| matches!(answer, Answer::Assigned(_)).then_some(()))?;
         self.assignments += 1;
@@ -77,18 +92,22 @@ impl Task {
             splits: parts.into_iter().map(|(key, _)| key).zip(revs).collect(),
             open: VecDeque::new(),
             cancelled: false,
+            until: until.collect(),
+            reached: false,
         })
     }
 
     fn open_credits(&mut self, assignment: &mut Assignment) -> Result<(), Stop> {
-        while assignment.open.len() + self.loading < CREDITS && self.setup.take_batch() {
+        // In a last lap, a second credit would find nothing to read.
+        let credits = if assignment.until.is_empty() { CREDITS } else { 1 };
+        while assignment.open.len() + self.loading < credits && self.setup.take_batch() {
             self.held += 1;
             let limits = self.setup.plan.limits;
             let seq = self.link()?.extract(&Extract {
                 max_rows: limits.rows,
                 max_bytes: limits.bytes,
                 max_interval_ms: u64::try_from(limits.interval.as_millis()).unwrap_or(u64::MAX),
-                until: Vec::new(),
+                until: assignment.until.clone(),
             })?;
             let staged = Staged::new(&self.stage, self.setup.marker);
             assignment.open.push_back(Credit { seq, staged, began: Instant::now() });
@@ -109,7 +128,7 @@ impl Task {
 
     fn take(&mut self, assignment: &mut Assignment, answer: Answer) -> Result<(), Stop> {
         match answer {
-            Answer::Schema(_) => Ok(()),
+            Answer::Schema(header) => require_static(&header),
             Answer::Rows(rows) => {
                 let Some(credit) = assignment.open.front_mut() else {
                     return Err(internal("rows came without a credit"));
@@ -140,8 +159,9 @@ impl Task {
             return Ok(());
         }
         if end.errors > 0 && self.setup.plan.on_error == OnError::Stop {
-            return Err(bad_record(&credit.staged));
+            return Err(bad_records(&credit.staged));
         }
+        assignment.reached = end.reason == Reason::Until;
         let moves = plan_moves(assignment, &end)?;
         self.loading += 1;
         let job = Job {
@@ -180,8 +200,10 @@ fn plan_moves(assignment: &mut Assignment, end: &BatchEnd) -> Result<Vec<Planned
             return Err(internal("a batch moves a split that was not assigned"));
         };
         moves.push(PlannedMove {
+            part: step.part,
             key: key.as_str().to_owned(),
             rev: *rev,
+            from: step.from.as_str().to_owned(),
             to: step.to.as_str().to_owned(),
             is_end: step.to.is_end(),
         });
@@ -198,23 +220,40 @@ fn offset_of(split: &Split) -> Result<(OffsetKey, OffsetValue), Stop> {
     })
 }
 
-/// The first record of a batch that is not what was declared.
-fn bad_record(staged: &Staged) -> Stop {
-    let mut first = None;
+/// The records of a batch that are not what was declared: the first one of each split.
+fn bad_records(staged: &Staged) -> Stop {
+    let mut records: Vec<BadRecord> = Vec::new();
     let read = staged.for_each_error(|row| {
-        first.get_or_insert_with(|| Stop::BadRecord {
-            split: row.split.to_owned(),
-            position: row.position.to_owned(),
-            code: row.code.to_owned(),
-            reason: row.reason.to_owned(),
-        });
+        if records.iter().all(|record| record.split != row.split) {
+            records.push(BadRecord {
+                split: row.split.to_owned(),
+                position: row.position.to_owned(),
+                code: row.code.to_owned(),
+                reason: row.reason.to_owned(),
+            });
+        }
         Ok(())
     });
-    match (read, first) {
-        (Err(error), _) => error.into(),
-        (Ok(()), Some(stop)) => stop,
-        (Ok(()), None) => internal("a batch counts error rows and has none"),
+    read.map_or_else(Stop::from, |()| Stop::BadRecords(records))
+}
+
+/// Refuses every schema but the two that this harness can load. Rows of another shape would be taken
+/// for topic, id and record.
+fn require_static(header: &ContainerHeader) -> Result<(), Stop> {
+    let expected = match header.schema {
+        ERROR_SCHEMA_NUMBER => ERROR_SCHEMA,
+        _ => STATIC_SCHEMA,
+    };
+    let read = |text: &str| serde_json::from_str::<serde_json::Value>(text).ok();
+    if read(&header.avro_schema) == read(expected) && header.key_columns.is_empty() {
+        return Ok(());
     }
+    Err(Fault::Protocol(format!(
+        "extractor announces rows (schema {}) that are neither the static row nor the error row; this \
+         harness loads no others",
+        header.schema
+    ))
+    .into())
 }
 
 fn internal(what: &str) -> Stop {

@@ -114,9 +114,12 @@ fn sort(code: u16) -> (StoreErrorKind, &'static str) {
         | 1644
         | 1690
         | 1859
-        | 3140..=3158
-        | 3819
-        | 4025 => (StoreErrorKind::Data { row: None }, ""),
+        | 3140..=3158 => (StoreErrorKind::Data { row: None }, ""),
+        3819 | 4025 => (
+            StoreErrorKind::Data { row: None },
+            "; where that is the check of a JSON column: MariaDB takes 32 levels of nesting, MySQL \
+             100",
+        ),
         1118 | 1153 | 1162 | 1301 => {
             (StoreErrorKind::TooLarge { row: None }, "; raise max_allowed_packet there")
         }

@@ -127,3 +127,53 @@ fn answers_carry_names_and_types() {
     let error = store.run("SELEC 1").expect_err("a typing error");
     assert!(error.to_string().contains("SELEC"), "{error}");
 }
+
+/// The lock of a file is the fence between two programs, and POSIX drops it when this process closes
+/// any descriptor of the file: a second connection must not do that to the first one.
+#[test]
+fn e04_a_second_connection_leaves_the_lock_of_the_first_one() {
+    let folder = folder();
+    let path = folder.path().join("a.db");
+    let mut first = SqliteStore::open(&path).expect("opens");
+    first.execute("CREATE TABLE t (n)", &[]).expect("creates");
+    assert!(is_locked(&path), "a connection in WAL mode holds a shared lock");
+    let mut second = SqliteStore::open(&path).expect("opens");
+    second.execute("INSERT INTO t VALUES (1)", &[]).expect("inserts");
+    assert!(is_locked(&path), "the second connection dropped it");
+    drop(second);
+    assert!(is_locked(&path), "closing the second connection dropped it");
+}
+
+/// Another program that reads the file and goes away leaves it whole.
+#[test]
+fn e04_a_reader_that_comes_and_goes_takes_nothing_along() {
+    let folder = folder();
+    let path = folder.path().join("a.db");
+    let mut first = SqliteStore::open(&path).expect("opens");
+    first.execute("CREATE TABLE t (n)", &[]).expect("creates");
+    let mut second = SqliteStore::open(&path).expect("opens");
+    second.execute("INSERT INTO t VALUES (1)", &[]).expect("inserts");
+    let script = "import sqlite3, sys; print(sqlite3.connect(sys.argv[1]).execute('select n from t').fetchall())";
+    let reader = std::process::Command::new("python3").args(["-c", script]).arg(&path).output();
+    let Ok(output) = reader else {
+        use std::io::Write;
+        let why =
+            "skipped: e04_a_reader_that_comes_and_goes_takes_nothing_along: python3 not found";
+        writeln!(std::io::stderr().lock(), "{why}").expect("says so");
+        return;
+    };
+    assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), "[(1,)]");
+    assert!(folder.path().join("a.db-wal").exists(), "the reader unlinked the log under us");
+    first.execute("INSERT INTO t VALUES (2)", &[]).expect("inserts");
+    let mut third = SqliteStore::open(&path).expect("opens");
+    let count = third.query("SELECT count(*) FROM t", &[]).expect("counts");
+    assert_eq!(count.rows[0].0[0], Cell::Int(2));
+}
+
+/// Whether some process holds a POSIX lock on the file.
+fn is_locked(path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let inode = std::fs::metadata(path).expect("exists").ino();
+    let locks = std::fs::read_to_string("/proc/locks").expect("reads");
+    locks.lines().any(|line| line.contains(&format!(":{inode} ")))
+}

@@ -27,6 +27,16 @@ COLLATE = utf8mb4_bin;";
     assert_eq!(static_table_ddl(Dialect::SingleStore, "kinesis_pipeline"), documented);
 }
 
+/// A JSON column of MySQL reprints what it is given: a record would not be what the source holds.
+#[test]
+fn mysql_keeps_the_text_of_a_record() {
+    let ddl = static_table_ddl(Dialect::Mysql, "t");
+    assert!(!ddl.contains(" JSON"), "{ddl}");
+    for column in ["id", "record"] {
+        assert!(ddl.contains(&format!("CHECK (json_valid(`{column}`))")), "{ddl}");
+    }
+}
+
 #[test]
 fn names_are_quoted() {
     let odd = "a`b\"c";

@@ -1,0 +1,147 @@
+//! Which splits there are: asking the source, writing starts down before anything is read, and judging
+//! what the catalogue and the source do not agree on.
+
+use super::{Asked, Coordinator};
+use crate::catalogue::Split;
+use crate::run::failure::Stop;
+use crate::run::patience::persist;
+use crate::run::share::own_slots;
+use crate::run::task::Task;
+use crate::run::{Event, RunError, incarnation};
+use protocol::message::{self, Discovered, Partitions, Start};
+use protocol::{Code, Failure, OffsetKey, OffsetValue};
+
+impl Coordinator {
+    /// Asks the source for its splits, and makes their starts durable before anything is read
+    /// (E5): a start that is resolved again after a crash would lose what came in between.
+    pub(super) fn scout(&mut self, task: &mut Task) -> Result<(), Stop> {
+        task.prepare()?;
+        task.check()?;
+        let discovered = task.discover()?;
+        self.remember(&discovered)?;
+        let known = self.catalogue.splits(self.setup.pipeline.id)?;
+        let start = self.start_of_new(known.is_empty());
+        let new: Vec<OffsetKey> = discovered
+            .splits
+            .iter()
+            .map(|split| split.key.clone())
+            .filter(|key| known.iter().all(|split| split.key != key.as_str()))
+            .collect();
+        for split in &known {
+            self.require_listed(split)?;
+        }
+        if !new.is_empty() {
+            let entries = task.offsets(start, new)?;
+            let starts: Vec<(&str, &str)> =
+                entries.iter().map(|entry| (entry.key.as_str(), entry.value.as_str())).collect();
+            self.catalogue.insert_splits(self.setup.pipeline.id, &starts)?;
+        }
+        let share = &self.setup.plan.share;
+        let tasks = own_slots(share).len().min(discovered.splits.len());
+        self.setup.tell(&Event::Discovered { splits: discovered.splits.len(), tasks });
+        Ok(())
+    }
+
+    /// Where a split without an offset begins. One that was not there when the pipeline began starts
+    /// at its beginning, whatever the user asked for; who asked is told.
+    fn start_of_new(&self, is_first_run: bool) -> Start {
+        let plan = &self.setup.plan;
+        if is_first_run {
+            return plan.start.unwrap_or(Start::Earliest);
+        }
+        if plan.start.is_some() {
+            self.setup.tell(&Event::Warning(format!(
+                "pipeline {:?} already has offsets; start is not used (harness set-offsets moves \
+                 them, harness drop forgets them)",
+                plan.name
+            )));
+        }
+        Start::Earliest
+    }
+
+    /// Notes which splits the source lists, and their parents.
+    pub(super) fn note(&mut self, splits: &[message::Split]) {
+        for split in splits {
+            let parents = split.parents.iter().map(|key| key.as_str().to_owned()).collect();
+            self.parents.insert(split.key.as_str().to_owned(), parents);
+            self.listed.insert(split.key.as_str().to_owned());
+        }
+    }
+
+    fn remember(&mut self, discovered: &Discovered) -> Result<(), Stop> {
+        self.note(&discovered.splits);
+        if discovered.incarnation.is_empty() {
+            let text = "the source cannot tell whether it was deleted and created again; a topic \
+                        or stream that is re-created under its old name is only noticed by its \
+                        offsets";
+            self.setup.tell(&Event::Warning(text.to_owned()));
+        }
+        let stored = self.setup.incarnation();
+        let merged =
+            incarnation::merge(&stored, &discovered.incarnation).map_err(RunError::Extractor)?;
+        if merged != stored {
+            self.catalogue.set_incarnation(self.setup.pipeline.id, &merged)?;
+            self.setup.set_incarnation(merged);
+        }
+        Ok(())
+    }
+
+    /// New splits: written down, then given to their tasks.
+    pub(super) fn grow(&mut self, partitions: &Partitions) -> Result<(), RunError> {
+        for split in &partitions.added {
+            let parents = split.parents.iter().map(|key| key.as_str().to_owned()).collect();
+            self.parents.insert(split.key.as_str().to_owned(), parents);
+            self.listed.insert(split.key.as_str().to_owned());
+        }
+        let starts: Vec<(&str, &str)> = partitions
+            .added
+            .iter()
+            .map(|split| (split.key.as_str(), split.value.as_str()))
+            .collect();
+        if !starts.is_empty() {
+            let (setup, catalogue) = (&self.setup, &mut self.catalogue);
+            persist(setup, 0, || catalogue.insert_splits(setup.pipeline.id, &starts))?;
+        }
+        self.assign()
+    }
+
+    /// Judges what the source did not list although it was asked.
+    pub(super) fn judge(&mut self, task: u32, order: u64) -> Result<(), RunError> {
+        let answered = |asked: &mut Asked| asked.task == task && order >= asked.order;
+        let Some(asked) = self.asked.take_if(answered) else { return Ok(()) };
+        for split in &asked.strange {
+            self.require_listed(split).map_err(Stop::into_error)?;
+        }
+        Ok(())
+    }
+
+    /// Judges a split of the catalogue. One that was read to its end may be gone. One of a topic that
+    /// is not part of the pipeline any more is left where it is, with a warning. Anything else that
+    /// the source does not list is a loss, and the user decides (E11).
+    fn require_listed(&mut self, split: &Split) -> Result<(), Stop> {
+        if self.listed.contains(&split.key) {
+            return Ok(());
+        }
+        if OffsetValue::parse(&split.value).is_ok_and(|value| value.is_end()) {
+            self.left.insert(split.key.clone());
+            return Ok(());
+        }
+        let key = &split.key;
+        let topic = |key: &str| OffsetKey::parse(key).ok()?.to_map().get("topic").cloned();
+        let own = topic(key);
+        if own.is_some() && self.listed.iter().all(|listed| topic(listed) != own) {
+            self.setup.tell(&Event::Warning(format!(
+                "split {key} is not part of the pipeline any more; it stays at {}",
+                split.value
+            )));
+            self.left.insert(split.key.clone());
+            return Ok(());
+        }
+        let text = format!(
+            "split {key} stands at {} and the source does not list it any more: what was not read of \
+             it is gone; drop the pipeline and create it again to go on without it",
+            split.value
+        );
+        Err(RunError::Extractor(Failure::new(Code::OffsetOutOfRange, text)).into())
+    }
+}

@@ -1,0 +1,210 @@
+//! What a task asks its extractor, from HELLO to STOP, one request and its answer after the other.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use protocol::OffsetKey;
+use protocol::message::{
+    AddedSplit, Configure, Configured, Discovered, GetOffsets, OffsetEntry, Partitions, Settings,
+    Start,
+};
+
+use super::{Answer, Event, FromChild, News, RunError, Stop, TICK, Task, Wake};
+use crate::catalogue::Catalogue;
+use crate::link::{
+    CONFIGURE_WAIT, Fault, HELLO_WAIT, Link, REQUEST_WAIT, REQUEST_WAIT_MAX, STOP_WAIT,
+};
+
+impl Task {
+    /// Starts an extractor if none runs: HELLO, CONFIGURE.
+    pub(in crate::run) fn prepare(&mut self) -> Result<(), Stop> {
+        if self.link.is_some() {
+            return Ok(());
+        }
+        self.link_number += 1;
+        let number = self.link_number;
+        let wake = self.wake.clone();
+        let setup = Arc::clone(&self.setup);
+        let frames = move |what| wake.send(Wake::Child { number, what }).is_ok();
+        let lines = move |line: &str| {
+            setup.tell(&Event::Log { level: "stderr".to_owned(), line: line.to_owned() });
+        };
+        let mut command = self.setup.plan.extractor.clone();
+        // Nobody reads them: they tell the processes of a machine apart.
+        let name = ["--pipeline".to_owned(), self.setup.plan.name.clone()];
+        command.args.extend(name.into_iter().chain(["--task".to_owned(), self.slot.to_string()]));
+        let link = Link::start(&command, frames, lines).map_err(|error| {
+            let program = command.program.display().to_string();
+            RunError::Spawn { program, reason: error.to_string() }
+        })?;
+        self.link = Some(link);
+        self.looked = false;
+        let session = format!("{:016x}", fastrand::u64(..));
+        self.link()?.hello(&session, "info")?;
+        self.answer(HELLO_WAIT, |answer| matches!(answer, Answer::HelloOk(_)).then_some(()))
+            .map_err(|stop| self.not_an_extractor(stop))?;
+        let plan = &self.setup.plan;
+        let configure = Configure {
+            config: plan.source.config.clone(),
+            credentials: plan.source.credentials.clone(),
+            settings: Settings {
+                pipeline: plan.name.clone(),
+                leaf: self.claim.leaf,
+                task: self.slot,
+                max_row_bytes: plan.limits.row_bytes,
+                ..Settings::default()
+            },
+        };
+        self.link()?.configure(&configure)?;
+        let configured = self.answer(CONFIGURE_WAIT, |answer| match answer {
+            Answer::Configured(configured) => Some(configured),
+            _ => None,
+        })?;
+        self.accept(&configured)
+    }
+
+    /// A program that ends or is silent before HELLO_OK is none, unless it was killed.
+    fn not_an_extractor(&self, stop: Stop) -> Stop {
+        match stop {
+            Stop::Fault(Fault::Gone(text)) => Stop::Fault(Fault::Protocol(format!(
+                "{text}, before it answered HELLO: is {} really an extractor?",
+                self.setup.plan.extractor.program.display()
+            ))),
+            other => other,
+        }
+    }
+
+    /// Asks which splits there are, with nothing to read.
+    pub(super) fn look(&mut self) -> Result<(), Stop> {
+        let mut catalogue = Catalogue::open(Arc::clone(&self.setup.connect))?;
+        self.prepare()?;
+        self.look_for_splits(&mut catalogue)
+    }
+
+    /// Asks a new extractor which splits there are: the one before may have died with the news of
+    /// some. A split that the catalogue does not know starts at its beginning (E5).
+    pub(super) fn look_for_splits(&mut self, catalogue: &mut Catalogue) -> Result<(), Stop> {
+        if self.looked {
+            return Ok(());
+        }
+        let discovered = self.discover()?;
+        let (task, order, splits) = (self.slot, self.order.number, discovered.splits.clone());
+        let _gone = self.news.send(News::Listed { task, order, splits });
+        let known = catalogue.splits(self.setup.pipeline.id)?;
+        let mut new = discovered.splits;
+        new.retain(|split| known.iter().all(|it| it.key != split.key.as_str()));
+        if new.is_empty() {
+            self.looked = true;
+            return Ok(());
+        }
+        let keys = new.iter().map(|split| split.key.clone()).collect();
+        let starts = self.offsets(Start::Earliest, keys)?;
+        let added = new.into_iter().zip(starts);
+        let added = added.map(|(split, start)| AddedSplit {
+            key: split.key,
+            parents: split.parents,
+            value: start.value,
+        });
+        let news = Partitions { closed: Vec::new(), added: added.collect() };
+        let _gone = self.news.send(News::Partitions(news));
+        self.looked = true;
+        Ok(())
+    }
+
+    fn accept(&self, configured: &Configured) -> Result<(), Stop> {
+        for warning in &configured.warnings {
+            self.setup.tell(&Event::Warning(warning.clone()));
+        }
+        let Some(unknown) = configured.unknown_config.first() else { return Ok(()) };
+        let nearest =
+            unknown.nearest.clone().or_else(|| crate::pipeline::nearest_key(&unknown.key));
+        let hint = nearest.map_or_else(String::new, |key| format!("; did you mean {key:?}?"));
+        let text = format!("unknown key {:?} in the pipeline's configuration{hint}", unknown.key);
+        Err(RunError::Config(text).into())
+    }
+
+    /// CHECK.
+    pub(in crate::run) fn check(&mut self) -> Result<(), Stop> {
+        self.link()?.check()?;
+        self.answer(REQUEST_WAIT, |answer| matches!(answer, Answer::Checked(_)).then_some(()))
+    }
+
+    /// DISCOVER.
+    pub(in crate::run) fn discover(&mut self) -> Result<Discovered, Stop> {
+        self.link()?.discover()?;
+        self.answer(REQUEST_WAIT, |answer| match answer {
+            Answer::Discovered(discovered) => Some(discovered),
+            _ => None,
+        })
+    }
+
+    /// GET_OFFSETS.
+    pub(in crate::run) fn offsets(
+        &mut self,
+        start: Start,
+        keys: Vec<OffsetKey>,
+    ) -> Result<Vec<OffsetEntry>, Stop> {
+        let wanted = keys.len();
+        self.link()?.get_offsets(&GetOffsets { start, keys })?;
+        let entries = self.answer(REQUEST_WAIT, |answer| match answer {
+            Answer::Offsets(offsets) => Some(offsets.offsets),
+            _ => None,
+        })?;
+        if entries.len() == wanted {
+            return Ok(entries);
+        }
+        let what = format!("OFFSETS has {} entries, {wanted} were asked for", entries.len());
+        Err(Fault::Protocol(what).into())
+    }
+
+    /// Waits for the answer that `pick` takes. PROGRESS extends the wait.
+    pub(super) fn answer<T>(
+        &mut self,
+        wait: Duration,
+        mut pick: impl FnMut(Answer) -> Option<T>,
+    ) -> Result<T, Stop> {
+        let asked = Instant::now();
+        loop {
+            if let Some(answer) = self.next()? {
+                let Some(answer) = self.aside(answer)? else { continue };
+                if let Some(picked) = pick(answer) {
+                    return Ok(picked);
+                }
+            }
+            let extended = self.link()?.last_progress().max(asked) + wait;
+            if Instant::now() > extended.min(asked + wait.max(REQUEST_WAIT_MAX)) {
+                let text = format!("extractor does not answer within {} s", wait.as_secs());
+                return Err(Fault::Gone(text).into());
+            }
+            if self.setup.control.is_now() {
+                return Err(RunError::Interrupted.into());
+            }
+            if self.setup.is_draining() {
+                // Nothing is on its way to the store: there is nothing to wait for.
+                return Err(Stop::Drained);
+            }
+        }
+    }
+
+    /// STOP, as far as the extractor still listens.
+    pub(super) fn stop(&mut self, link: &mut Link) {
+        if link.stop().is_err() {
+            return;
+        }
+        let deadline = Instant::now() + STOP_WAIT;
+        while Instant::now() < deadline {
+            match self.events.recv_timeout(TICK) {
+                Ok(Wake::Child { number, what }) if number == self.link_number => match what {
+                    FromChild::Frame(frame) => {
+                        if matches!(link.receive(&frame), Ok(Answer::Stopped(_)) | Err(_)) {
+                            return;
+                        }
+                    }
+                    FromChild::End(_) => return,
+                },
+                _ if self.setup.control.is_now() => return,
+                _ => {}
+            }
+        }
+    }
+}
