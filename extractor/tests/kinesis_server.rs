@@ -1,7 +1,7 @@
 //! The Kinesis source against ferrokinesis, a server of this protocol that somebody else wrote. It
 //! tells no `MillisBehindLatest` and no children when polled, and gives whole seconds as arrival
 //! times; what depends on those is in `kinesis_canned.rs`.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test ends where it fails")]
+#![expect(clippy::unwrap_used, reason = "a test ends where it fails")]
 
 #[path = "kinesis_support/server.rs"]
 mod server;
