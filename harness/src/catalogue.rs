@@ -5,7 +5,10 @@
 //! next epoch of its pipeline and writes it into the rows, so that an older owner loses its next
 //! swap; a pipeline's id is never used twice; no value is ever null.
 //!
-//! Lock order, everywhere: offset rows by key hash, then the pipeline's row.
+//! Lock order: offset rows that exist, by key hash; then the pipeline's row; then its leaves. What locks
+//! no offset row that exists starts at the pipeline's row: claims, and the insert of new splits. Such
+//! an insert can meet the lock that fencing holds on the range of a pipeline's offsets; the server
+//! then ends one of the two, which `attempt` runs again.
 
 mod claims;
 mod ids;

@@ -45,7 +45,7 @@ exit_table! {
     Protocol = 76, "the extractor does not speak the protocol";
     Auth = 77, "user, password or permission refused";
     Config = 78, "the configuration cannot work: pipeline file, address, table";
-    Fenced = 79, "another harness runs the same part of the pipeline";
+    Fenced = 79, "a newer harness took over the same part of the pipeline: the newer one wins";
     Interrupted = 130, "stopped at once by the second Ctrl-C; the next run reads the rest";
 }
 

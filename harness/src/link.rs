@@ -8,12 +8,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use protocol::avro::Marker;
+use protocol::limits::PARTS_MAX;
 use protocol::message::{
-    Configure, Extract, GetOffsets, Hello, PROTOCOL, Peer, Stop, StopMode, WireLimits,
+    Configure, Extract, FEATURE_DIGEST, GetOffsets, Hello, PROTOCOL, Peer, Stop, StopMode,
+    WireLimits,
 };
 use protocol::session::host::{Event, HostSession, Sent, SessionError};
 use protocol::wire::{Frame, FrameError};
-use protocol::{Failure, OffsetKey, OffsetValue};
+use protocol::{Code, Failure, OffsetKey, OffsetValue};
 
 use crate::child::{Child, Ending, FromChild, SpawnError};
 use crate::run::ExtractorCommand;
@@ -107,7 +109,8 @@ impl Link {
     pub fn hello(&mut self, session: &str, log_level: &str) -> Result<u32, Fault> {
         let hello = Hello {
             protocols: vec![PROTOCOL],
-            features: Vec::new(),
+            // What an extractor does to its rows before the checksum of a frame is found out by it.
+            features: vec![FEATURE_DIGEST.to_owned()],
             limits: WireLimits::default(),
             host: Peer {
                 name: "harness".to_owned(),
@@ -152,6 +155,14 @@ impl Link {
         incarnation: &str,
         parts: &[(OffsetKey, OffsetValue)],
     ) -> Result<u32, Fault> {
+        if parts.len() > PARTS_MAX {
+            let text = format!(
+                "one task has {} splits, and an extractor takes {PARTS_MAX} at most: raise \
+                 tasks.max, or share the pipeline by more leaves",
+                parts.len()
+            );
+            return Err(Fault::Failed(Failure::new(Code::ConfigInvalid, text)));
+        }
         let sent = self.session.assign(epoch, marker, incarnation, parts)?;
         self.send(sent)
     }

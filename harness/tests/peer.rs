@@ -274,3 +274,19 @@ fn rows_of_another_shape_are_refused() {
     assert!(error.to_string().contains("schema 1"), "{error}");
     assert_eq!(bench.number("SELECT COUNT(*) FROM orders"), "0");
 }
+
+/// The two children of a split make more splits than one ASSIGN may have.
+#[test]
+fn too_many_splits_for_one_task_say_to_raise_tasks_max() {
+    let test = "too_many_splits_for_one_task_say_to_raise_tasks_max";
+    let Some(bench) = Bench::new(test) else { return };
+    let config = json!({ "test.splits": 4096, "test.rows": 1, "test.split.at": 1 });
+    let mut plan = bench.plan(&config);
+    plan.share.tasks = 1;
+    let error = bench.run(&plan).0.unwrap_err();
+    assert_eq!(Exit::from(&error), Exit::Config, "{error}");
+    assert!(error.to_string().contains("has 4097 splits"), "{error}");
+    assert!(error.to_string().contains("raise tasks.max"), "{error}");
+    plan.share.tasks = 2;
+    assert!(bench.run(&plan).0.unwrap().caught_up, "what the error advises helps");
+}

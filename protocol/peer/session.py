@@ -1,6 +1,7 @@
 """The rules of SPEC.md section 7 for both directions. A session knows no time and does nothing."""
 
 from . import avro, messages
+from .crc32c import crc32c
 from .frames import ANSWERS, NONE, SENSITIVE, WireError
 from .limits import (CREDITS_MAX, DATA_FRAME_BYTES_MIN, EXTRACT_BYTES_MAX, EXTRACT_INTERVAL_MS_MAX,
                      EXTRACT_ROWS_MAX, PARTS_MAX, SCHEMAS_MAX)
@@ -99,12 +100,12 @@ class ExtractorFrames:
         self.offered = None
         self.open, self.assigns = [], []
         self.epoch, self.marker, self.chain, self.schemas = 0, bytes(16), [], {}
-        self.last_batch, self.stopped = 0, False
+        self.last_batch, self.stopped, self.has_digests = 0, False, False
         self.begin()
 
     def begin(self):
         """Forgets what came for the batch that is being received."""
-        self.came, self.frames, self.bytes = {}, 0, 0
+        self.came, self.digests, self.frames, self.bytes = {}, {}, 0, 0
 
     def sent(self, frame):
         """Takes note of a frame of the host that its extractor accepts."""
@@ -151,6 +152,7 @@ class ExtractorFrames:
                     or not DATA_FRAME_BYTES_MIN <= message["limits"]["max_frame"]
                     <= offer["limits"]["max_frame"]):
                 raise Broken("H2", "picked what was not offered")
+            self.has_digests = "digest" in message["features"]
         elif frame.name == "ASSIGNED":
             self.assigned(frame, message)
         elif frame.name == "BATCH_END":
@@ -219,6 +221,9 @@ class ExtractorFrames:
             raise Broken("H6", "no rows")
         came = self.came.setdefault(frame.part, [0, 0])
         came[operation == "error"] += count
+        if self.has_digests and operation != "error":
+            for _, datums in blocks:
+                self.digests[frame.part] = crc32c(datums, self.digests.get(frame.part, 0))
         self.frames += 1
         self.bytes += len(frame.payload)
         request = self.open[0][2]
@@ -229,7 +234,7 @@ class ExtractorFrames:
 
     def batch_end(self, frame, end):
         """BATCH_END: counts and chain."""
-        came, frames, size = self.came, self.frames, self.bytes
+        came, frames, size, digests = self.came, self.frames, self.bytes, self.digests
         self.begin()
         if end["reason"] == "void":
             if end["rows"] or end["errors"] or end["bytes"] or end["frames"] or end["offsets"]:
@@ -245,6 +250,9 @@ class ExtractorFrames:
         for move in end["offsets"]:
             if [move["rows"], move["errors"]] != came.pop(move["part"], [0, 0]):
                 raise Broken("H9", f"counts of part {move['part']}")
+            if self.has_digests and move["rows"] and (
+                    move["digest"] != f"crc32c:{digests[move['part']]:08x}"):
+                raise Broken("H9", f"digest of part {move['part']}")
         if came:
             raise Broken("H9", f"rows of part {min(came)} without a move")
         for name in ("rows", "errors"):

@@ -32,6 +32,9 @@ pub use words::{Phase, Reason};
 /// The protocol version of this crate.
 pub const PROTOCOL: u32 = 1;
 
+/// The feature by which moves carry a digest of their rows (`SPEC.md` appendix D).
+pub const FEATURE_DIGEST: &str = "digest";
+
 /// A JSON object that no one here interprets.
 pub type Object = Map<String, Value>;
 

@@ -20,6 +20,8 @@
 //   txn NAME pattern=c10,a5,o3 [repeat=N] [id=TRANSACTIONAL-ID] [timeout=MS] [as for produce]
 //   txn-end ID commit|abort                 (ends a transaction that `o` left open)
 //   count NAME [partition=P] [isolation=read_committed|read_uncommitted] [until=N] [wait=MS]
+//   scram-set USER mechanism=SCRAM-SHA-256|SCRAM-SHA-512 password=TEXT
+//   acl-add USER topic=NAME operation=READ          (and acl-remove)
 //   sleep MS
 //
 // In a pattern c = committed, a = aborted (written to the log before the abort), o = left open,
@@ -56,7 +58,11 @@ import org.apache.kafka.clients.admin.NewPartitions;
 import org.apache.kafka.clients.admin.NewTopic;
 import org.apache.kafka.clients.admin.OffsetSpec;
 import org.apache.kafka.clients.admin.RecordsToDelete;
+import org.apache.kafka.clients.admin.ScramCredentialInfo;
+import org.apache.kafka.clients.admin.ScramMechanism;
 import org.apache.kafka.clients.admin.TopicDescription;
+import org.apache.kafka.clients.admin.UserScramCredentialAlteration;
+import org.apache.kafka.clients.admin.UserScramCredentialUpsertion;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.apache.kafka.clients.consumer.KafkaConsumer;
 import org.apache.kafka.clients.producer.KafkaProducer;
@@ -64,8 +70,15 @@ import org.apache.kafka.clients.producer.ProducerRecord;
 import org.apache.kafka.common.IsolationLevel;
 import org.apache.kafka.common.TopicPartition;
 import org.apache.kafka.common.TopicPartitionInfo;
+import org.apache.kafka.common.acl.AccessControlEntry;
+import org.apache.kafka.common.acl.AclBinding;
+import org.apache.kafka.common.acl.AclOperation;
+import org.apache.kafka.common.acl.AclPermissionType;
 import org.apache.kafka.common.config.ConfigResource;
 import org.apache.kafka.common.errors.UnknownTopicOrPartitionException;
+import org.apache.kafka.common.resource.PatternType;
+import org.apache.kafka.common.resource.ResourcePattern;
+import org.apache.kafka.common.resource.ResourceType;
 import org.apache.kafka.common.serialization.ByteArrayDeserializer;
 import org.apache.kafka.common.serialization.ByteArraySerializer;
 
@@ -161,6 +174,9 @@ public final class TxnProducer {
             case "txn" -> result = transactions(options);
             case "txn-end" -> result = endTransaction(options);
             case "count" -> result = count(options);
+            case "scram-set" -> result = setScram(options);
+            case "acl-add" -> result = addAcl(options);
+            case "acl-remove" -> result = removeAcl(options);
             case "sleep" -> {
                 Thread.sleep(Long.parseLong(options.name("milliseconds")));
                 result = new Json();
@@ -169,6 +185,42 @@ public final class TxnProducer {
         }
         options.refuseUnused();
         return result;
+    }
+
+    // ---- users
+
+    private Json setScram(Options options) throws Exception {
+        String user = options.name("user");
+        String name = options.text("mechanism", "SCRAM-SHA-256").replace('-', '_');
+        String password = options.text("password", "");
+        options.refuseUnused();
+        ScramCredentialInfo info = new ScramCredentialInfo(ScramMechanism.valueOf(name), 4096);
+        UserScramCredentialAlteration change =
+            new UserScramCredentialUpsertion(user, info, password);
+        admin.alterUserScramCredentials(List.of(change)).all().get();
+        return new Json().put("user", user);
+    }
+
+    private Json addAcl(Options options) throws Exception {
+        AclBinding binding = acl(options);
+        admin.createAcls(List.of(binding)).all().get();
+        return new Json();
+    }
+
+    private Json removeAcl(Options options) throws Exception {
+        AclBinding binding = acl(options);
+        int removed = admin.deleteAcls(List.of(binding.toFilter())).all().get().size();
+        return new Json().put("removed", removed);
+    }
+
+    private static AclBinding acl(Options options) {
+        String user = options.name("user");
+        String topic = options.text("topic", "");
+        AclOperation operation = AclOperation.valueOf(options.text("operation", ""));
+        options.refuseUnused();
+        return new AclBinding(
+            new ResourcePattern(ResourceType.TOPIC, topic, PatternType.LITERAL),
+            new AccessControlEntry("User:" + user, "*", operation, AclPermissionType.ALLOW));
     }
 
     // ---- topics

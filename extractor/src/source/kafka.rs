@@ -14,12 +14,17 @@ mod failure;
 mod incarnation;
 mod lost;
 mod monitor;
+mod msk;
+mod oidc;
 mod open;
 mod part;
 mod position;
 mod queue;
 mod reader;
+mod refused;
+mod security;
 mod settings;
+mod token;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -42,6 +47,7 @@ use self::reader::{Did, Reader};
 pub use self::settings::{
     CLASSES, KEYS, KafkaSettings, MEMORY_BYTES_DEFAULT, OnGap, PROPERTY_PREFIX, TOPICS_MAX,
 };
+use self::token::Refresher;
 use super::{Cancel, Discovery, Lag, Polled, Probe, RowSink, Source, Split, Start, Topology};
 
 /// How long a question to the brokers may take before the host's own deadline (10 s for offsets).
@@ -58,6 +64,8 @@ pub struct KafkaSource {
     settings: KafkaSettings,
     retry: Duration,
     client: Arc<Client>,
+    /// Renews tokens while it lives, where the login takes some.
+    _refresher: Option<Refresher>,
     monitor: Monitor,
     reader: Reader,
     /// The id that the broker gave each topic of the assignment.
@@ -73,12 +81,24 @@ impl KafkaSource {
     /// tried again inside [`Source::poll`] before that is an error.
     pub fn open(settings: KafkaSettings, retry: Duration) -> Result<Self, Failure> {
         let client = Arc::new(Client::new(&settings)?);
+        let tokens = settings.tokens().cloned();
+        let refresher = tokens.map(|tokens| Refresher::start(&client, tokens)).transpose()?;
         let monitor = Monitor::start(Arc::clone(&client))?;
         let queue = FetchQueue::new(Arc::clone(&client))
             .ok_or_else(|| Failure::new(Code::OutOfMemory, "librdkafka gave no queue"))?;
         let reader = Reader::new(queue, settings.decoder);
         let (ids, fetched_ids, foreign) = (BTreeMap::new(), BTreeMap::new(), false);
-        Ok(Self { settings, retry, client, monitor, reader, ids, fetched_ids, foreign })
+        Ok(Self {
+            settings,
+            retry,
+            client,
+            _refresher: refresher,
+            monitor,
+            reader,
+            ids,
+            fetched_ids,
+            foreign,
+        })
     }
 
     /// Describes the configured topics; missing ones are waited for as long as configured.
@@ -170,6 +190,9 @@ impl KafkaSource {
 
     /// What to say when nothing was delivered.
     fn idle(&self) -> Result<Polled, Failure> {
+        if let Some(failure) = refused::refused(&self.client) {
+            return Err(failure);
+        }
         let down = self.client.link().down_for();
         if down.is_some_and(|down| down >= self.retry) {
             return Err(failure::unreachable(&self.client));
@@ -387,8 +410,18 @@ impl Source for KafkaSource {
         (!added.is_empty()).then_some(Topology { closed: Vec::new(), added })
     }
 
-    /// PLAINTEXT has no credentials; there is nothing to change.
-    fn rotate(&mut self, _: &Map<String, Value>) -> Result<(), Failure> {
+    /// A new client takes over at the positions: librdkafka cannot change certificates, and keeps
+    /// connections that logged in before. What the old one fetched ahead is fetched again.
+    fn rotate(&mut self, credentials: &Map<String, Value>) -> Result<(), Failure> {
+        let fatal = |failure| Failure { fatal: false, ..failure };
+        let settings = self.settings.with_credentials(credentials).map_err(fatal)?;
+        let mut fresh = Self::open(settings, self.retry).map_err(fatal)?;
+        fresh.monitor.take_over(&self.monitor);
+        fresh.ids = std::mem::take(&mut self.ids);
+        for part in self.reader.stop_all() {
+            fresh.reader.resume(part)?;
+        }
+        *self = fresh;
         Ok(())
     }
 }

@@ -20,7 +20,8 @@ pub const VALUE_LEN_MAX: usize = 4096;
 
 /// Most splits of one pipeline, and most moves of one batch.
 ///
-/// Why 65,535: the limit of an assignment on the pipe (PROTOCOL 1.8).
+/// Why 65,535: sixteen full assignments of the pipe, and more partitions than any one topic of
+/// sense has. How many one task may have is `protocol::limits::PARTS_MAX`, checked at ASSIGN.
 pub const SPLITS_MAX: usize = 65_535;
 
 /// Splits named in one statement. Why 100: far below every limit on bound values.

@@ -19,7 +19,7 @@ use thiserror::Error;
 use crate::run::ExtractorCommand;
 
 /// Environment variables that an extractor keeps; no configuration travels by environment.
-const KEPT: [&str; 8] =
+pub(super) const KEPT: [&str; 8] =
     ["PATH", "LANG", "LC_ALL", "TZ", "SSL_CERT_FILE", "SSL_CERT_DIR", "HTTPS_PROXY", "NO_PROXY"];
 
 /// Descriptors that an extractor may open.

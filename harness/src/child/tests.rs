@@ -44,6 +44,18 @@ fn environment_and_directory_are_bare() {
 }
 
 #[test]
+fn the_environment_is_the_one_of_the_specification() {
+    let specification = include_str!("../../../protocol/SPEC.md");
+    let (_, list) = specification.split_once("with an environment of ").unwrap();
+    let (list, _) = list.split_once(" and no more").unwrap();
+    let names: Vec<&str> = list
+        .split(|c: char| !c.is_ascii_uppercase() && c != '_')
+        .filter(|it| !it.is_empty())
+        .collect();
+    assert_eq!(names, spawn::KEPT);
+}
+
+#[test]
 fn a_dropped_child_takes_its_grandchildren_along() {
     let (child, _rx) = start("sleep 100 & echo $! >&2; wait");
     let deadline = Instant::now() + Duration::from_secs(5);

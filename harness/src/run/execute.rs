@@ -18,8 +18,8 @@ use super::patience::persist;
 use super::setup::{Counters, Setup};
 use super::share::{Parents, keys_of, leaf_of, own_slots, slots};
 use super::task::{News, Order, Orders, Task};
-use super::{Control, Observer, Plan, RunError, Summary, Until};
-use crate::catalogue::{Catalogue, Claim, NewPipeline, Pipeline, PipelineState, Split};
+use super::{Control, Event, Observer, Plan, RunError, Summary, Until};
+use crate::catalogue::{Catalogue, Claim, Creation, NewPipeline, Pipeline, PipelineState, Split};
 use crate::store::Connect;
 
 /// News that wait for the coordinator; it takes them at once.
@@ -46,7 +46,14 @@ pub fn execute(
     let began = Instant::now();
     let connect: Arc<dyn Connect> = Arc::new(plan.store.clone());
     let mut catalogue = Catalogue::open(Arc::clone(&connect))?;
-    let pipeline = open_pipeline(&mut catalogue, &plan)?;
+    let (pipeline, is_new) = open_pipeline(&mut catalogue, &plan)?;
+    if is_new && has_rows(&mut catalogue, &plan.table)? {
+        observer.event(&Event::Warning(format!(
+            "pipeline {:?} is new and its table {:?} holds rows already; what the source has is added to \
+             them",
+            plan.name, plan.table
+        )));
+    }
     let marker = Marker::from_hex(&pipeline.sync_marker)
         .ok_or_else(|| RunError::Internal("the catalogue holds no sync marker".to_owned()))?;
     let setup = Arc::new(Setup {
@@ -91,8 +98,14 @@ fn summary(counters: &Counters, caught_up: bool, elapsed: Duration) -> Summary {
     }
 }
 
-/// The pipeline in the catalogue, created when missing, and its table.
-fn open_pipeline(catalogue: &mut Catalogue, plan: &Plan) -> Result<Pipeline, RunError> {
+fn has_rows(catalogue: &mut Catalogue, table: &str) -> Result<bool, RunError> {
+    let store = catalogue.store()?;
+    let sql = format!("SELECT 1 FROM {} LIMIT 1", store.dialect().quote(table));
+    Ok(store.query(&sql, &[])?.first().is_some())
+}
+
+/// The pipeline in the catalogue, created when missing, and its table. Tells whether it is new.
+fn open_pipeline(catalogue: &mut Catalogue, plan: &Plan) -> Result<(Pipeline, bool), RunError> {
     let tasks_max = plan.share.tasks;
     let config_json = &plan.source.redacted_json;
     // Nothing is made for a plan that does not fit what is there.
@@ -100,21 +113,21 @@ fn open_pipeline(catalogue: &mut Catalogue, plan: &Plan) -> Result<Pipeline, Run
         require_fit(&pipeline, plan)?;
     }
     catalogue.ensure_table(&plan.table)?;
-    let pipeline = catalogue
-        .create_pipeline(&NewPipeline {
-            name: &plan.name,
-            config_json,
-            credentials: None,
-            target_table: &plan.table,
-            leaf_count: plan.share.leaves,
-            tasks_max,
-        })?
-        .into_pipeline();
+    let created = catalogue.create_pipeline(&NewPipeline {
+        name: &plan.name,
+        config_json,
+        credentials: None,
+        target_table: &plan.table,
+        leaf_count: plan.share.leaves,
+        tasks_max,
+    })?;
+    let is_new = matches!(created, Creation::Created(_));
+    let pipeline = created.into_pipeline();
     require_fit(&pipeline, plan)?;
     if pipeline.config_json != *config_json || pipeline.tasks_max != tasks_max {
         catalogue.alter_config(pipeline.id, config_json, None, tasks_max)?;
     }
-    Ok(pipeline)
+    Ok((pipeline, is_new))
 }
 
 fn require_fit(pipeline: &Pipeline, plan: &Plan) -> Result<(), RunError> {

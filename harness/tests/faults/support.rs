@@ -357,6 +357,7 @@ pub(crate) fn freeze(pipeline: &Pipeline, run: &Run) {
     };
     for _ in 0..1000 {
         signal(run.pid(), Signal::SIGSTOP);
+        wait_until_stopped(run.pid());
         if is_free() {
             return;
         }
@@ -364,6 +365,16 @@ pub(crate) fn freeze(pipeline: &Pipeline, run: &Run) {
         std::thread::sleep(Duration::from_millis(3));
     }
     panic!("the harness is always in a transaction");
+}
+
+/// A thread that is in the kernel when the signal comes stops a moment later, perhaps with the lock.
+fn wait_until_stopped(pid: i32) {
+    let is_stopped = |stat: String| stat.rsplit(')').next().unwrap_or("").trim().starts_with('T');
+    let threads = || fs::read_dir(format!("/proc/{pid}/task")).unwrap();
+    let stat = |thread: fs::DirEntry| fs::read_to_string(thread.path().join("stat"));
+    while !threads().all(|thread| stat(thread.unwrap()).is_ok_and(is_stopped)) {
+        std::thread::sleep(Duration::from_millis(1));
+    }
 }
 
 /// Configuration of the test source.

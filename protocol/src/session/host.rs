@@ -144,11 +144,19 @@ pub enum Event {
 /// What was received for the EXTRACT that is being answered.
 #[derive(Debug, Default)]
 struct Tally {
-    /// Rows and error rows by split.
-    parts: HashMap<u32, (u64, u64)>,
+    /// What came of each split.
+    parts: HashMap<u32, Came>,
     total: u64,
     bytes: u64,
     frames: u64,
+}
+
+/// Rows and error rows of one split in a batch, and the CRC-32C over the datums of the rows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Came {
+    rows: u64,
+    errors: u64,
+    digest: u32,
 }
 
 /// What HELLO offered: the answer must stay within it.
@@ -191,6 +199,8 @@ pub struct HostSession {
     offered: Offered,
     tally: Tally,
     last_batch: u64,
+    /// The extractor picked the feature: its moves carry a digest.
+    has_digests: bool,
 }
 
 impl Default for HostSession {
@@ -207,6 +217,7 @@ impl Default for HostSession {
             offered: Offered::default(),
             tally: Tally::default(),
             last_batch: 0,
+            has_digests: false,
         }
     }
 }

@@ -34,7 +34,7 @@ fn at(offset: u64) -> OffsetValue {
 fn hello() -> Hello {
     Hello {
         protocols: vec![1],
-        features: vec![],
+        features: vec![FEATURE_DIGEST.to_owned()],
         limits: WireLimits::default(),
         host: Peer::default(),
         session: "s".into(),
@@ -89,12 +89,17 @@ impl Pair {
 
     /// A pair with two splits assigned under epoch 5 and one credit open.
     fn ready() -> Self {
+        Self::ready_with(vec![])
+    }
+
+    /// The same with the features that the extractor picks.
+    fn ready_with(features: Vec<String>) -> Self {
         let mut pair = Self::new();
         let sent = pair.host.hello(&hello()).unwrap();
         pair.deliver(&sent).unwrap();
         pair.answer(&HelloOk {
             protocol: 1,
-            features: vec![],
+            features,
             limits: WireLimits::default(),
             extractor: Peer::default(),
             sources: vec![],
@@ -178,6 +183,28 @@ fn a_batch_passes() {
     let event = pair.answer(&end(1, vec![step(1, 0, 3, 3)])).unwrap();
     assert!(matches!(event, Event::BatchEnd(done) if done.end.rows == 3));
     assert_eq!(pair.host.credits(), 0);
+}
+
+/// The rows of a part come in two frames, with an error row between them that does not count.
+#[test]
+fn digests_must_agree() {
+    let own = Some(format!("crc32c:{:08x}", crc32c::crc32c(&[0; 6])));
+    for (digest, is_right) in
+        [(own, true), (Some("crc32c:00000001".to_owned()), false), (None, false)]
+    {
+        let mut pair = Pair::ready_with(vec![FEATURE_DIGEST.to_owned()]);
+        pair.schema(0, ERROR_SCHEMA, &[]).unwrap();
+        pair.rows(1, &batch(1, Operation::Insert, 3)).unwrap();
+        pair.rows(1, &batch(0, Operation::Error, 3)).unwrap();
+        pair.rows(1, &batch(1, Operation::Insert, 3)).unwrap();
+        let step = Move { errors: 3, digest, ..step(1, 0, 9, 6) };
+        let ended = pair.answer(&end(3, vec![step]));
+        if is_right {
+            assert!(matches!(ended, Ok(Event::BatchEnd(_))), "{ended:?}");
+        } else {
+            check_broken(ended, "part 1 says other rows than came (crc32c:");
+        }
+    }
 }
 
 #[test]

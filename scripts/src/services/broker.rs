@@ -113,8 +113,14 @@ fn settings_text(folder: &Path, service: &Service) -> Result<String> {
          controller.quorum.voters=1@127.0.0.1:{controller}\n\
          log.dirs={shown}\n\
          {}\n",
-        service.args.join("\n")
+        with_ports(&service.args.join("\n"), port, controller)
     ))
+}
+
+/// `{port}` and `{controller}` in the user's settings stand for the two ports, so that more
+/// listeners can be declared beside them.
+fn with_ports(lines: &str, port: u16, controller: u16) -> String {
+    lines.replace("{port}", &port.to_string()).replace("{controller}", &controller.to_string())
 }
 
 #[cfg(test)]

@@ -18,6 +18,8 @@ use rdkafka::{ClientContext, Offset, TopicPartitionList};
 
 use super::failure;
 use super::position::Place;
+use super::refused;
+use super::security::Shows;
 use super::settings::KafkaSettings;
 use crate::source::Cancel;
 
@@ -56,6 +58,7 @@ pub(super) struct Client {
     asks: AtomicU64,
     /// The broker that described topics last, or -1.
     last_broker: AtomicI32,
+    shows: Shows,
 }
 
 impl Client {
@@ -65,12 +68,10 @@ impl Client {
         // The lines of this context tell when a topic has another id than before; see `Events`.
         config.set("debug", "metadata").set_log_level(RDKafkaLogLevel::Debug);
         let consumer: BaseConsumer<Events> =
-            config.create_with_context(Events::default()).map_err(|e| {
-                let text = format!("librdkafka refuses the settings: {e}");
-                Failure::new(Code::ConfigInvalid, text).with("pointer", "/config").fatal()
-            })?;
+            config.create_with_context(Events::default()).map_err(|e| refused::unusable(&e))?;
         let (asks, last_broker) = (AtomicU64::new(0), AtomicI32::new(-1));
-        Ok(Self { consumer, servers: settings.servers.clone(), asks, last_broker })
+        let (servers, shows) = (settings.servers.clone(), settings.shows());
+        Ok(Self { consumer, servers, asks, last_broker, shows })
     }
 
     /// The handle, for the two files that call librdkafka themselves.
@@ -81,6 +82,11 @@ impl Client {
     /// The brokers as the user named them.
     pub(super) fn servers(&self) -> &str {
         &self.servers
+    }
+
+    /// What the client shows to brokers over TLS.
+    pub(super) const fn shows(&self) -> Shows {
+        self.shows
     }
 
     /// What is known of the connections.
@@ -213,6 +219,9 @@ pub(super) fn ask<T: Send + 'static>(
         if cancel.is_set() {
             return Err(Failure::new(Code::Cancelled, "cancelled while waiting for the brokers"));
         }
+        if let Some(failure) = refused::refused(client) {
+            return Err(failure);
+        }
         let unreachable = client.link().down_for().is_some_and(|down| down >= UNREACHABLE_GRACE);
         if started.elapsed() >= limit + UNREACHABLE_GRACE
             || (unreachable && started.elapsed() >= UNREACHABLE_GRACE)
@@ -227,6 +236,7 @@ pub(super) fn ask<T: Send + 'static>(
 pub(super) struct Link {
     state: Mutex<LinkState>,
     recheck: AtomicBool,
+    renews: AtomicBool,
     ids: Mutex<Vec<(String, String)>>,
     ids_changed: AtomicBool,
 }
@@ -234,6 +244,12 @@ pub(super) struct Link {
 #[derive(Clone, Debug, Default)]
 struct LinkState {
     down_since: Option<Instant>,
+    /// Whether a token was set, and why none could be got last.
+    has_token: bool,
+    no_token: Option<Failure>,
+    /// Whether a broker ever answered, and when the first connection failed before that.
+    was_up: bool,
+    failed_since: Option<Instant>,
     cause: Option<(Instant, RDKafkaErrorCode, String)>,
 }
 
@@ -244,7 +260,67 @@ impl Link {
 
     /// A broker answered.
     pub(super) fn up(&self) {
-        *self.state() = LinkState::default();
+        let mut state = self.state();
+        (state.down_since, state.cause) = (None, None);
+        state.was_up = true;
+    }
+
+    /// Whether a broker ever answered.
+    pub(super) fn was_up(&self) -> bool {
+        self.state().was_up
+    }
+
+    /// Whether what only looks like a wrong setting may be taken for one: no broker ever answered,
+    /// and none does for a while. Later, a broker that is restarted looks the same.
+    pub(super) fn may_guess(&self) -> bool {
+        const SETTLED: Duration = Duration::from_secs(2);
+        let state = self.state();
+        !state.was_up && state.failed_since.is_some_and(|since| since.elapsed() >= SETTLED)
+    }
+
+    /// Takes a line about a connection that failed, where it says more than the error.
+    fn note_failure(&self, line: &str) {
+        let lost = RDKafkaErrorCode::BrokerTransportFailure;
+        // `[thrd:NAME]: ` before the text.
+        let text = line.split_once("]: ").map_or(line, |(_, text)| text);
+        if refused::classify(lost, text, Shows::Nothing).is_some() {
+            let now = Instant::now();
+            let mut state = self.state();
+            state.failed_since.get_or_insert(now);
+            state.cause = Some((now, lost, cut(text).to_owned()));
+        }
+    }
+
+    /// Tells whether tokens are renewed without a new client.
+    pub(super) fn set_renews(&self, renews: bool) {
+        self.renews.store(renews, Ordering::Release);
+    }
+
+    /// Whether a refused login may pass by itself, because the token ended a moment before the next
+    /// one came.
+    pub(super) fn may_pass(&self) -> bool {
+        const RENEWAL: Duration = Duration::from_secs(2);
+        let down = self.down_for();
+        self.renews.load(Ordering::Acquire) && down.is_none_or(|down| down < RENEWAL)
+    }
+
+    /// A token was set.
+    pub(super) fn has_token(&self) {
+        let mut state = self.state();
+        (state.has_token, state.no_token) = (true, None);
+    }
+
+    /// No token could be got, or it was not taken.
+    pub(super) fn no_token(&self, failure: Failure) {
+        self.state().no_token = Some(failure);
+    }
+
+    /// Why there is no token, once that keeps the client from the brokers: at once when there
+    /// never was one, after the connections are lost otherwise.
+    pub(super) fn missing_token(&self) -> Option<Failure> {
+        let state = self.state();
+        let matters = !state.has_token || state.down_since.is_some();
+        state.no_token.clone().filter(|_| matters)
     }
 
     /// How long no broker has been reachable.
@@ -351,6 +427,7 @@ impl ClientContext for Events {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
         match facility {
             "METADATA" => self.link.note_id(line),
+            "FAIL" => self.link.note_failure(line),
             "ERROR" | "PARTCNT" => self.link.recheck.store(true, Ordering::Release),
             _ => {}
         }

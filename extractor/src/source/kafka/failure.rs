@@ -6,6 +6,7 @@ use rdkafka::types::RDKafkaErrorCode;
 
 use super::client::Client;
 use super::position::{Place, Position};
+use super::refused::{refused, suspected};
 
 /// What to do about offsets of a topic that is not there any more.
 const READ_THE_NEW_ONE: &str = "set the offsets of its partitions to {\"offset\":0} with harness \
@@ -13,10 +14,12 @@ const READ_THE_NEW_ONE: &str = "set the offsets of its partitions to {\"offset\"
 
 /// No broker answers.
 pub(super) fn unreachable(client: &Client) -> Failure {
+    if let Some(failure) = refused(client).or_else(|| suspected(client)) {
+        return failure;
+    }
     let servers = client.servers();
     let (code, cause) = match client.link().cause() {
         Some((RDKafkaErrorCode::Resolve, text)) => (Code::Dns, text),
-        Some((RDKafkaErrorCode::Authentication, text)) => (Code::AuthFailed, text),
         Some((_, text)) => (Code::SourceUnavailable, text),
         None if client.link().down_for().is_some() => {
             (Code::SourceUnavailable, "all brokers are down".to_owned())
@@ -43,6 +46,7 @@ pub(super) fn from_code(client: &Client, what: &str, code: RDKafkaErrorCode) -> 
         E::BrokerTransportFailure
         | E::AllBrokersDown
         | E::Resolve
+        | E::SSL
         | E::OperationTimedOut
         | E::TimedOutQueue
         | E::WaitCache
@@ -56,13 +60,21 @@ pub(super) fn from_code(client: &Client, what: &str, code: RDKafkaErrorCode) -> 
             Code::ConfigInvalid,
             format!("{what}: the broker does not accept the name of the topic"),
         ),
-        E::TopicAuthorizationFailed | E::ClusterAuthorizationFailed => Failure::new(
+        E::TopicAuthorizationFailed => Failure::new(
             Code::PermissionDenied,
-            format!("{what}: the broker denies it; allow READ and DESCRIBE on the topic"),
+            format!(
+                "{what}: the broker denies it; allow READ and DESCRIBE on the topic to the user \
+                 of the pipeline"
+            ),
         ),
-        E::Authentication | E::SaslAuthenticationFailed => {
-            Failure::new(Code::AuthFailed, format!("{what}: the broker refuses the credentials"))
-        }
+        E::ClusterAuthorizationFailed => Failure::new(
+            Code::PermissionDenied,
+            format!("{what}: the broker denies it; allow DESCRIBE on the cluster"),
+        ),
+        E::Authentication | E::SaslAuthenticationFailed => refused(client).unwrap_or_else(|| {
+            let text = format!("{what}: the broker refuses the login; check its credentials");
+            Failure::new(Code::AuthFailed, text)
+        }),
         E::UnsupportedForMessageFormat | E::UnsupportedVersion | E::UnsupportedFeature => {
             Failure::new(
                 Code::SourceUnavailable,

@@ -198,6 +198,12 @@ impl Monitor {
         self.shared.watch().assign(ids, places);
     }
 
+    /// Goes on with what another monitor knew.
+    pub(super) fn take_over(&self, other: &Self) {
+        let known = std::mem::take(&mut *other.shared.watch());
+        *self.shared.watch() = known;
+    }
+
     /// Something is odd: look now, and deliver nothing before the answer.
     pub(super) fn suspect(&self) {
         self.shared.watch().suspect = true;

@@ -144,6 +144,14 @@ impl Part {
         reached && reading
     }
 
+    /// Another client reads it from now on: whether that shall fetch it. It has seen no end yet.
+    pub(super) fn resume(&mut self) -> bool {
+        if self.flow == Flow::AtEnd {
+            self.flow = Flow::Reading;
+        }
+        self.flow == Flow::Reading
+    }
+
     /// The fetcher gave up; the place must be looked at.
     pub(super) fn lose(&mut self) {
         if matches!(self.flow, Flow::Reading | Flow::AtEnd) {

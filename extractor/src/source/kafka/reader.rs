@@ -65,14 +65,25 @@ impl Reader {
         Self { parts, queue, decoder, doubt: false, mean_bytes: 0, found, last: None }
     }
 
-    /// Stops all partitions and forgets what was fetched for them.
-    pub(super) fn stop_all(&mut self) {
-        for part in self.parts.drain(..) {
+    /// Stops all partitions, forgets what was fetched for them, and gives them away.
+    pub(super) fn stop_all(&mut self) -> Vec<Part> {
+        let parts = std::mem::take(&mut self.parts);
+        for part in &parts {
             stop(&mut self.queue, &part.place);
         }
         self.queue.clear();
         self.found.clear();
         self.last = None;
+        parts
+    }
+
+    /// Takes a partition that another reader had, at its position.
+    pub(super) fn resume(&mut self, mut part: Part) -> Result<(), Failure> {
+        if part.resume() {
+            start(&mut self.queue, &part)?;
+        }
+        self.parts.push(part);
+        Ok(())
     }
 
     /// Starts one more partition at its position.

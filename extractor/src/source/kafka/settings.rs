@@ -4,12 +4,16 @@
 //! A property that the source owns can not be set past it: the error names the key to use instead.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::time::Duration;
 
 use protocol::{Code, Failure};
 use rdkafka::ClientConfig;
 use rdkafka::error::KafkaError;
+use serde_json::{Map, Value};
 
+use super::security::{self, Protocol, Security, Shows};
+use super::token::Tokens;
 use crate::config::{Settings, Unknown, is_secret_key};
 use crate::decode::{Decoder, FORMATS, Format};
 
@@ -36,8 +40,8 @@ const MEMORY_BYTES_MAX: u64 = 1024 * MIB;
 /// Largest value of `topic.wait.ms`.
 const TOPIC_WAIT_MS_MAX: u64 = 3_600_000;
 
-/// Every key that this source reads, for the listing of unknown ones.
-pub const KEYS: [&str; 15] = [
+/// Keys that this source reads, beside those of `security`; for the listing of unknown ones.
+pub const KEYS: [&str; 14] = [
     "auto.offset.reset",
     "bootstrap.servers",
     "client.id",
@@ -48,7 +52,6 @@ pub const KEYS: [&str; 15] = [
     "key.format",
     "name",
     "record.metadata",
-    "security.protocol",
     "tasks.max",
     "topic.wait.ms",
     "topics",
@@ -90,7 +93,20 @@ pub struct KafkaSettings {
     pub client_id: String,
     /// What the user should know, one line each.
     pub warnings: Vec<String>,
-    properties: BTreeMap<String, String>,
+    properties: Properties,
+    security: Security,
+    /// What all of it was read from.
+    read_from: Settings,
+}
+
+/// Properties of librdkafka; their values may be secret.
+#[derive(Clone, Default)]
+struct Properties(BTreeMap<String, String>);
+
+impl fmt::Debug for Properties {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
+    }
 }
 
 impl KafkaSettings {
@@ -99,7 +115,8 @@ impl KafkaSettings {
     /// # Errors
     /// The first value that cannot be used, with `detail.pointer`.
     pub fn read(settings: &Settings) -> Result<Self, Failure> {
-        let servers = servers(settings)?;
+        let security = Security::read(settings)?;
+        let servers = servers(settings, security.protocol)?;
         let topics = topics(settings)?;
         let decoder = Decoder {
             key: settings.choice("key.format", &FORMATS, Format::String)?,
@@ -115,11 +132,12 @@ impl KafkaSettings {
         let wait = settings.number("topic.wait.ms", 0..=TOPIC_WAIT_MS_MAX, 0)?;
         let levels = [("read_committed", false), ("read_uncommitted", true)];
         let read_uncommitted = settings.choice("isolation.level", &levels, false)?;
-        refuse_security(settings, "security.protocol")?;
         let client_id = settings.text("client.id").unwrap_or("s2x-extractor").to_owned();
         let properties = properties(settings)?;
         let topic_wait = Duration::from_millis(wait);
-        let warnings = warnings(on_gap, read_uncommitted);
+        let mut warnings = warnings(on_gap, read_uncommitted);
+        warnings.extend(security.warnings.iter().cloned());
+        warnings.extend(insecure(&properties));
         Ok(Self {
             servers,
             topics,
@@ -130,13 +148,34 @@ impl KafkaSettings {
             read_uncommitted,
             client_id,
             warnings,
-            properties,
+            properties: Properties(properties),
+            security,
+            read_from: settings.clone(),
         })
+    }
+
+    /// The same settings with other CREDENTIALS.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub fn with_credentials(&self, credentials: &Map<String, Value>) -> Result<Self, Failure> {
+        Self::read(&self.read_from.with_credentials(credentials)?)
+    }
+
+    /// Where tokens come from, where the login takes some.
+    pub(super) const fn tokens(&self) -> Option<&Tokens> {
+        self.security.tokens.as_ref()
+    }
+
+    /// What the client shows to brokers over TLS.
+    pub(super) const fn shows(&self) -> Shows {
+        self.security.shows
     }
 
     /// Keys that nothing reads.
     pub fn unknown(settings: &Settings) -> Vec<Unknown> {
-        settings.unknown(&KEYS, &[PROPERTY_PREFIX])
+        let known: Vec<&str> = KEYS.into_iter().chain(security::KEYS).collect();
+        settings.unknown(&known, &[PROPERTY_PREFIX])
     }
 
     /// The configuration of librdkafka: the user's properties first, then what this source owns.
@@ -160,8 +199,11 @@ impl KafkaSettings {
         for (key, value) in defaults {
             config.set(key, value);
         }
-        for (key, value) in &self.properties {
+        for (key, value) in &self.properties.0 {
             config.set(key, value);
+        }
+        for (key, value) in self.security.properties() {
+            config.set(*key, value);
         }
         let isolation = if self.read_uncommitted { "read_uncommitted" } else { "read_committed" };
         let owned = [
@@ -202,7 +244,7 @@ const RECEIVE_BYTES_MAX: u64 = 256 * MIB;
 
 const _: () = assert!(FETCH_BYTES_MAX + 512 <= RECEIVE_BYTES_MAX);
 
-fn servers(settings: &Settings) -> Result<String, Failure> {
+fn servers(settings: &Settings, protocol: Protocol) -> Result<String, Failure> {
     let keys = ["bootstrap.servers", "properties.bootstrap.servers"];
     let what = "name at least one broker, for example broker1:9092,broker2:9092";
     let (key, text) =
@@ -210,8 +252,10 @@ fn servers(settings: &Settings) -> Result<String, Failure> {
     let servers: Vec<_> = text.split(',').map(str::trim).filter(|s| !s.is_empty()).collect();
     for server in &servers {
         let scheme = server.split_once("://");
-        if scheme.is_some_and(|(scheme, _)| !scheme.eq_ignore_ascii_case("plaintext")) {
-            return Err(settings.invalid(key, NO_SECURITY));
+        let name = protocol.name();
+        if scheme.is_some_and(|(scheme, _)| !scheme.eq_ignore_ascii_case(name)) {
+            let text = format!("security.protocol is {name}; both must say the same");
+            return Err(settings.invalid(key, &text));
         }
         let address = scheme.map_or(*server, |(_, address)| address);
         let port = address.rsplit_once(':').map(|(_, port)| port);
@@ -256,15 +300,14 @@ pub(super) fn is_topic_name(name: &str) -> bool {
     (1..=249).contains(&name.len()) && name.bytes().all(legal) && name != "." && name != ".."
 }
 
-const NO_SECURITY: &str = "this build speaks PLAINTEXT only: TLS and SASL are not built in yet";
-
-fn refuse_security(settings: &Settings, key: &str) -> Result<(), Failure> {
-    match settings.text(key) {
-        Some(text) if !text.eq_ignore_ascii_case("plaintext") => {
-            Err(settings.invalid(key, NO_SECURITY))
-        }
-        _ => Ok(()),
-    }
+/// Checks that a property switches off.
+fn insecure(properties: &BTreeMap<String, String>) -> Option<String> {
+    let value = properties.get("enable.ssl.certificate.verification")?;
+    value.trim().eq_ignore_ascii_case("false").then(|| {
+        "properties.enable.ssl.certificate.verification=false: the broker's certificate is not \
+         checked; anybody can pose as the broker"
+            .to_owned()
+    })
 }
 
 fn warnings(on_gap: OnGap, read_uncommitted: bool) -> Vec<String> {
@@ -318,7 +361,7 @@ const OWNED: [(&str, &str); 24] = [
 ];
 
 /// Java client names with what librdkafka calls it.
-const JAVA_ONLY: [(&str, &str); 15] = [
+const JAVA_ONLY: [(&str, &str); 9] = [
     ("auto.include.jmx.reporter", "nothing; there is no JVM"),
     ("default.api.timeout.ms", "properties.socket.timeout.ms"),
     ("fetch.max.wait.ms", "properties.fetch.wait.max.ms"),
@@ -327,12 +370,6 @@ const JAVA_ONLY: [(&str, &str); 15] = [
     ("max.poll.records", "the batch size of the pipeline"),
     ("metadata.max.age.ms", "properties.topic.metadata.refresh.interval.ms"),
     ("request.timeout.ms", "properties.socket.timeout.ms"),
-    ("sasl.jaas.config", "properties.sasl.username and properties.sasl.password"),
-    ("ssl.keystore.type", "properties.ssl.keystore.location (PKCS#12)"),
-    ("ssl.protocol", "properties.ssl.cipher.suites"),
-    ("ssl.truststore.location", "properties.ssl.ca.location (PEM)"),
-    ("ssl.truststore.password", "nothing; properties.ssl.ca.location needs no password"),
-    ("ssl.truststore.type", "properties.ssl.ca.location (PEM)"),
     ("value.deserializer", "value.format"),
 ];
 
@@ -341,10 +378,6 @@ fn properties(settings: &Settings) -> Result<BTreeMap<String, String>, Failure> 
     for (name, value) in settings.with_prefix(PROPERTY_PREFIX) {
         let key = format!("{PROPERTY_PREFIX}{name}");
         if name == "bootstrap.servers" {
-            continue;
-        }
-        if name == "security.protocol" {
-            refuse_security(settings, &key)?;
             continue;
         }
         refuse_owned(settings, name, &key)?;
@@ -358,7 +391,10 @@ fn refuse_owned(settings: &Settings, name: &str, key: &str) -> Result<(), Failur
     let find = |table: &[(&str, &'static str)]| {
         table.iter().find(|(own, _)| *own == name).map(|(_, text)| *text)
     };
-    if let Some(instead) = find(&JAVA_ONLY) {
+    if security::KEYS.contains(&name) {
+        return Err(settings.invalid(key, &format!("use {name} without the prefix")));
+    }
+    if let Some(instead) = find(&JAVA_ONLY).or_else(|| find(&security::JAVA_ONLY)) {
         let text = format!("a setting of the Java client; here it is {instead}");
         return Err(settings.invalid(key, &text));
     }
@@ -376,9 +412,7 @@ fn check_known(settings: &Settings, name: &str, value: &str, key: &str) -> Resul
     match ClientConfig::new().set(name, value).create_native_config() {
         Ok(_) => Ok(()),
         Err(KafkaError::ClientConfig(_, reason, _, _)) => {
-            let security = ["ssl.", "sasl."].iter().any(|prefix| name.starts_with(prefix));
             let reason = match reason.as_str() {
-                _ if security => NO_SECURITY.to_owned(),
                 _ if is_secret_key(key) => "librdkafka refuses the value".to_owned(),
                 reason => format!("librdkafka says: {reason}"),
             };

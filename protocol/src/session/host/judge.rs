@@ -6,8 +6,8 @@ use crate::avro::{Blocks, ContainerHeader};
 use crate::error::Failure;
 use crate::limits::{DATA_FRAME_BYTES_MIN, ROW_BYTES_MAX, SCHEMAS_MAX};
 use crate::message::{
-    Assigned, BATCH_PREFIX_LEN, BatchEnd, BatchPrefix, HelloOk, Move, Operation, PROTOCOL, Reason,
-    Stopped, decode,
+    Assigned, BATCH_PREFIX_LEN, BatchEnd, BatchPrefix, FEATURE_DIGEST, HelloOk, Move, Operation,
+    PROTOCOL, Reason, Stopped, decode,
 };
 use crate::wire::{Frame, Kind, NONE};
 
@@ -53,7 +53,7 @@ impl HostSession {
         })
     }
 
-    fn hello_ok(&self, frame: &Frame) -> Result<Event, SessionError> {
+    fn hello_ok(&mut self, frame: &Frame) -> Result<Event, SessionError> {
         let hello: HelloOk = read(frame.head.kind, &frame.payload)?;
         let offered = &self.offered;
         if hello.protocol != PROTOCOL || !offered.protocols.contains(&hello.protocol) {
@@ -69,6 +69,7 @@ impl HostSession {
             let what = format!("picks max_frame {max_frame}, offered was {}", offered.max_frame);
             return Err(broken(frame, what));
         }
+        self.has_digests = hello.features.iter().any(|name| name == FEATURE_DIGEST);
         Ok(Event::HelloOk(hello))
     }
 
@@ -137,9 +138,15 @@ impl HostSession {
             return Err(broken(frame, "prefix names no operation of this version".to_owned()));
         };
         self.check_schema(frame, prefix)?;
+        let is_error = prefix.operation == Operation::Error;
         let mut count = 0;
+        let mut digest = self.tally.parts.get(&part).map_or(0, |came| came.digest);
         for block in Blocks::new(blocks, self.marker) {
-            count += block.map_err(|e| broken(frame, e.to_string()))?.rows;
+            let block = block.map_err(|e| broken(frame, e.to_string()))?;
+            count += block.rows;
+            if self.has_digests && !is_error {
+                digest = crc32c::crc32c_append(digest, block.data);
+            }
         }
         if count == 0 {
             return Err(broken(frame, "no rows".to_owned()));
@@ -147,8 +154,9 @@ impl HostSession {
         self.tally.frames += 1;
         self.tally.bytes += frame.payload.len() as u64;
         self.tally.total += count;
-        let (rows, errors) = self.tally.parts.entry(part).or_default();
-        *(if prefix.operation == Operation::Error { errors } else { rows }) += count;
+        let came = self.tally.parts.entry(part).or_default();
+        came.digest = digest;
+        *(if is_error { &mut came.errors } else { &mut came.rows }) += count;
         // A batch may hold one row more than its bytes, and frames and blocks around the rows.
         let spare = ROW_BYTES_MAX as u64 + (1 << 20);
         let bytes_max = open.max_bytes.saturating_mul(2).saturating_add(spare);
@@ -226,12 +234,19 @@ impl HostSession {
         let (mut rows, mut errors) = (0, 0);
         for step in &end.offsets {
             let came = tally.parts.remove(&step.part).unwrap_or_default();
-            if (step.rows, step.errors) != came {
+            if (step.rows, step.errors) != (came.rows, came.errors) {
                 let what = format!(
                     "part {} says {} rows and {} errors, {} and {} came",
-                    step.part, step.rows, step.errors, came.0, came.1
+                    step.part, step.rows, step.errors, came.rows, came.errors
                 );
                 return Err(broken(frame, what));
+            }
+            if self.has_digests && step.rows > 0 {
+                let own = format!("crc32c:{:08x}", came.digest);
+                if step.digest.as_ref() != Some(&own) {
+                    let what = format!("part {} says other rows than came ({own})", step.part);
+                    return Err(broken(frame, what));
+                }
             }
             rows += step.rows;
             errors += step.errors;

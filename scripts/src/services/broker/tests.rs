@@ -33,6 +33,14 @@ fn the_users_settings_win() {
 }
 
 #[test]
+fn more_listeners_stand_beside_the_two() {
+    let line = "listeners=PLAINTEXT://127.0.0.1:{port},X://127.0.0.1:9,C://127.0.0.1:{controller}";
+    let text = settings_text(Path::new("/x"), &service(&[line])).unwrap();
+    let expected = "listeners=PLAINTEXT://127.0.0.1:20001,X://127.0.0.1:9,C://127.0.0.1:20002\n";
+    assert!(text.contains(expected), "{text}");
+}
+
+#[test]
 fn what_kafka_would_misread_is_refused() {
     let check = |folder: &str, args: &[&str]| {
         assert!(settings_text(Path::new(folder), &service(args)).is_err(), "{folder} {args:?}");

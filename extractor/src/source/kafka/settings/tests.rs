@@ -103,13 +103,52 @@ fn unusable_values_say_what_is_allowed() {
 }
 
 #[test]
-fn security_is_refused_plainly() {
-    let text = "this build speaks PLAINTEXT only: TLS and SASL are not built in yet";
-    invalid("security.protocol", "SSL", text);
-    invalid("properties.security.protocol", "SASL_SSL", text);
-    invalid("properties.ssl.ca.location", "/ca.pem", text);
-    invalid("bootstrap.servers", "SSL://b:9093", text);
-    KafkaSettings::read(&with(json!({"properties.security.protocol": "PLAINTEXT"}))).unwrap();
+fn security_is_set_by_its_own_keys() {
+    for (name, value) in [("security.protocol", "SASL_SSL"), ("ssl.ca.location", "/ca.pem")] {
+        let message = format!("use {name} without the prefix");
+        invalid(&format!("properties.{name}"), value, &message);
+    }
+    invalid(
+        "bootstrap.servers",
+        "SSL://b:9093",
+        "security.protocol is PLAINTEXT; both must say the same",
+    );
+    let ssl = json!({"security.protocol": "SSL", "bootstrap.servers": "SSL://b:9093"});
+    let read = KafkaSettings::read(&with(ssl)).unwrap();
+    assert_eq!(read.client_config().get("security.protocol"), Some("ssl"));
+    let unchecked = json!({"properties.enable.ssl.certificate.verification": "false"});
+    assert_eq!(KafkaSettings::read(&with(unchecked)).unwrap().warnings.len(), 1);
+}
+
+#[test]
+fn debug_output_shows_no_property() {
+    let read = KafkaSettings::read(&with(json!({
+        "security.protocol": "SASL_SSL",
+        "sasl.mechanism": "PLAIN",
+        "sasl.username": "me",
+        "sasl.password": "hunter2",
+    })))
+    .unwrap();
+    assert!(!format!("{read:?}").contains("hunter"));
+}
+
+#[test]
+fn rotated_credentials_replace_the_old_ones() {
+    let config = json!({
+        "bootstrap.servers": "b",
+        "topics": "t",
+        "security.protocol": "SASL_SSL",
+        "sasl.mechanism": "PLAIN",
+    });
+    let login = |password: &str| {
+        let login = json!({"sasl.username": "me", "sasl.password": password});
+        login.as_object().unwrap().clone()
+    };
+    let all = Settings::from_maps(config.as_object().unwrap(), &login("one1")).unwrap();
+    let first = KafkaSettings::read(&all).unwrap();
+    let second = first.with_credentials(&login("two2")).unwrap();
+    assert_eq!(second.client_config().get("sasl.password"), Some("two2"));
+    assert!(second.with_credentials(&Map::new()).is_err());
 }
 
 #[test]
@@ -143,7 +182,7 @@ fn java_names_point_to_ours() {
     assert_eq!(
         failure.message,
         "properties.sasl.jaas.config = ***: a setting of the Java client; here it is \
-         properties.sasl.username and properties.sasl.password"
+         sasl.mechanism with sasl.username and sasl.password"
     );
 }
 
@@ -182,7 +221,7 @@ fn slips_get_a_hint() {
 #[test]
 fn the_manual_lists_every_key() {
     let manual = include_str!("../../../../KAFKA.md");
-    for key in KEYS {
+    for key in KEYS.into_iter().chain(security::KEYS) {
         assert!(manual.contains(&format!("`{key}`")), "KAFKA.md does not explain {key}");
     }
     assert!(manual.contains(&format!("`{MEMORY_BYTES_DEFAULT}`")));
