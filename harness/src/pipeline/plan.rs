@@ -256,9 +256,18 @@ impl Reader<'_> {
         if flag.is_some() {
             return Ok(flag);
         }
-        let text = self.text("start")?;
-        text.map(|text| parse_start(&text).map_err(|expected| self.unexpected("start", &expected)))
-            .transpose()
+        let Some(text) = self.text("start")? else { return Ok(self.position()) };
+        parse_start(&text).map(Some).map_err(|expected| self.unexpected("start", &expected))
+    }
+
+    /// The Kinesis connectors say in `kinesis.position` where a pipeline begins. The host owns that,
+    /// because it makes it durable (E5); words that need more than a word are the extractor's to
+    /// refuse.
+    fn position(&self) -> Option<Start> {
+        let mut config = self.document.config.iter();
+        let word = config.find(|entry| entry.key == "kinesis.position");
+        let word = word.and_then(|entry| entry.value.as_str())?.trim();
+        word.eq_ignore_ascii_case("latest").then_some(Start::Latest)
     }
 
     fn on_error(&self, flag: Option<OnError>) -> Result<OnError, PipelineError> {
