@@ -8,7 +8,7 @@ use super::record::{Creation, NewPipeline, Pipeline, PipelineState};
 use super::splits::fence_all;
 use super::{Catalogue, schema};
 use crate::store::{
-    CellRow, Param, Store, StoreError, StoreErrorKind, check_table, create_static_table,
+    CellRow, Param, Store, StoreError, StoreErrorKind, create_static_table, require_transactional,
 };
 
 /// Longest pipeline name, in characters. Why 255: an indexed VARCHAR of four-byte characters.
@@ -174,18 +174,9 @@ impl Catalogue {
     /// The table cannot take rows or cannot roll back.
     pub fn ensure_table(&mut self, name: &str) -> Result<(), StoreError> {
         refuse_own_name(name)?;
-        self.read("make the table", |store| create_static_table(store, name))
-    }
-
-    /// Checks that rows can be loaded exactly once into a table that exists; for every START.
-    ///
-    /// # Errors
-    /// The table cannot take rows or cannot roll back.
-    pub fn check_target(&mut self, name: &str) -> Result<(), StoreError> {
-        refuse_own_name(name)?;
-        self.read("check the table", |store| {
-            crate::store::require_transactional(store, &schema::TABLES)?;
-            check_table(store, name)
+        self.read("make the table", |store| {
+            require_transactional(store, &schema::TABLES)?;
+            create_static_table(store, name)
         })
     }
 }

@@ -50,8 +50,8 @@ pub(super) fn set_offsets(args: &SetOffsetsArgs) -> Result<Exit, CliError> {
         out::line(&format!("{} {}", split.key, split.value))?;
     }
     out::note(&format!(
-        "{}: {} of its offsets set{}; a harness that runs it now drops what it has not committed \
-         and goes on from them",
+        "{}: {} of its offsets set{}; a harness that runs it now notices with its next batch, \
+         which it drops, and goes on from them",
         pipeline.name,
         splits.len(),
         if args.reset_incarnation {

@@ -246,7 +246,7 @@ const SET_OFFSETS_HELP: &str = "Examples:
 
 A topic that was deleted and created again: set the offset of every partition of it, and give
 --reset-incarnation. A harness that runs the pipeline meanwhile commits nothing under the old
-offsets: it is fenced, and goes on from the new ones.";
+offsets: it is fenced with its next batch, and goes on from the new ones.";
 
 #[derive(Debug, Args)]
 #[command(after_help = SET_OFFSETS_HELP)]
