@@ -21,6 +21,8 @@ pub mod test;
 
 pub mod kafka;
 
+pub mod kinesis;
+
 /// A split as DISCOVERED and PARTITIONS report it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Split {
@@ -208,7 +210,8 @@ pub fn classes() -> Vec<SourceClass> {
         offset_key: keys.iter().map(|&key| key.to_owned()).collect(),
     };
     let kafka = kafka::CLASSES.iter().map(|name| class(name, &kafka::OFFSET_KEY));
-    kafka.chain([class(test::CLASS, &[test::KEY])]).collect()
+    let kinesis = kinesis::CLASSES.iter().map(|name| class(name, &kinesis::OFFSET_KEY));
+    kafka.chain(kinesis).chain([class(test::CLASS, &[test::KEY])]).collect()
 }
 
 /// Makes the source that the settings name.
@@ -217,6 +220,7 @@ pub fn open(settings: &Settings) -> Result<Opened, Failure> {
     match class {
         test::CLASS => test::open(settings),
         class if kafka::CLASSES.contains(&class) => kafka::open(settings),
+        class if kinesis::CLASSES.contains(&class) => kinesis::open(settings),
         other => {
             let known: Vec<String> = classes().into_iter().map(|known| known.class).collect();
             let words: Vec<&str> = known.iter().map(String::as_str).collect();

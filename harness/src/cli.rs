@@ -30,8 +30,9 @@ pub(crate) use signals::watch as watch_signals;
 
 /// Runs the command of these arguments; the first one is the program's name.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let done = Arguments::try_parse_from(arguments)
-        .map_err(CliError::from)
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    let done = Arguments::try_parse_from(&arguments)
+        .map_err(|error| CliError::of_call(&error, &help_of(&arguments)))
         .and_then(|arguments| command(arguments.command));
     let exit = match done {
         Ok(exit) => exit,
@@ -45,6 +46,16 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         }
     };
     exit.into()
+}
+
+/// The call that prints the help of the command among these arguments.
+fn help_of(arguments: &[OsString]) -> String {
+    let known = Arguments::command();
+    let first = arguments.get(1).and_then(|word| word.to_str());
+    match first.filter(|word| known.find_subcommand(word).is_some()) {
+        Some(command) => format!("harness {command} --help"),
+        None => "harness --help".to_owned(),
+    }
 }
 
 fn command(command: Command) -> Result<Exit, CliError> {

@@ -46,9 +46,9 @@ pub(crate) fn demo(args: &DemoArgs) -> Result<Exit, CliError> {
     let (style, verbosity) = view_style(args.view);
     begin(args, &names, &broker, &url, style)?;
 
-    broker.create_topic(&names.topic, args.partitions)?;
-    let report = Report::start(&names.pipeline, Some(args.rows), style, verbosity);
     let control = Control::default();
+    broker.create_topic(&names.topic, args.partitions)?;
+    let report = Report::start(&names.pipeline, Some(args.rows), style, verbosity, &control);
     watch_signals(&control, &report)?;
     let pace = Pace::new(catalogue, &names.pipeline, broker.window_bytes());
     let (summary, produced) = produce_and_run(args, plan, &broker, pace, &control, &report)?;
@@ -143,12 +143,15 @@ fn produce_and_run(
     let produced = producing
         .join()
         .map_err(|_| CliError::other(Exit::Internal, "the producer thread panicked"))?;
-    report.finish(&name, &result)?;
+    let told = report.finish(&name, &result);
     match (result, produced) {
         // Why the producer ended the run says more than that the run was ended.
         (Err(run::RunError::Interrupted) | Ok(_), Err(error)) => Err(error),
         (Err(error), _) => Err(error.into()),
-        (Ok(summary), Ok(produced)) => Ok((summary, produced)),
+        (Ok(summary), Ok(produced)) => {
+            told?;
+            Ok((summary, produced))
+        }
     }
 }
 

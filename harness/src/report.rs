@@ -7,6 +7,7 @@
 mod format;
 mod json;
 mod lines;
+mod repeats;
 mod screen;
 mod summary;
 mod table;
@@ -15,12 +16,13 @@ mod terminal;
 
 pub mod out;
 
-use std::sync::Arc;
-use std::time::Instant;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use crate::exit::Exit;
-use crate::run::{Event, Observer, RunError, Summary};
+use crate::run::{Control, Event, Observer, RunError, Summary};
 
+pub(crate) use format::counted;
 pub use format::{bytes, count, duration, memory, rate};
 pub use json::{
     cell as json_cell, event as json_event, failed as json_failed, summary as json_summary,
@@ -30,6 +32,7 @@ pub use table::{Align, Table, cell_text};
 pub use tally::{Snapshot, Tally};
 
 use lines::Lines;
+use repeats::Repeats;
 use screen::Screen;
 
 /// How a run is to be shown.
@@ -69,7 +72,9 @@ impl Verbosity {
 pub struct Report {
     view: Arc<View>,
     tally: Arc<Tally>,
+    repeats: Arc<Mutex<Repeats>>,
     verbosity: Verbosity,
+    control: Control,
 }
 
 enum View {
@@ -80,8 +85,15 @@ enum View {
 }
 
 impl Report {
-    /// Begins to show a run of the pipeline `name`; with `total` rows the bar has an end.
-    pub fn start(name: &str, total: Option<u64>, style: Style, verbosity: Verbosity) -> Self {
+    /// Begins to show the run of `control`, of the pipeline `name`; with `total` rows the bar has an
+    /// end. A run whose JSON lines cannot be written any more is ended.
+    pub fn start(
+        name: &str,
+        total: Option<u64>,
+        style: Style,
+        verbosity: Verbosity,
+        control: &Control,
+    ) -> Self {
         let tally = Arc::new(Tally::new(Instant::now(), total));
         let view = match style {
             Style::Quiet => View::Quiet,
@@ -91,7 +103,8 @@ impl Report {
             }
             Style::Progress => View::Lines(Lines::start(name, &tally)),
         };
-        Self { view: Arc::new(view), tally, verbosity }
+        let repeats = Arc::default();
+        Self { view: Arc::new(view), tally, repeats, verbosity, control: control.clone() }
     }
 
     /// The numbers so far.
@@ -104,25 +117,52 @@ impl Report {
         match &*self.view {
             View::Screen(screen) => screen.line(text),
             View::Lines(_) => out::note(text),
-            View::Json => out::json_or_drop(&json::note(text, self.tally.elapsed())),
+            View::Json => self.json(&json::note(text, self.tally.elapsed())),
             View::Quiet => {}
         }
     }
 
     /// Tells a person something that may need action.
     pub fn warn(&self, text: &str) {
-        match &*self.view {
-            View::Screen(screen) => screen.line(&out::styled_warning(text)),
-            View::Lines(_) | View::Quiet => out::warning(text),
-            View::Json => {
-                let event = Event::Warning(text.to_owned());
-                out::json_or_drop(&json::event(&event, self.tally.elapsed()));
+        self.warn_as(text, text);
+    }
+
+    /// Equal warnings are those of the same `subject`.
+    fn warn_as(&self, subject: &str, text: &str) {
+        if matches!(*self.view, View::Json) {
+            let event = Event::Warning(text.to_owned());
+            self.json(&json::event(&event, self.tally.elapsed()));
+            return;
+        }
+        let lines = self.repeats().pass(subject, text, Instant::now());
+        self.print_warnings(&lines);
+    }
+
+    fn print_warnings(&self, lines: &[String]) {
+        for line in lines {
+            match &*self.view {
+                View::Screen(screen) => screen.line(&out::styled_warning(line)),
+                View::Lines(_) | View::Quiet | View::Json => out::warning(line),
             }
+        }
+    }
+
+    fn repeats(&self) -> MutexGuard<'_, Repeats> {
+        // Text for people stays usable after a panic elsewhere.
+        self.repeats.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// One line of JSON. Without a reader the run would go on for ever, seen by nobody.
+    fn json(&self, value: &serde_json::Value) {
+        if out::json(value).is_err() {
+            self.control.drain();
         }
     }
 
     /// Takes the bar away, or prints the last line of progress.
     pub fn stop(&self) {
+        let rest = self.repeats().rest();
+        self.print_warnings(&rest);
         match &*self.view {
             View::Screen(screen) => screen.stop(),
             View::Lines(lines) => lines.stop(),
@@ -165,20 +205,14 @@ impl Report {
             Event::Log { level, line } if self.verbosity.shows(level) => {
                 (format!("extractor {level}: {line}"), level == "warn" || level == "error")
             }
-            Event::Retrying { task, reason, pause: wait } => {
-                let after = format::after(*wait);
-                let text = format!("task {task} failed ({reason}); trying again {after}");
-                (text, true)
-            }
             Event::Fenced { task } => {
                 (format!("task {task}: another harness took its splits"), true)
             }
-            Event::StoreRetry { task, reason, pause: wait } => {
-                let text = format!(
-                    "task {task}: {reason}; the batch is kept and sent again {}",
-                    format::after(*wait)
-                );
-                (text, true)
+            Event::Retrying { task, reason, .. } => {
+                (format!("task {task} failed ({reason}); trying again"), true)
+            }
+            Event::StoreRetry { task, reason, .. } => {
+                (format!("task {task}: {reason}; the batch is kept and sent again"), true)
             }
             Event::Committed(_) | Event::Log { .. } | Event::Waiting { .. } => return None,
         })
@@ -187,18 +221,38 @@ impl Report {
 
 impl Observer for Report {
     fn event(&self, event: &Event) {
-        self.tally.add(event, Instant::now());
+        let is_back = self.tally.add(event, Instant::now());
         if matches!(*self.view, View::Json) {
             let hidden = matches!(event, Event::Log { level, .. } if !self.verbosity.shows(level));
             if !hidden {
-                out::json_or_drop(&json::event(event, self.tally.elapsed()));
+                self.json(&json::event(event, self.tally.elapsed()));
             }
             return;
         }
+        if is_back {
+            self.note("the source is back");
+        }
         match self.text(event) {
-            Some((text, true)) => self.warn(&text),
+            // The pause grows from try to try: the same trouble is the same warning.
+            Some((text, true)) => match pause(event) {
+                Some(pause) => self.warn_as(&text, &format!("{text} {}", format::after(pause))),
+                None => self.warn(&text),
+            },
             Some((text, false)) => self.note(&text),
             None => {}
         }
+    }
+}
+
+/// How long is waited before another try.
+fn pause(event: &Event) -> Option<Duration> {
+    match event {
+        Event::Retrying { pause, .. } | Event::StoreRetry { pause, .. } => Some(*pause),
+        Event::Discovered { .. }
+        | Event::Committed(_)
+        | Event::Warning(_)
+        | Event::Log { .. }
+        | Event::Fenced { .. }
+        | Event::Waiting { .. } => None,
     }
 }

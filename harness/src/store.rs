@@ -168,6 +168,20 @@ impl Connect for StoreUrl {
     }
 }
 
+/// A store that is looked at: it is opened as always, and for reading alone where this user may not
+/// write its file.
+#[derive(Debug, Clone)]
+pub struct ToRead(pub StoreUrl);
+
+impl Connect for ToRead {
+    fn connect(&self) -> Result<Box<dyn Store>, StoreError> {
+        match &self.0 {
+            StoreUrl::Sqlite { path } => Ok(Box::new(sqlite::SqliteStore::open_to_read(path)?)),
+            StoreUrl::Server(_) => connect(&self.0),
+        }
+    }
+}
+
 /// Opens one connection.
 ///
 /// # Errors

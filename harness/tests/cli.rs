@@ -409,7 +409,11 @@ fn a_run_as_json_and_what_the_catalogue_knows_then() {
         "no pipeline q in sqlite:s.db; there are: p",
     );
     let dropped = bench.run(&["drop", "p", "--store", "sqlite:s.db"]);
-    assert_eq!(dropped.out, "dropped p and its offsets; the table p keeps its rows\n");
+    assert_eq!(
+        dropped.out,
+        "dropped p and its offsets; the table p keeps its rows: the next run of a pipeline of this name \
+         reads from the start and adds to them\n"
+    );
     bench.fails(&["offsets", "p", "--store", "sqlite:s.db"], 78, "there are none");
     assert_eq!(ask(&["sql", "-e", "SELECT COUNT(*) AS n FROM p"])[0]["n"], 600);
 }
@@ -632,4 +636,115 @@ fn a_row_that_the_database_refuses_is_named_with_its_place_and_a_way_past_it() {
     let sql = ["sql", "--json", "-e", "SELECT COUNT(*) AS n, COUNT(DISTINCT id) AS ids FROM p"];
     let counts = &bench.run(&[&sql[..], &store[..]].concat()).json()[0];
     assert_eq!((&counts["n"], &counts["ids"]), (&599.into(), &599.into()));
+}
+
+#[test]
+fn a_cut_list_says_so_and_offsets_are_not_cut() {
+    let Some(peer) = peer("a_cut_list_says_so_and_offsets_are_not_cut") else { return };
+    let bench = Bench::new();
+    bench.write(
+        "p.properties",
+        "name=p\nconnector.class=test\nstore=sqlite:s.db\ntest.splits=30\ntest.rows=40\n\
+         tasks.max=1\nbatch.rows=30\n",
+    );
+    let run = ["run", "p.properties", "--extractor", &peer, "--until-caught-up", "--quiet"];
+    let done = bench.run(&run);
+    assert_eq!(done.code, 0, "{}", done.err);
+    let list = |args: &[&str]| bench.run(&[args, &["--store", "sqlite:s.db"]].concat());
+    let offsets = list(&["offsets", "p"]);
+    assert_eq!((offsets.out.lines().count(), offsets.err.as_str()), (32, ""));
+    let few = list(&["offsets", "p", "--json", "-n", "7"]);
+    assert_eq!((few.json().len(), few.err.as_str()), (7, "23 more; -n 30 shows all\n"));
+    let all = list(&["batches", "p", "-n", "100000", "--json"]);
+    assert_eq!(all.err, "");
+    let batches = all.json().len();
+    assert!(batches > 20, "{batches}");
+    let cut = list(&["batches", "p"]);
+    assert_eq!(cut.out.lines().count(), 22);
+    assert_eq!(cut.err, format!("{} more; -n {batches} shows all\n", batches - 20));
+}
+
+#[test]
+fn a_run_whose_lines_nobody_reads_ends() {
+    let Some(peer) = peer("a_run_whose_lines_nobody_reads_ends") else { return };
+    let bench = Bench::new();
+    bench.pipeline(r#", "test.throttle.ms": 5, "batch.interval.ms": 100"#);
+    let mut command = bench.command(&["run", "p.json", "--extractor", &peer, "--json"]);
+    let mut child =
+        command.stdout(Stdio::piped()).stderr(Stdio::piped()).stdin(Stdio::null()).spawn().unwrap();
+    let mut first = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut first).unwrap();
+    assert!(first.contains("\"started\""), "{first}");
+    let until = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    while child.try_wait().unwrap().is_none() {
+        if std::time::Instant::now() > until {
+            child.kill().unwrap();
+            panic!("the run goes on without a reader");
+        }
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    let output = child.wait_with_output().unwrap();
+    let err = String::from_utf8(output.stderr).unwrap();
+    assert_eq!((output.status.code(), err.as_str()), (Some(0), ""));
+    let state = bench.run(&["status", "p", "--store", "sqlite:s.db", "--json"]).json();
+    assert_eq!(state[0]["state"], "Stopped", "it ended in order");
+}
+
+#[test]
+fn why_a_pipeline_stopped_is_among_its_errors() {
+    let Some(peer) = peer("why_a_pipeline_stopped_is_among_its_errors") else { return };
+    let bench = Bench::new();
+    bench.pipeline(r#", "test.error.every": 100"#);
+    bench.fails(&["run", "p.json", "--extractor", &peer, "--until-caught-up"], 65, "");
+    let list = |args: &[&str]| bench.run(&[args, &["--store", "sqlite:s.db"]].concat());
+    let status = list(&["status", "p", "--json"]).json();
+    let reason = status[0]["error"].as_str().unwrap();
+    let told = format!("p: stopped by itself: {reason}\n");
+    let errors = list(&["errors", "p"]);
+    assert!(errors.code == 0 && errors.out.ends_with(&told), "{}", errors.out);
+    let errors = list(&["errors", "p", "--json"]);
+    assert_eq!((errors.json().len(), errors.err), (0, told));
+}
+
+#[test]
+fn a_pipeline_file_that_cannot_work_is_told_as_json_too() {
+    let bench = Bench::new();
+    bench.write(
+        "p.json",
+        "{\"name\": \"p\", \"connector.class\": \"test\",\n \"stroe\": \"sqlite:s.db\"}",
+    );
+    let args = ["run", "p.json", "--json"];
+    let done = bench.run(&args);
+    let text = "p.json: store is missing: did you mean \"store\"? you wrote \"stroe\" in line 2";
+    check_failure(&done, &args, 78, text);
+    let events = done.json();
+    assert_eq!(events.len(), 1, "{events:?}");
+    assert_eq!((&events[0]["event"], &events[0]["exit"]), (&"failed".into(), &78.into()));
+    assert_eq!(events[0]["message"], text);
+}
+
+#[test]
+fn help_fits_its_command_and_numbers_are_in_words() {
+    let bench = Bench::new();
+    for command in ["batches", "offsets", "errors"] {
+        let help = bench.run(&[command, "--help"]).out;
+        let examples = help.split("Examples:").nth(1).unwrap();
+        let lines: Vec<&str> = examples.lines().filter(|line| line.contains("harness ")).collect();
+        assert!(!lines.is_empty(), "{help}");
+        assert!(lines.iter().all(|line| line.contains(&format!("harness {command} "))), "{help}");
+    }
+    assert!(bench.run(&["demo", "--help"]).out.contains("sqlite:s2x-demo.db"));
+    let help = bench.run(&["run", "--help"]).out;
+    assert!(help.contains("?load=load-data"), "{help}");
+    assert!(!help.contains("[:password]"), "no password belongs into an argument: {help}");
+    bench.fails(&["run", "p.json", "--batches", "0"], 64, "expected a whole number from 1 on");
+    bench.fails(&["batches", "p", "-n", "x"], 64, "expected a whole number from 1 to 1000000");
+    bench.fails(&["demo", "--partitions", "900"], 64, "expected a whole number from 1 to 256");
+    let hint = |args: &[&str]| bench.run(args).err.lines().nth(1).unwrap_or_default().to_owned();
+    assert_eq!(hint(&["run", "p.json", "--tasks", "0"]), "hint: see harness run --help");
+    assert!(hint(&["sql"]).ends_with("; see harness sql --help"), "{}", hint(&["sql"]));
+    assert!(hint(&["nonsense"]).ends_with("see harness --help"), "{}", hint(&["nonsense"]));
+    for statement in ["", " ;\n"] {
+        bench.fails(&["sql", "-e", statement], 64, "the statement is empty");
+    }
 }

@@ -109,6 +109,30 @@ impl Catalogue {
         })
     }
 
+    /// How many batches of a pipeline are kept.
+    ///
+    /// # Errors
+    /// The database cannot be reached.
+    pub fn batch_count(&mut self, pipeline_id: u64) -> Result<u64, StoreError> {
+        self.rows_of("s2x_batches", pipeline_id)
+    }
+
+    /// How many errors of a pipeline are kept.
+    ///
+    /// # Errors
+    /// The database cannot be reached.
+    pub fn error_count(&mut self, pipeline_id: u64) -> Result<u64, StoreError> {
+        self.rows_of("s2x_errors", pipeline_id)
+    }
+
+    fn rows_of(&mut self, table: &'static str, pipeline_id: u64) -> Result<u64, StoreError> {
+        self.read("count the rows of the catalogue", |store| {
+            let sql = format!("SELECT COUNT(*) FROM {table} WHERE pipeline_id = ?");
+            let answer = store.query(&sql, &[Param::from(pipeline_id)])?;
+            answer.first().map_or(Ok(0), |row| row.count(0))
+        })
+    }
+
     /// Writes a batch that was rolled back, with the reason, in a transaction of its own. It moves nothing.
     ///
     /// # Errors

@@ -18,7 +18,7 @@ use super::error::CliError;
 use super::show::{find, open};
 use crate::catalogue::{Pipeline, SPLITS_MAX, Split};
 use crate::exit::Exit;
-use crate::report::out;
+use crate::report::{counted, out};
 
 /// Longest file of offsets, bytes.
 ///
@@ -69,9 +69,10 @@ pub(super) fn set_leaves(args: &SetLeavesArgs) -> Result<Exit, CliError> {
     let leaves = u32::try_from(args.leaves).map_err(|_| CliError::usage("N is too large"))?;
     catalogue.change_leaf_count(pipeline.id, leaves)?;
     out::line(&format!(
-        "{} is shared by {leaves} leaves now, before {}; every harness that runs it ends with {}; \
+        "{} is shared by {} now, before {}; every harness that runs it ends with {}; \
          start them with the new N",
         pipeline.name,
+        counted(u64::from(leaves), "leaf", "leaves"),
         pipeline.leaf_count,
         Exit::Fenced.code()
     ))?;

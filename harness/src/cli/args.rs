@@ -34,16 +34,18 @@ pub(super) enum Command {
     /// Show pipelines: what they do, how much they loaded, where they stand.
     Status(StatusArgs),
     /// Show the newest batches of a pipeline.
+    #[command(after_help = BATCHES_EXAMPLES)]
     Batches(ListArgs),
     /// Show how far each split of a pipeline was loaded.
-    Offsets(ListArgs),
-    /// Show the newest errors of a pipeline, records that were skipped among them.
+    Offsets(OffsetsArgs),
+    /// Show the newest errors of a pipeline, records that were skipped among them, and why it stopped.
+    #[command(after_help = ERRORS_EXAMPLES)]
     Errors(ListArgs),
     /// Set offsets of a pipeline by hand; it goes on from there.
     SetOffsets(SetOffsetsArgs),
     /// Change how many leaves share the splits of a pipeline.
     SetLeaves(SetLeavesArgs),
-    /// Forget a pipeline and its offsets; its table stays.
+    /// Forget a pipeline and its offsets; its table stays, and its next run reads from the start.
     Drop(DropArgs),
     /// Print the CREATE TABLE statement of a pipeline's table.
     Ddl(DdlArgs),
@@ -68,17 +70,17 @@ fn run_help() -> String {
         .iter()
         .map(|key| {
             let aliases: String = key.aliases.iter().map(|name| format!(" (or {name})")).collect();
-            format!(
-                "  {}{aliases}\n      {}; {}; default: {}",
-                key.name,
-                key.doc,
-                key.kind.expected(),
-                key.kind.default_text()
-            )
+            let default = match key.kind.default_text() {
+                text if text == "required" => text,
+                text => format!("default: {text}"),
+            };
+            let (name, doc, expected) = (key.name, key.doc, key.kind.expected());
+            format!("  {name}{aliases}\n      {doc}; {expected}; {default}")
         })
         .collect();
     format!(
-        "Keys of the pipeline file that are the harness's own; all others go to the extractor:\n{}\n\n\
+        "Keys of the pipeline file that are the harness's own; all others go to the extractor, those of\n\
+         Kafka (topics, key.format, value.format and so on) are in extractor/KAFKA.md:\n{}\n\n\
          Values may hold ${{env:NAME}}, ${{file:/path}} and ${{file:/path:key}}.\n\n\
          A pipeline file, in Kafka Connect's shape (flat JSON and .properties are read too):\n  \
          {{\n    \"name\": \"orders\",\n    \"config\": {{\n      \"connector.class\": \"kafka\",\n      \
@@ -102,8 +104,8 @@ The keys of the pipeline file and the exit codes: harness run --help";
 /// Where the store is.
 #[derive(Clone, Debug, Default, Args)]
 pub(crate) struct StoreArgs {
-    /// Where rows and offsets go: sqlite:PATH, or mysql://user@host[:port]/database; without it
-    /// the environment variable S2X_STORE
+    /// Where rows and offsets go: sqlite:PATH, or mysql://user@host[:port]/database, with
+    /// ?load=load-data behind it to load with LOAD DATA; without it the environment variable S2X_STORE
     #[arg(long, value_name = "URL")]
     pub(crate) store: Option<String>,
     /// A file with the store's password; an address in an argument must not have one
@@ -135,7 +137,7 @@ pub(super) struct RunArgs {
     #[arg(long, conflicts_with = "batches")]
     pub(super) until_caught_up: bool,
     /// Stop after N batches with rows
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", value_parser = options::count)]
     pub(super) batches: Option<u64>,
     /// Rows of one batch at most [file: batch.rows]
     #[arg(long, value_name = "N", value_parser = options::in_range("batch.rows"))]
@@ -197,9 +199,15 @@ pub(super) struct StatusArgs {
     pub(super) json: bool,
 }
 
+const BATCHES_EXAMPLES: &str = "Examples:
+  harness batches orders --store sqlite:orders.db -n 5
+  harness batches orders --store sqlite:orders.db --json";
+
+const ERRORS_EXAMPLES: &str = "Examples:
+  harness errors orders --store sqlite:orders.db
+  harness errors orders --store sqlite:orders.db -n 1000 --json > errors.jsonl";
+
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  harness batches orders --store sqlite:orders.db -n 5\n  \
-    harness offsets orders --store sqlite:orders.db --json")]
 pub(super) struct ListArgs {
     /// The pipeline
     pub(super) name: String,
@@ -207,8 +215,24 @@ pub(super) struct ListArgs {
     pub(super) store: StoreArgs,
     /// Lines at most
     #[arg(short = 'n', long = "limit", value_name = "N", default_value_t = 20,
-          value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+          value_parser = options::lines)]
     pub(super) limit: u32,
+    /// Print JSON lines
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  harness offsets orders --store sqlite:orders.db\n  \
+    harness offsets orders --store sqlite:orders.db --json > offsets.jsonl")]
+pub(super) struct OffsetsArgs {
+    /// The pipeline
+    pub(super) name: String,
+    #[command(flatten)]
+    pub(super) store: StoreArgs,
+    /// Lines at most [default: all]
+    #[arg(short = 'n', long = "limit", value_name = "N", value_parser = options::lines)]
+    pub(super) limit: Option<u32>,
     /// Print JSON lines
     #[arg(long)]
     pub(super) json: bool,
@@ -217,7 +241,7 @@ pub(super) struct ListArgs {
 const SET_OFFSETS_HELP: &str = "Examples:
   harness set-offsets orders --store sqlite:orders.db \\
       '{\"partition\":0,\"topic\":\"orders\"}' '{\"offset\":1200}'
-  harness offsets orders --store sqlite:orders.db -n 65535 --json > offsets.jsonl
+  harness offsets orders --store sqlite:orders.db --json > offsets.jsonl
   harness set-offsets orders --store sqlite:orders.db --from-file offsets.jsonl
 
 A topic that was deleted and created again: set the offset of every partition of it, and give
@@ -324,17 +348,18 @@ pub(super) struct SqlArgs {
 #[command(
     after_help = "Examples:\n  harness demo\n  harness demo --rows 5000000 --store sqlite:/tmp/demo.db\n  \
     harness demo --bootstrap 127.0.0.1:9092 --store mysql://root@127.0.0.1:3306/demo\n\n\
+    Without --store and S2X_STORE it loads into sqlite:s2x-demo.db in the folder where it runs.\n\
     Without --bootstrap it starts a small Kafka broker inside this process. It makes a topic and a\n\
     table of their own and removes nothing; run it again and the next ones are demo_2."
 )]
 pub(crate) struct DemoArgs {
     /// Records to produce
     #[arg(long, value_name = "N", default_value_t = 1_000_000,
-          value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
+          value_parser = |text: &str| options::whole(text, 1, 1_000_000_000))]
     pub(crate) rows: u64,
     /// Partitions of the topic
     #[arg(long, value_name = "N", default_value_t = 8,
-          value_parser = clap::value_parser!(u32).range(1..=256))]
+          value_parser = options::partitions)]
     pub(crate) partitions: u32,
     /// Extractor processes
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = options::in_range("tasks.max"))]

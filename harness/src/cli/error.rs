@@ -83,13 +83,14 @@ impl CliError {
     }
 }
 
-impl From<clap::Error> for CliError {
-    fn from(error: clap::Error) -> Self {
+impl CliError {
+    /// What clap says about the arguments; `help` is the call that prints the command's help.
+    pub(super) fn of_call(error: &clap::Error, help: &str) -> Self {
         let text = error.render().to_string();
         match error.kind() {
             ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Self::Answer(text),
             ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => Self::Help(text),
-            _ => Self::Usage { message: first_part(&text), hint: Some(usage_hint(&text)) },
+            _ => Self::Usage { message: first_part(&text), hint: Some(usage_hint(&text, help)) },
         }
     }
 }
@@ -101,12 +102,12 @@ fn first_part(text: &str) -> String {
     joined.strip_prefix("error: ").unwrap_or(&joined).to_owned()
 }
 
-/// Clap's tip, else how the command is called.
-fn usage_hint(text: &str) -> String {
+/// Clap's tip, else how the command is called, and where the rest is.
+fn usage_hint(text: &str, help: &str) -> String {
     let part = |start: &str| text.lines().find_map(|line| line.trim().strip_prefix(start));
     match (part("tip: "), part("Usage: ")) {
-        (Some(tip), _) => tip.to_owned(),
-        (None, Some(usage)) => format!("usage: {usage}"),
-        (None, None) => "see harness --help".to_owned(),
+        (Some(tip), _) => format!("{tip}; see {help}"),
+        (None, Some(usage)) => format!("usage: {usage}; see {help}"),
+        (None, None) => format!("see {help}"),
     }
 }

@@ -17,17 +17,48 @@ use crate::store::{ACCEPTED_FORMS, Secret, StoreUrl};
 /// The environment variable that names the store.
 pub(super) const STORE_VARIABLE: &str = "S2X_STORE";
 
+/// Most lines of a list. Why a million: an answer is kept in memory.
+const LINES_MAX: u32 = 1_000_000;
+
+/// Most partitions of the demo's topic. Why 256: the broker inside this process is small.
+const PARTITIONS_MAX: u32 = 256;
+
 /// A number with the range of one of the harness's own keys.
 pub(super) fn in_range(name: &'static str) -> impl Fn(&str) -> Result<u64, String> + Clone {
     move |text| {
         let Some(Kind::Number { min, max, .. }) = pipeline::key(name).map(|key| key.kind) else {
             return Err(format!("{name} is no number"));
         };
-        match text.parse::<u64>() {
-            Ok(number) if (min..=max).contains(&number) => Ok(number),
-            Ok(_) | Err(_) => Err(format!("expected a whole number from {min} to {max}")),
-        }
+        whole(text, min, max)
     }
+}
+
+/// A whole number of a range.
+pub(super) fn whole(text: &str, min: u64, max: u64) -> Result<u64, String> {
+    match text.parse::<u64>() {
+        Ok(number) if (min..=max).contains(&number) => Ok(number),
+        Ok(_) | Err(_) => Err(format!("expected a whole number from {min} to {max}")),
+    }
+}
+
+/// How many of something; there is no largest number that makes sense.
+pub(super) fn count(text: &str) -> Result<u64, String> {
+    whole(text, 1, u64::MAX).map_err(|_| "expected a whole number from 1 on".to_owned())
+}
+
+/// Lines of a list.
+pub(super) fn lines(text: &str) -> Result<u32, String> {
+    whole32(text, LINES_MAX)
+}
+
+/// Partitions of the demo's topic.
+pub(super) fn partitions(text: &str) -> Result<u32, String> {
+    whole32(text, PARTITIONS_MAX)
+}
+
+fn whole32(text: &str, max: u32) -> Result<u32, String> {
+    let number = whole(text, 1, u64::from(max))?;
+    u32::try_from(number).map_err(|_| "expected a smaller number".to_owned())
 }
 
 /// `I/N`: leaf I, from 0, of N.

@@ -9,12 +9,21 @@ use super::error::CliError;
 use super::{options, signals};
 use crate::exit::Exit;
 use crate::pipeline::{self, Overrides, Surroundings};
-use crate::report::{Report, Style, out};
-use crate::run::{self, Control, OnError, Until};
+use crate::report::{Report, Style, json_failed, out};
+use crate::run::{self, Control, OnError, Plan, Until};
 
 pub(super) fn run(args: &RunArgs) -> Result<Exit, CliError> {
-    let plan = pipeline::load(&args.file, &overrides(args)?, &Surroundings::of_process())?;
     let (style, verbosity) = options::style(args.view);
+    let plan = match plan(args) {
+        Ok(plan) => plan,
+        Err(error) => {
+            if style == Style::Json {
+                // Why it failed matters more than that nobody reads it.
+                out::json_or_drop(&json_failed(&error.to_string(), error.exit()));
+            }
+            return Err(error);
+        }
+    };
     if style == Style::Json {
         out::json(&serde_json::json!({
             "event": "started", "pipeline": plan.name, "table": plan.table,
@@ -22,14 +31,19 @@ pub(super) fn run(args: &RunArgs) -> Result<Exit, CliError> {
         }))?;
     }
     let control = Control::default();
-    let report = Report::start(&plan.name, None, style, verbosity);
+    let report = Report::start(&plan.name, None, style, verbosity, &control);
     signals::watch(&control, &report)?;
     report.note(&format!("{}: into the table {} of {}", plan.name, plan.table, plan.store));
     let name = plan.name.clone();
     let result = run::execute(plan, control, Arc::new(report.clone()));
-    report.finish(&name, &result)?;
+    let told = report.finish(&name, &result);
     result?;
+    told?;
     Ok(Exit::Done)
+}
+
+fn plan(args: &RunArgs) -> Result<Plan, CliError> {
+    Ok(pipeline::load(&args.file, &overrides(args)?, &Surroundings::of_process())?)
 }
 
 fn overrides(args: &RunArgs) -> Result<Overrides, CliError> {

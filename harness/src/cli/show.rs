@@ -7,12 +7,12 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::args::{DropArgs, ListArgs, StatusArgs, StoreArgs};
+use super::args::{DropArgs, ListArgs, OffsetsArgs, StatusArgs, StoreArgs};
 use super::error::CliError;
 use crate::catalogue::{Catalogue, ErrorEntry, Pipeline};
 use crate::exit::Exit;
 use crate::report::{Align, Table, bytes, count, out};
-use crate::store::{self, StoreUrl};
+use crate::store::{self, Connect, StoreUrl, ToRead};
 
 pub(super) fn status(args: &StatusArgs) -> Result<Exit, CliError> {
     let (mut catalogue, url) = open(&args.store)?;
@@ -55,7 +55,7 @@ pub(super) fn status(args: &StatusArgs) -> Result<Exit, CliError> {
     out::line(&table.render(out::stdout_width()))?;
     for pipeline in &pipelines {
         if let Some(error) = &pipeline.error {
-            out::line(&format!("{}: stopped by itself: {error}", pipeline.name))?;
+            out::line(&stopped(&pipeline.name, error))?;
         }
     }
     Ok(Exit::Done)
@@ -86,11 +86,11 @@ pub(super) fn batches(args: &ListArgs) -> Result<Exit, CliError> {
         ("started", Align::Left),
         ("rows", Align::Right),
         ("data", Align::Right),
-        ("ms", Align::Right),
+        ("batch ms", Align::Right),
         ("load ms", Align::Right),
         ("errors", Align::Right),
         ("splits", Align::Right),
-        ("error", Align::Left),
+        ("reason", Align::Left),
     ]);
     for batch in &batches {
         if args.json {
@@ -116,14 +116,19 @@ pub(super) fn batches(args: &ListArgs) -> Result<Exit, CliError> {
             batch.error.clone().unwrap_or_default(),
         ]);
     }
-    print_unless(args.json, &table, batches.is_empty(), "no batches yet")
+    print_unless(args.json, &table, batches.is_empty(), "no batches yet")?;
+    tell_rest(batches.len(), catalogue.batch_count(pipeline.id)?);
+    Ok(Exit::Done)
 }
 
-pub(super) fn offsets(args: &ListArgs) -> Result<Exit, CliError> {
+pub(super) fn offsets(args: &OffsetsArgs) -> Result<Exit, CliError> {
     let (mut catalogue, url) = open(&args.store)?;
     let pipeline = find(&mut catalogue, &args.name, &url)?;
     let mut splits = catalogue.splits(pipeline.id)?;
-    splits.truncate(usize::try_from(args.limit).unwrap_or(usize::MAX));
+    let all = splits.len() as u64;
+    if let Some(limit) = args.limit {
+        splits.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+    }
     let mut table = Table::new(&[
         ("task", Align::Right),
         ("key", Align::Left),
@@ -144,7 +149,9 @@ pub(super) fn offsets(args: &ListArgs) -> Result<Exit, CliError> {
             count(split.rev),
         ]);
     }
-    print_unless(args.json, &table, splits.is_empty(), "no offsets yet")
+    print_unless(args.json, &table, splits.is_empty(), "no offsets yet")?;
+    tell_rest(splits.len(), all);
+    Ok(Exit::Done)
 }
 
 pub(super) fn errors(args: &ListArgs) -> Result<Exit, CliError> {
@@ -174,7 +181,17 @@ pub(super) fn errors(args: &ListArgs) -> Result<Exit, CliError> {
             error.reason.clone(),
         ]);
     }
-    print_unless(args.json, &table, errors.is_empty(), "no errors")
+    print_unless(args.json, &table, errors.is_empty(), "no records were skipped, no load failed")?;
+    tell_rest(errors.len(), catalogue.error_count(pipeline.id)?);
+    if let Some(error) = &pipeline.error {
+        let text = stopped(&pipeline.name, error);
+        if args.json { out::note(&text) } else { out::line(&text)? }
+    }
+    Ok(Exit::Done)
+}
+
+fn stopped(name: &str, error: &str) -> String {
+    format!("{name}: stopped by itself: {error}")
 }
 
 fn error_json(error: &ErrorEntry) -> Value {
@@ -196,7 +213,8 @@ pub(super) fn drop_pipeline(args: &DropArgs) -> Result<Exit, CliError> {
     let pipeline = find(&mut catalogue, &args.name, &url)?;
     catalogue.drop_pipeline(&args.name)?;
     out::line(&format!(
-        "dropped {} and its offsets; the table {} keeps its rows",
+        "dropped {} and its offsets; the table {} keeps its rows: the next run of a pipeline of this \
+         name reads from the start and adds to them",
         pipeline.name, pipeline.target_table
     ))?;
     Ok(Exit::Done)
@@ -207,19 +225,28 @@ fn print_unless(
     table: &Table,
     is_empty: bool,
     nothing: &str,
-) -> Result<Exit, CliError> {
+) -> Result<(), CliError> {
     match (is_json, is_empty) {
         (true, _) => {}
         (false, true) => out::line(nothing)?,
         (false, false) => out::line(&table.render(out::stdout_width()))?,
     }
-    Ok(Exit::Done)
+    Ok(())
+}
+
+/// Says that a list was cut. On stderr: stdout holds the lines alone.
+fn tell_rest(shown: usize, all: u64) {
+    let more = all.saturating_sub(shown as u64);
+    if more > 0 {
+        out::note(&format!("{} more; -n {all} shows all", count(more)));
+    }
 }
 
 /// The catalogue of a store that has one.
 pub(super) fn open(args: &StoreArgs) -> Result<(Catalogue, StoreUrl), CliError> {
     let url = args.existing()?;
-    let mut connection = store::connect(&url)?;
+    let store = Arc::new(ToRead(url.clone()));
+    let mut connection = store.connect()?;
     if let Err(error) = connection.query("SELECT version FROM s2x_catalogue", &[]) {
         if error.kind() != store::StoreErrorKind::Schema {
             return Err(error.into());
@@ -228,7 +255,7 @@ pub(super) fn open(args: &StoreArgs) -> Result<(Catalogue, StoreUrl), CliError> 
         return Err(CliError::other(Exit::Config, text));
     }
     drop(connection);
-    Ok((Catalogue::open(Arc::new(url.clone()))?, url))
+    Ok((Catalogue::open(store)?, url))
 }
 
 pub(super) fn find(

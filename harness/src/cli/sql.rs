@@ -7,8 +7,8 @@ use serde_json::Value;
 use super::args::{DdlArgs, SqlArgs};
 use super::error::CliError;
 use crate::exit::Exit;
-use crate::report::{Table, count, json_cell, out};
-use crate::store::{self, RowSet};
+use crate::report::{Table, counted, json_cell, out};
+use crate::store::{self, Connect, RowSet, ToRead};
 
 pub(super) fn ddl(args: &DdlArgs) -> Result<Exit, CliError> {
     out::line(&store::static_table_ddl(args.dialect.into(), &args.name))?;
@@ -16,7 +16,12 @@ pub(super) fn ddl(args: &DdlArgs) -> Result<Exit, CliError> {
 }
 
 pub(super) fn sql(args: &SqlArgs) -> Result<Exit, CliError> {
-    let mut store = store::connect(&args.store.existing()?)?;
+    let is_empty =
+        |text: &String| text.trim_matches(|c: char| c.is_whitespace() || c == ';').is_empty();
+    if args.statements.iter().any(is_empty) {
+        return Err(CliError::usage("the statement is empty: write one after -e"));
+    }
+    let mut store = ToRead(args.store.existing()?).connect()?;
     for statement in &args.statements {
         let answer = store.run(statement)?;
         if args.json { print_json(&answer)? } else { print(&answer)? }
@@ -27,8 +32,7 @@ pub(super) fn sql(args: &SqlArgs) -> Result<Exit, CliError> {
 /// An answer as a table, or how many rows the statement changed.
 pub(super) fn print(answer: &RowSet) -> Result<(), CliError> {
     if answer.columns.is_empty() {
-        let rows = if answer.affected == 1 { "row" } else { "rows" };
-        out::line(&format!("done, {} {rows} changed", count(answer.affected)))?;
+        out::line(&format!("done, {} changed", counted(answer.affected, "row", "rows")))?;
         return Ok(());
     }
     out::line(&Table::from(answer).render(out::stdout_width()))?;

@@ -97,8 +97,8 @@ keys! {
     "name", text("text", "required"), "name of the pipeline in the catalogue";
     "connector.class", text("the name of a source", "required"),
         "which source to read; the extractor gets it too";
-    "store", text("sqlite:PATH or mysql://user[:password]@host[:port]/database", "required"),
-        "where rows and offsets go; --store and S2X_STORE win";
+    "store", text("sqlite:PATH or mysql://user[:${env:PASSWORD}]@host[:port]/database[?load=load-data]", "required"),
+        "where rows and offsets go; --store and S2X_STORE win; ?load=load-data loads with LOAD DATA LOCAL INFILE";
     "table", text("a table name", "the pipeline's name"), "table that the rows go to";
     "tasks.max", number(4, 1, PROCESSES_MAX), "extractor processes per leaf";
     "leaves", number(1, 1, PROCESSES_MAX), "leaves that share the splits, all in one process";

@@ -176,8 +176,17 @@ impl Reader<'_> {
         self.text(name)?.ok_or_else(|| PipelineError::Missing {
             path: self.document.path.clone(),
             key: name,
-            reason: what.to_owned(),
+            reason: self.slip_of(name).unwrap_or_else(|| what.to_owned()),
         })
+    }
+
+    /// What the file may have meant to be this key: a slip of the pen is no reason to add the key
+    /// a second time.
+    fn slip_of(&self, name: &str) -> Option<String> {
+        let others = self.document.config.iter().filter(|entry| keys::key(&entry.key).is_none());
+        let written = keys::nearest(name, others.map(|entry| entry.key.as_str()))?;
+        let line = self.document.config.iter().find(|entry| entry.key == written)?.place.line;
+        Some(format!("did you mean {name:?}? you wrote {written:?} in line {line}"))
     }
 
     /// The error of a value that is none of those expected. It quotes the value as written, which is
@@ -247,9 +256,18 @@ impl Reader<'_> {
         if flag.is_some() {
             return Ok(flag);
         }
-        let text = self.text("start")?;
-        text.map(|text| parse_start(&text).map_err(|expected| self.unexpected("start", &expected)))
-            .transpose()
+        let Some(text) = self.text("start")? else { return Ok(self.position()) };
+        parse_start(&text).map(Some).map_err(|expected| self.unexpected("start", &expected))
+    }
+
+    /// The Kinesis connectors say in `kinesis.position` where a pipeline begins. The host owns that,
+    /// because it makes it durable (E5); words that need more than a word are the extractor's to
+    /// refuse.
+    fn position(&self) -> Option<Start> {
+        let mut config = self.document.config.iter();
+        let word = config.find(|entry| entry.key == "kinesis.position");
+        let word = word.and_then(|entry| entry.value.as_str())?.trim();
+        word.eq_ignore_ascii_case("latest").then_some(Start::Latest)
     }
 
     fn on_error(&self, flag: Option<OnError>) -> Result<OnError, PipelineError> {

@@ -85,6 +85,18 @@ fn defaults_are_those_of_the_contract() {
 }
 
 #[test]
+fn the_kinesis_connector_s_position_is_a_start() {
+    let start = |keys: &str| {
+        let text = format!(r#"{{"name":"p","connector.class":"test","store":"sqlite:a",{keys}}}"#);
+        read("p.json", &text).unwrap().start
+    };
+    assert_eq!(start(r#""kinesis.position":"LATEST""#), Some(Start::Latest));
+    assert_eq!(start(r#""kinesis.position":"TRIM_HORIZON""#), None);
+    let both = r#""kinesis.position":"LATEST","start":"timestamp:5""#;
+    assert_eq!(start(both), Some(Start::Timestamp(5)));
+}
+
+#[test]
 fn every_key_of_the_harness_is_read() {
     let text = r#"{
         "name": "p", "connector.class": "test", "store": "sqlite:a", "table": "t",

@@ -17,6 +17,11 @@ pub fn count(number: u64) -> String {
     text
 }
 
+/// How many of what: `1 batch`, `1,200 batches`.
+pub(crate) fn counted(number: u64, one: &str, many: &str) -> String {
+    format!("{} {}", count(number), if number == 1 { one } else { many })
+}
+
 /// A size of data: `312.4 MB`.
 pub fn bytes(number: u64) -> String {
     scaled(number, 1000, &["B", "kB", "MB", "GB", "TB"])

@@ -16,6 +16,7 @@
 //! | `failed` | `message`, `exit` |
 //! | `demo` | `produced`, `complete`, `rows`, `distinct_ids`, `exact`, `store`, `table`, `pipeline` |
 //!
+//! `failed` is the last one, and the only one where the pipeline file cannot be used.
 //! Events of a run also have `at_ms`, the time since its start. Touches nothing.
 
 use std::time::Duration;

@@ -8,9 +8,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use super::format::{bytes, count, duration};
+use super::format::{bytes, count, counted, duration};
 use super::out;
-use super::tally::{Snapshot, Tally};
+use super::tally::{REACHING, Snapshot, Tally};
 
 /// The time between two lines.
 const EVERY: Duration = Duration::from_secs(2);
@@ -28,9 +28,11 @@ impl Lines {
             loop {
                 let is_over = !matches!(ended.recv_timeout(EVERY), Err(RecvTimeoutError::Timeout));
                 let now = tally.snapshot(Instant::now());
-                let shown = (now.rows, now.errors, now.batches, now.waiting.clone());
+                let shown =
+                    (now.rows, now.errors, now.batches, now.waiting.clone(), now.is_reached);
                 let is_new = last.as_ref() != Some(&shown);
-                if is_new && (now.batches > 0 || now.waiting.is_some()) {
+                let is_slow = !now.is_reached && !is_over;
+                if is_new && (now.batches > 0 || now.waiting.is_some() || is_slow) {
                     out::note(&text(&name, &now));
                     last = Some(shown);
                 }
@@ -54,13 +56,21 @@ impl Lines {
 }
 
 fn text(name: &str, now: &Snapshot) -> String {
+    let waiting = now
+        .waiting
+        .as_deref()
+        .map_or_else(String::new, |waiting| format!("; {}", out::one_line(waiting)));
+    if !now.is_reached {
+        return format!("{name}: {REACHING}, {}{waiting}", duration(now.elapsed));
+    }
     let of = now.total.map_or_else(String::new, |total| format!(" of {}", count(total)));
     let mut text = format!(
-        "{name}: {}{of} rows, {} rows/s, {}/s, {} batches, {}",
+        "{name}: {}{of} {}, {} rows/s, {}/s, {}, {}",
         count(now.rows),
+        if now.rows == 1 && now.total.is_none() { "row" } else { "rows" },
         count(now.rows_per_s),
         bytes(now.bytes_per_s),
-        count(now.batches),
+        counted(now.batches, "batch", "batches"),
         duration(now.elapsed)
     );
     for (what, number) in [(", lag ", now.lag_rows), (", error rows ", Some(now.errors))] {
@@ -69,9 +79,6 @@ fn text(name: &str, now: &Snapshot) -> String {
             text.push_str(&count(number));
         }
     }
-    if let Some(waiting) = &now.waiting {
-        text.push_str("; ");
-        text.push_str(&out::one_line(waiting));
-    }
+    text.push_str(&waiting);
     text
 }

@@ -27,7 +27,7 @@ pub fn json(value: &Value) -> io::Result<()> {
     line(&value.to_string())
 }
 
-/// One JSON value while a run goes on; a reader that went away does not end the run.
+/// One JSON value where something else is about to end the program.
 pub fn json_or_drop(value: &Value) {
     drop(json(value));
 }

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
-use super::format::{bytes, count, duration};
-use super::tally::Tally;
+use super::format::{bytes, count, counted, duration};
+use super::tally::{REACHING, Tally};
 use super::terminal::Terminal;
 
 /// Drawings per second at most; lines above the bar draw it too.
@@ -83,7 +83,10 @@ const COLUMNS_WIDE: u16 = 100;
 
 fn progress(tally: &Tally) -> String {
     let now = tally.snapshot(Instant::now());
-    let Some(total) = now.total else { return format!("{} rows", count(now.rows)) };
+    if !now.is_reached {
+        return REACHING.to_owned();
+    }
+    let Some(total) = now.total else { return counted(now.rows, "row", "rows") };
     let (_, columns) = console::Term::stderr().size();
     let width = if columns < COLUMNS_WIDE { BAR } else { BAR_WIDE };
     let done = (now.rows.min(total) * width).checked_div(total).unwrap_or(width);
@@ -97,12 +100,12 @@ fn progress(tally: &Tally) -> String {
 
 fn details(tally: &Tally) -> String {
     let now = tally.snapshot(Instant::now());
-    let mut parts = vec![duration(now.elapsed), format!("{} batches", count(now.batches))];
+    let mut parts = vec![duration(now.elapsed), counted(now.batches, "batch", "batches")];
     if let Some(lag) = now.lag_rows {
         parts.push(format!("lag {}", count(lag)));
     }
     if now.errors > 0 {
-        parts.push(format!("{} error rows", count(now.errors)));
+        parts.push(counted(now.errors, "error row", "error rows"));
     }
     if let Some(left) = now.remaining().filter(|left| !left.is_zero()) {
         parts.push(format!("{} left", duration(left)));

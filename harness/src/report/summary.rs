@@ -2,26 +2,28 @@
 //!
 //! Touches nothing.
 
-use super::format::{bytes, count, duration, memory, rate};
+use super::format::{bytes, count, counted, duration, memory, rate};
 use crate::run::Summary;
 
 /// The summary in a few lines.
 pub fn summary_text(name: &str, summary: &Summary) -> String {
     let speed = rate(summary.rows, summary.elapsed);
     let mut text = format!(
-        "{name}: {} rows, {} in {}: {} rows/s, {}/s\n  {} batches",
-        count(summary.rows),
+        "{name}: {}, {} in {}: {} rows/s, {}/s\n  {}",
+        counted(summary.rows, "row", "rows"),
         bytes(summary.bytes),
         duration(summary.elapsed),
         count(speed),
         bytes(rate(summary.bytes, summary.elapsed)),
-        count(summary.batches),
+        counted(summary.batches, "batch", "batches"),
     );
     if summary.errors > 0 {
-        text.push_str(&part("error row", "error rows", summary.errors));
+        text.push_str(", ");
+        text.push_str(&counted(summary.errors, "error row", "error rows"));
     }
     if summary.retries > 0 {
-        text.push_str(&part("retry", "retries", summary.retries));
+        text.push_str(", ");
+        text.push_str(&counted(summary.retries, "retry", "retries"));
     }
     if summary.extractor_peak_bytes > 0 {
         text.push_str(", extractor memory peak ");
@@ -31,8 +33,4 @@ pub fn summary_text(name: &str, summary: &Summary) -> String {
         text.push_str(", everything read");
     }
     text
-}
-
-fn part(one: &str, many: &str, number: u64) -> String {
-    format!(", {} {}", count(number), if number == 1 { one } else { many })
 }

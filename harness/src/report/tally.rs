@@ -2,7 +2,7 @@
 //!
 //! Touches nothing; the time is handed in. Invariant: rows and bytes are those of committed batches.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -14,6 +14,9 @@ const WINDOW: Duration = Duration::from_secs(5);
 
 /// The time between two samples of the window.
 const SAMPLE: Duration = Duration::from_millis(100);
+
+/// What a run does before the source answered for the first time.
+pub(super) const REACHING: &str = "connecting to the source";
 
 /// What the numbers are now.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,6 +41,8 @@ pub struct Snapshot {
     pub lag_rows: Option<u64>,
     /// What a task waits for, where one said why.
     pub waiting: Option<String>,
+    /// The source has answered.
+    pub is_reached: bool,
 }
 
 impl Snapshot {
@@ -64,6 +69,8 @@ struct State {
     tasks: usize,
     lag: BTreeMap<u32, u64>,
     waiting: BTreeMap<u32, String>,
+    /// Tasks that do not reach the source.
+    away: BTreeSet<u32>,
     /// Time, rows and bytes, oldest first.
     samples: VecDeque<(Instant, u64, u64)>,
 }
@@ -76,17 +83,25 @@ impl Tally {
         Self { started, total, state: Mutex::new(state) }
     }
 
-    /// Something happened at this time.
-    pub fn add(&self, event: &Event, now: Instant) {
+    /// Something happened at this time. Tells whether every task reaches the source again.
+    pub fn add(&self, event: &Event, now: Instant) -> bool {
         let mut state = self.state();
+        let was_away = !state.away.is_empty();
         match event {
             Event::Discovered { tasks, .. } => state.tasks = *tasks,
             Event::Committed(batch) => state.commit(batch, now),
             Event::Waiting { task, phase, reason: Some(reason) } => {
-                state.waiting.insert(*task, format!("task {task} is {phase}: {reason}"));
+                state.waiting.insert(*task, format!("task {task} {}: {reason}", busy_with(phase)));
+                if !is_reading(phase) {
+                    state.away.insert(*task);
+                }
             }
-            Event::Waiting { task, reason: None, .. } => {
+            Event::Waiting { task, phase, reason: None } => {
                 state.waiting.remove(task);
+                // An extractor that was started again connects without a reason at first.
+                if is_reading(phase) {
+                    state.away.remove(task);
+                }
             }
             Event::Warning(_)
             | Event::Log { .. }
@@ -94,6 +109,7 @@ impl Tally {
             | Event::Fenced { .. }
             | Event::StoreRetry { .. } => {}
         }
+        was_away && state.away.is_empty()
     }
 
     /// The numbers at this time.
@@ -114,6 +130,7 @@ impl Tally {
             bytes_per_s: rate(state.bytes.saturating_sub(bytes), window),
             lag_rows: is_known.then(|| state.lag.values().sum()),
             waiting: state.waiting.values().next().cloned(),
+            is_reached: state.tasks > 0 || state.batches > 0,
         }
     }
 
@@ -128,6 +145,20 @@ impl Tally {
     }
 }
 
+/// A phase of the protocol, for people.
+fn busy_with(phase: &str) -> String {
+    match phase {
+        "backoff" => "waits and tries again".to_owned(),
+        "throttled" => "is slowed down by the source".to_owned(),
+        other => format!("is {other}"),
+    }
+}
+
+/// Whether a task in this phase reaches its source.
+fn is_reading(phase: &str) -> bool {
+    matches!(phase, "polling" | "throttled")
+}
+
 impl State {
     fn commit(&mut self, batch: &Batch, now: Instant) {
         self.rows += batch.rows;
@@ -136,6 +167,7 @@ impl State {
         // Without a number nothing was written: the catalogue has no such batch.
         self.batches += u64::from(batch.id.is_some());
         self.waiting.remove(&batch.task);
+        self.away.remove(&batch.task);
         if let Some(lag) = batch.lag_rows {
             self.lag.insert(batch.task, lag);
         }

@@ -50,6 +50,39 @@ impl SqliteStore {
         Ok(store)
     }
 
+    /// Opens the file as [`Self::open`] does, and for reading alone where this user may not write it.
+    pub(super) fn open_to_read(path: &Path) -> Result<Self, StoreError> {
+        let refused = match Self::open(path) {
+            Err(error) if error.kind() == StoreErrorKind::Resource => error,
+            done => return done,
+        };
+        // The first error says what is wrong with the file; the second only what else was tried.
+        Self::open_read_only(path).map_err(|_| refused)
+    }
+
+    fn open_read_only(path: &Path) -> Result<Self, rusqlite::Error> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let probed = |connection: Connection| {
+            connection.busy_timeout(BUSY_WAIT)?;
+            connection.query_row("SELECT COUNT(*) FROM sqlite_master", [], |_| Ok(()))?;
+            connection.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
+            Ok(Self { path: path.to_owned(), connection })
+        };
+        let error = match Connection::open_with_flags(path, flags).and_then(probed) {
+            Ok(store) => return Ok(store),
+            Err(error) => error,
+        };
+        // A file in WAL mode that nobody has open, in a folder where this user can make no log file.
+        // Without a log everything committed is in the file itself.
+        let mut log = path.as_os_str().to_owned();
+        log.push("-wal");
+        if Path::new(&log).exists() {
+            return Err(error);
+        }
+        let flags = flags | OpenFlags::SQLITE_OPEN_URI;
+        Connection::open_with_flags(immutable(path)?, flags).and_then(probed)
+    }
+
     fn prepare_connection(&self) -> Result<(), StoreError> {
         let fail = |error| classify(&self.path, &error).context("open the store");
         self.connection.busy_timeout(BUSY_WAIT).map_err(fail)?;
@@ -109,6 +142,13 @@ impl SqliteStore {
         answer.columns = columns;
         Ok(answer)
     }
+}
+
+/// The file as a URI that tells SQLite to look for no log and to take no lock.
+fn immutable(path: &Path) -> Result<String, rusqlite::Error> {
+    let text = path.to_str().ok_or_else(|| rusqlite::Error::InvalidPath(path.to_owned()))?;
+    let text = text.replace('%', "%25").replace('?', "%3f").replace('#', "%23");
+    Ok(format!("file:{text}?immutable=1"))
 }
 
 impl ToSql for Param<'_> {

@@ -11,7 +11,7 @@ use super::error::{StoreError, StoreErrorKind};
 
 /// The forms that an address may have, for messages and help.
 pub const ACCEPTED_FORMS: &str =
-    "sqlite:PATH, mysql://user[:password]@host[:port]/database[?load=insert|load-data]";
+    "sqlite:PATH, mysql://user@host[:port]/database[?load=insert|load-data]";
 
 /// Longest address accepted, in bytes.
 ///

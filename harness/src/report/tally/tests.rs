@@ -79,3 +79,33 @@ fn a_wait_with_a_reason_is_shown_until_the_next_batch() {
     tally.add(&waiting(None), start);
     assert_eq!(tally.snapshot(start).waiting, None);
 }
+
+#[test]
+fn a_source_is_back_once_every_task_reaches_it() {
+    let start = Instant::now();
+    let tally = Tally::new(start, None);
+    let waiting = |task: u32, phase: &str, reason: Option<&str>| {
+        let (phase, reason) = (phase.to_owned(), reason.map(str::to_owned));
+        tally.add(&Event::Waiting { task, phase, reason }, start)
+    };
+    assert!(!waiting(0, "polling", None), "it was never away");
+    assert!(!waiting(0, "backoff", Some("refused")));
+    assert!(!waiting(1, "backoff", Some("refused")));
+    let text = tally.snapshot(start).waiting;
+    assert_eq!(text.as_deref(), Some("task 0 waits and tries again: refused"));
+    assert!(!waiting(0, "connecting", None), "trying is not reaching");
+    assert!(!waiting(0, "polling", None), "the other task does not reach it yet");
+    assert!(tally.add(&batch(1, 1, None), start));
+    assert!(!tally.add(&batch(1, 1, None), start), "told once");
+    assert!(!waiting(0, "throttled", Some("too fast")));
+    assert!(!waiting(0, "polling", None), "slowed down is not away");
+}
+
+#[test]
+fn a_source_is_reached_when_it_answered() {
+    let start = Instant::now();
+    let tally = Tally::new(start, None);
+    assert!(!tally.snapshot(start).is_reached);
+    tally.add(&Event::Discovered { splits: 8, tasks: 2 }, start);
+    assert!(tally.snapshot(start).is_reached);
+}

@@ -177,3 +177,28 @@ fn is_locked(path: &Path) -> bool {
     let locks = std::fs::read_to_string("/proc/locks").expect("reads");
     locks.lines().any(|line| line.contains(&format!(":{inode} ")))
 }
+
+#[test]
+fn a_file_is_read_where_it_may_not_be_written() {
+    let folder = folder();
+    let path = folder.path().join("a%20?b#.db");
+    let mut writer = SqliteStore::open(&path).expect("opens");
+    writer.execute("CREATE TABLE t (n)", &[]).expect("creates");
+    let count = |store: &mut SqliteStore| {
+        let answer = store.query("SELECT COUNT(*) FROM t", &[]).expect("reads");
+        answer.rows.first().expect("a row").int(0).expect("a number")
+    };
+    // Beside a writer, with its log.
+    let mut reader = SqliteStore::open_read_only(&path).expect("opens");
+    assert_eq!(count(&mut reader), 0);
+    writer.execute("INSERT INTO t VALUES (1)", &[]).expect("writes");
+    assert_eq!(count(&mut reader), 1);
+    let error = reader.execute("INSERT INTO t VALUES (2)", &[]).expect_err("may not write");
+    assert!(error.to_string().contains("cannot be written"), "{error}");
+    drop((reader, writer));
+    // Alone, as in a folder where no log can be made: the address names this very file.
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
+    let connection = Connection::open_with_flags(immutable(&path).expect("UTF-8"), flags);
+    let mut alone = SqliteStore { path: path.clone(), connection: connection.expect("opens") };
+    assert_eq!(count(&mut alone), 1);
+}

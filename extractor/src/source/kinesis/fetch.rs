@@ -1,0 +1,380 @@
+//! Reads one shard: a task of the runtime that holds the iterator, paces itself and hands pages
+//! over. It decides nothing about rows and offsets.
+//!
+//! ```text
+//!          ┌──── page handed over ◄───────────────┐
+//!          ▼                                      │
+//!  wait for a turn ─► pace ─► room ─► iterator? ─► GetRecords ─► end: tell, stop
+//!          ▲                              ▲            │
+//!          │                              └─ expired ──┤  (from the last record taken)
+//!          └────────── back off ◄─────────── throttled, 5xx, no answer
+//! ```
+//!
+//! Bounds: two pages of a shard at a time (turns), all pages of all shards within one budget
+//! (room), so that the channel to the source never fills up.
+
+use std::sync::Arc;
+use std::sync::mpsc::{SyncSender, TrySendError};
+use std::time::Duration;
+
+use aws_sdk_kinesis::operation::get_records::GetRecordsOutput;
+use aws_sdk_kinesis::primitives::DateTime;
+use aws_sdk_kinesis::types::{Record, ShardIteratorType};
+use protocol::{Code, Failure};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::budget::{Budget, Room};
+use super::client::Shared;
+use super::failure::{self, Kind};
+use super::pace::Pace;
+use super::position::{Position, Sequence};
+use super::shards::{self, Listing};
+
+/// Pages of one shard that were read and are not delivered yet: one is delivered while the next is
+/// fetched.
+pub(super) const TURNS: usize = 2;
+
+/// How often a shard that says it has ended, although it is open, is asked again.
+///
+/// Why 10: the service contradicts itself for moments in the middle of a reshard.
+const FALSE_ENDS_MAX: u32 = 10;
+
+/// What a task tells the source.
+#[derive(Debug)]
+pub(super) enum News {
+    /// Records, or the word that there are none.
+    Page(Page),
+    /// It does not work now, and is tried again.
+    Trouble(Failure),
+    /// The shard was read to its end; its children, as far as known.
+    End(Listing),
+    /// Records at the position have expired; the oldest that is left.
+    Expired(Option<i64>),
+    /// The service does not accept the position.
+    Refused(Failure),
+    /// The service does not know the shard.
+    Vanished,
+    /// It will not work.
+    Broken(Failure),
+}
+
+/// A message with who sent it.
+#[derive(Debug)]
+pub(super) struct Told {
+    /// The part.
+    pub(super) part: usize,
+    /// Which start of the part's task.
+    pub(super) generation: u64,
+    /// What.
+    pub(super) news: News,
+}
+
+/// One answer of GetRecords.
+#[derive(Debug)]
+pub(super) struct Page {
+    /// Its records, in order.
+    pub(super) records: Vec<Record>,
+    /// How many the service sent, those before the start included.
+    pub(super) sent: usize,
+    /// How far the service says the page is from the end of the shard.
+    pub(super) behind_ms: i64,
+    /// Gives back the room when the page is gone.
+    pub(super) _room: Room,
+    /// Gives back the turn when the page is gone.
+    pub(super) _turn: OwnedSemaphorePermit,
+}
+
+/// One shard to read.
+#[derive(Debug)]
+pub(super) struct Fetch {
+    pub(super) shared: Arc<Shared>,
+    pub(super) budget: Budget,
+    pub(super) turns: Arc<Semaphore>,
+    pub(super) news: SyncSender<Told>,
+    pub(super) part: usize,
+    pub(super) generation: u64,
+    pub(super) stream: String,
+    pub(super) shard: String,
+    pub(super) limit: i32,
+    pub(super) pace: Pace,
+    /// Where the iterator is taken again.
+    pub(super) from: Position,
+    /// The record at the position, until it was met: it must still be there.
+    pub(super) expect: Option<Sequence>,
+}
+
+/// How one round ended.
+enum Round {
+    Again,
+    Over,
+}
+
+impl Fetch {
+    /// Reads until the end of the shard, or until the source ends the task.
+    pub(super) async fn run(mut self) {
+        let mut iterator: Option<String> = None;
+        let mut false_ends = 0;
+        loop {
+            let Ok(turn) = Arc::clone(&self.turns).acquire_owned().await else { return };
+            tokio::time::sleep(self.pace.wait()).await;
+            let room = self.budget.take(self.pace.expected_bytes()).await;
+            let current = match iterator.take() {
+                Some(iterator) => Ok(iterator),
+                None => self.iterator().await,
+            };
+            let round = match current {
+                Ok(current) => match self.records(&current).await {
+                    Ok(output) => {
+                        iterator.clone_from(&output.next_shard_iterator);
+                        self.hand_over(output, room, turn, &mut false_ends).await
+                    }
+                    Err(None) => Round::Again,
+                    Err(Some(news)) => {
+                        drop((room, turn));
+                        iterator = Some(current);
+                        self.failed(news).await
+                    }
+                },
+                Err(news) => {
+                    drop((room, turn));
+                    self.failed(news).await
+                }
+            };
+            if matches!(round, Round::Over) {
+                return;
+            }
+        }
+    }
+
+    /// Tells what a call that failed means, and plans the next one if there is one.
+    async fn failed(&mut self, news: News) -> Round {
+        match news {
+            News::Trouble(failure) => {
+                self.pace.trouble(failure.code == Code::SourceThrottled);
+                self.tell(News::Trouble(failure)).await;
+                Round::Again
+            }
+            other => {
+                self.tell(other).await;
+                Round::Over
+            }
+        }
+    }
+
+    /// Passes an answer on.
+    async fn hand_over(
+        &mut self,
+        output: GetRecordsOutput,
+        mut room: Room,
+        turn: OwnedSemaphorePermit,
+        false_ends: &mut u32,
+    ) -> Round {
+        let ended = output.next_shard_iterator.is_none();
+        let children = shards::children(output.child_shards());
+        let behind_ms = output.millis_behind_latest.unwrap_or(0);
+        let mut records = output.records;
+        if let Some(news) = self.meet_expected(&mut records, behind_ms, ended) {
+            drop((room, turn));
+            self.tell(news).await;
+            return Round::Over;
+        }
+        let sent = records.len();
+        let bytes: usize = records.iter().map(cost).sum();
+        self.pace.answered(bytes, sent, self.limit, behind_ms);
+        if let Position::AtTimestamp(ms) = self.from {
+            leave_out_before(&mut records, ms);
+        }
+        room.shrink_to(bytes);
+        if let Some(last) = records.last().and_then(|last| Sequence::parse(&last.sequence_number)) {
+            self.from = Position::After(last);
+        }
+        self.tell(News::Page(Page { records, sent, behind_ms, _room: room, _turn: turn })).await;
+        if !ended {
+            *false_ends = 0;
+            return Round::Again;
+        }
+        if !children.is_empty() {
+            self.tell(News::End(children)).await;
+            return Round::Over;
+        }
+        self.confirm_end(false_ends).await
+    }
+
+    /// A position is the last record delivered, and reading begins *at* it: when another record
+    /// comes first, or none although this is the end, the record has expired, and maybe others.
+    fn meet_expected(
+        &mut self,
+        records: &mut Vec<Record>,
+        behind_ms: i64,
+        ended: bool,
+    ) -> Option<News> {
+        let expected = self.expect.as_ref()?;
+        let Some(first) = records.first() else {
+            return (behind_ms == 0 || ended).then_some(News::Expired(None));
+        };
+        if Sequence::parse(&first.sequence_number).as_ref() == Some(expected) {
+            records.remove(0);
+            self.expect = None;
+            return None;
+        }
+        let oldest = first.approximate_arrival_timestamp.as_ref().and_then(super::row::millis);
+        Some(News::Expired(oldest))
+    }
+
+    /// No iterator follows, and no children were told: true of some services, and false for moments
+    /// of a reshard. The listing knows.
+    async fn confirm_end(&mut self, false_ends: &mut u32) -> Round {
+        let listing = shards::list(&self.shared, &self.stream).await;
+        let failure = match listing {
+            Ok(listing) => {
+                let closed = listing.get(&self.shard).is_none_or(|listed| listed.closed);
+                if closed {
+                    let ours = |listed: &shards::Listed| listed.parents.contains(&self.shard);
+                    let children = listing.into_iter().filter(|(_, listed)| ours(listed)).collect();
+                    self.tell(News::End(children)).await;
+                    return Round::Over;
+                }
+                let text = format!(
+                    "{}: the service gives no next iterator although the shard is open",
+                    self.shard
+                );
+                *false_ends += 1;
+                Failure::new(Code::SourceUnavailable, text)
+            }
+            Err(failure) => failure,
+        };
+        if *false_ends > FALSE_ENDS_MAX {
+            self.tell(News::Broken(failure)).await;
+            return Round::Over;
+        }
+        self.failed(transient(failure)).await
+    }
+
+    /// Takes an iterator at the place where reading goes on.
+    async fn iterator(&mut self) -> Result<String, News> {
+        use ShardIteratorType as Type;
+        let call = self.shared.client().get_shard_iterator();
+        let call = call.stream_name(&self.stream).shard_id(&self.shard);
+        let call = match &self.from {
+            Position::TrimHorizon => call.shard_iterator_type(Type::TrimHorizon),
+            Position::AtTimestamp(ms) => {
+                // A time in the future is refused; before it, there is nothing to skip.
+                let ms = self.shared.clock.now_ms().map_or(*ms, |now| now.min(*ms));
+                call.shard_iterator_type(Type::AtTimestamp).timestamp(DateTime::from_millis(ms))
+            }
+            Position::After(sequence) | Position::End(Some(sequence)) => {
+                let kind = match self.expect {
+                    Some(_) => Type::AtSequenceNumber,
+                    None => Type::AfterSequenceNumber,
+                };
+                call.shard_iterator_type(kind).starting_sequence_number(sequence.as_str())
+            }
+            Position::End(None) => return Err(News::End(Listing::new())),
+        };
+        let what = format!("take an iterator of {} of stream {}", self.shard, self.stream);
+        match call.send().await {
+            Ok(answer) => answer.shard_iterator.ok_or_else(|| {
+                let text = format!("{what}: the answer is empty");
+                News::Trouble(Failure::new(Code::SourceUnavailable, text))
+            }),
+            Err(error) => {
+                let (kind, failure) = failure::from_sdk(&what, &error);
+                Err(match (kind, &self.from) {
+                    (Kind::Refused, Position::After(sequence)) => {
+                        News::Refused(failure::foreign(&self.shard, sequence, &failure.message))
+                    }
+                    _ if failure.code == Code::SourceNotFound => self.missing(failure).await,
+                    _ => transient(failure),
+                })
+            }
+        }
+    }
+
+    /// What is not there: the shard, or the stream?
+    async fn missing(&self, failure: Failure) -> News {
+        match shards::list(&self.shared, &self.stream).await {
+            Ok(listing) if listing.contains_key(&self.shard) => {
+                News::Trouble(Failure::new(Code::SourceUnavailable, failure.message))
+            }
+            Ok(_) => News::Vanished,
+            Err(failure) => transient(failure),
+        }
+    }
+
+    /// Reads one page. `Err(None)`: the iterator can not be used any more, take another one.
+    async fn records(&mut self, iterator: &str) -> Result<GetRecordsOutput, Option<News>> {
+        self.pace.calls();
+        let call = self.shared.client().get_records();
+        let sent = call.shard_iterator(iterator).limit(self.limit).send().await;
+        sent.map_err(|error| {
+            let what = format!("read {} of stream {}", self.shard, self.stream);
+            let (kind, failure) = failure::from_sdk(&what, &error);
+            // Whether shard or stream is gone, or only the iterator: another iterator tells.
+            if kind == Kind::IteratorExpired || failure.code == Code::SourceNotFound {
+                tracing::debug!(shard = self.shard, "the iterator is no more; taking another");
+                self.pace.again();
+                return None;
+            }
+            Some(transient(failure))
+        })
+    }
+
+    /// The channel has room for every page that may exist; trouble can wait a moment.
+    async fn tell(&self, news: News) {
+        const PAUSE: Duration = Duration::from_millis(5);
+        let mut told = Told { part: self.part, generation: self.generation, news };
+        while let Err(error) = self.news.try_send(told) {
+            match error {
+                TrySendError::Full(back) => told = back,
+                TrySendError::Disconnected(_) => return,
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+}
+
+/// Leaves out what arrived before the start, for services that begin earlier where nothing newer is
+/// there yet. Whole seconds are compared, because some give no more.
+fn leave_out_before(records: &mut Vec<Record>, start_ms: i64) {
+    let second = |ms: i64| ms.div_euclid(1_000);
+    let arrived = |record: &Record| {
+        record.approximate_arrival_timestamp.as_ref().and_then(super::row::millis)
+    };
+    let early = |record: &&Record| arrived(record).is_some_and(|ms| second(ms) < second(start_ms));
+    let count = records.iter().take_while(early).count();
+    records.drain(..count);
+}
+
+/// What is tried again, and what is not.
+fn transient(failure: Failure) -> News {
+    if failure.retryable { News::Trouble(failure) } else { News::Broken(failure) }
+}
+
+/// Bytes that a record holds in memory.
+fn cost(record: &Record) -> usize {
+    /// What the types of the SDK take beside their text.
+    const OVERHEAD: usize = 256;
+    let key = record.partition_key.as_ref().map_or(0, String::len);
+    record.data.as_ref().len() + key + record.sequence_number.len() + OVERHEAD
+}
+
+/// Takes an iterator and reads one record with it.
+pub(super) async fn probe(shared: &Shared, stream: &str, shard: &str) -> Result<(), Failure> {
+    let what = format!("read {shard} of stream {stream}");
+    let kind = ShardIteratorType::TrimHorizon;
+    let call = shared.client().get_shard_iterator().stream_name(stream).shard_id(shard);
+    let answer = call.shard_iterator_type(kind).send().await;
+    let answer = answer.map_err(|e| failure::from_sdk(&what, &e).1)?;
+    let call = shared.client().get_records().set_shard_iterator(answer.shard_iterator).limit(1);
+    call.send().await.map_err(|e| failure::from_sdk(&what, &e).1)?;
+    Ok(())
+}
+
+/// What the last page of a part told.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Seen {
+    /// How far it was from the end.
+    pub(super) behind_ms: i64,
+    /// How many records it had.
+    pub(super) records: usize,
+}

@@ -1,0 +1,84 @@
+//! Tests of the schedule of one shard.
+
+use super::*;
+
+const IDLE: Duration = Duration::from_secs(5);
+
+fn fresh() -> Pace {
+    let mut pace = Pace::new(IDLE, Duration::from_secs(10));
+    pace.calls();
+    pace
+}
+
+fn about(pace: &Pace, expected: Duration) {
+    let wait = pace.wait();
+    let near = expected.saturating_sub(Duration::from_millis(100));
+    assert!((near..=expected).contains(&wait), "{wait:?}, expected {expected:?}");
+}
+
+#[test]
+fn more_is_read_at_once_within_what_is_allowed() {
+    let mut pace = fresh();
+    assert_eq!(pace.wait(), Duration::ZERO);
+    pace.answered(1000, 10, 10_000, 5);
+    about(&pace, INTERVAL_MIN);
+    let mut pace = fresh();
+    pace.answered(6 * 1024 * 1024, 10, 10_000, 5);
+    about(&pace, Duration::from_secs(3));
+    let mut pace = fresh();
+    pace.answered(1000, 50, 50, 0);
+    about(&pace, INTERVAL_MIN);
+}
+
+#[test]
+fn an_idle_shard_is_asked_less_and_less_and_never_in_a_hot_loop() {
+    let mut pace = fresh();
+    let mut waits = Vec::new();
+    for _ in 0..7 {
+        pace.calls();
+        pace.answered(0, 0, 10_000, 0);
+        waits.push(pace.wait());
+    }
+    assert!(waits.iter().all(|wait| *wait > Duration::from_millis(400)), "{waits:?}");
+    assert!(waits.is_sorted() && waits[6] <= IDLE && waits[6] > IDLE / 2, "{waits:?}");
+    pace.calls();
+    pace.answered(10, 1, 10_000, 0);
+    about(&pace, FIRST);
+}
+
+#[test]
+fn empty_answers_far_from_the_end_are_no_rest() {
+    let mut pace = fresh();
+    for _ in 0..5 {
+        pace.calls();
+        pace.answered(0, 0, 10_000, 60_000);
+        about(&pace, INTERVAL_MIN);
+    }
+}
+
+#[test]
+fn trouble_is_backed_off_with_jitter_up_to_the_limit() {
+    let waits: Vec<Duration> = (0..20)
+        .map(|_| {
+            let mut pace = fresh();
+            (0..10).for_each(|_| pace.trouble(true));
+            pace.wait()
+        })
+        .collect();
+    let range = Duration::from_millis(4_900)..=Duration::from_secs(10);
+    assert!(waits.iter().all(|wait| range.contains(wait)), "{waits:?}");
+    assert!(waits.iter().any(|wait| wait.abs_diff(waits[0]) > Duration::from_millis(50)));
+    let mut pace = fresh();
+    (0..10).for_each(|_| pace.trouble(false));
+    assert!(pace.wait() <= Duration::from_secs(5));
+}
+
+#[test]
+fn room_is_taken_for_the_most_that_may_come() {
+    let mut pace = fresh();
+    assert_eq!(pace.expected_bytes(), 3 * ANSWER_BYTES_MAX);
+    pace.answered(0, 0, 10_000, 0);
+    assert_eq!(pace.expected_bytes(), 6 * WRITE_BYTES_PER_SECOND);
+    pace.answered(10, 1, 10_000, 700);
+    assert_eq!(pace.expected_bytes(), 3 * ANSWER_BYTES_MAX);
+}

@@ -1,0 +1,304 @@
+//! One assigned shard on the delivering side: where it stands, the pages that wait, and what its
+//! task told. The task is told apart from earlier ones by its generation.
+
+use std::collections::VecDeque;
+
+use aws_sdk_kinesis::types::Record;
+use protocol::avro::ErrorRow;
+use protocol::{Code, Failure, OffsetKey, OffsetValue};
+use tokio::task::AbortHandle;
+
+use super::fetch::{Page, Seen};
+use super::position::{Position, Sequence};
+use super::row::{Frame, millis};
+use super::shards::Listing;
+use crate::source::{RowSink, Taken};
+
+/// See the file.
+#[derive(Debug)]
+pub(super) struct Part {
+    /// The offset KEY.
+    pub(super) key: OffsetKey,
+    /// The shard.
+    pub(super) shard: String,
+    position: Position,
+    /// The VALUE as it was assigned, until the part moves.
+    assigned: Option<OffsetValue>,
+    /// Where the coming polls end.
+    until: Option<Position>,
+    /// Whether a record after `until` was met: there is nothing left before it.
+    past_until: bool,
+    /// Pages in order; the task makes no more than it has turns.
+    pages: VecDeque<Page>,
+    /// Records of the first page that were delivered.
+    done: usize,
+    /// The end of the shard, which counts once all pages are delivered.
+    end: Option<Listing>,
+    /// Whether the shard is known to take no more records: then its end is still to come.
+    pub(super) closed: bool,
+    /// Counts the starts of the task.
+    pub(super) generation: u64,
+    task: Option<AbortHandle>,
+    /// What the last page told.
+    pub(super) seen: Option<Seen>,
+    /// Why it does not work for now.
+    pub(super) trouble: Option<Failure>,
+    /// Why it does not work at all.
+    pub(super) broken: Option<Failure>,
+    /// The newest time of the service at which the shard was not empty.
+    fresh_ms: Option<i64>,
+}
+
+/// What became of the pages of a part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Delivered {
+    /// There were none.
+    Nothing,
+    /// Some were delivered, or the part moved without rows.
+    Something,
+    /// The sink is full.
+    Full,
+}
+
+impl Part {
+    /// A part that is not read yet.
+    pub(super) fn new(
+        key: OffsetKey,
+        shard: String,
+        position: Position,
+        value: OffsetValue,
+    ) -> Self {
+        Self {
+            key,
+            shard,
+            position,
+            assigned: Some(value),
+            until: None,
+            past_until: false,
+            pages: VecDeque::new(),
+            done: 0,
+            end: None,
+            closed: false,
+            generation: 0,
+            task: None,
+            seen: None,
+            trouble: None,
+            broken: None,
+            fresh_ms: None,
+        }
+    }
+
+    /// Where the part stands.
+    pub(super) const fn position(&self) -> &Position {
+        &self.position
+    }
+
+    /// The VALUE of that.
+    pub(super) fn value(&self) -> OffsetValue {
+        self.assigned.clone().unwrap_or_else(|| self.position.to_value())
+    }
+
+    /// Moves the part without delivering anything.
+    pub(super) fn move_to(&mut self, position: Position) {
+        if position != self.position {
+            self.position = position;
+            self.assigned = None;
+        }
+    }
+
+    /// Whether the shard was read to its end.
+    pub(super) const fn has_ended(&self) -> bool {
+        matches!(self.position, Position::End(_))
+    }
+
+    /// Notes a task that reads from the position on.
+    pub(super) fn started(&mut self, task: AbortHandle) {
+        self.task = Some(task);
+    }
+
+    /// Ends the task and forgets what it brought.
+    pub(super) fn stop(&mut self) {
+        if let Some(task) = self.task.take() {
+            task.abort();
+        }
+        self.generation += 1;
+        self.pages.clear();
+        (self.done, self.end, self.seen, self.trouble) = (0, None, None, None);
+    }
+
+    /// Sets where the coming polls end. True when the part has to be read again.
+    pub(super) fn set_until(&mut self, until: Option<Position>) -> bool {
+        self.until = until;
+        let was_past = std::mem::take(&mut self.past_until);
+        was_past && !self.has_ended() && self.broken.is_none()
+    }
+
+    /// Whether it has an end for the coming polls.
+    pub(super) const fn has_until(&self) -> bool {
+        self.until.is_some()
+    }
+
+    /// Whether it has such an end and has not reached it.
+    pub(super) fn is_short_of_until(&self) -> bool {
+        let Some(until) = &self.until else { return false };
+        !self.past_until && !self.position.reaches(until)
+    }
+
+    fn reached_until(&self) -> bool {
+        self.until.is_some() && !self.is_short_of_until()
+    }
+
+    /// Takes a page.
+    pub(super) fn page(&mut self, page: Page, seen: Seen) {
+        self.trouble = None;
+        self.seen = Some(seen);
+        if !page.records.is_empty() {
+            self.pages.push_back(page);
+        }
+    }
+
+    /// Takes the word that the shard has ended.
+    pub(super) fn ends(&mut self, children: Listing) {
+        self.trouble = None;
+        self.end = Some(children);
+    }
+
+    /// The children, once everything before the end is delivered and the end may be passed.
+    pub(super) fn take_end(&mut self) -> Option<Listing> {
+        if !self.pages.is_empty() || self.reached_until() {
+            return None;
+        }
+        let children = self.end.take()?;
+        let last = self.position.sequence().cloned();
+        self.move_to(Position::End(last));
+        if let Some(task) = self.task.take() {
+            task.abort();
+        }
+        Some(children)
+    }
+
+    /// Whether everything that the service has for now was delivered.
+    pub(super) fn is_at_end(&self) -> bool {
+        if self.has_ended() || self.reached_until() {
+            return true;
+        }
+        if self.closed {
+            return false;
+        }
+        let empty = self.seen.is_some_and(|seen| seen.behind_ms == 0 && seen.records == 0);
+        empty && self.pages.is_empty() && self.end.is_none() && self.trouble.is_none()
+    }
+
+    /// Whether pages wait.
+    pub(super) fn has_pages(&self) -> bool {
+        !self.pages.is_empty()
+    }
+
+    /// Milliseconds to the end of the shard, as far as known.
+    pub(super) fn lag_ms(&self) -> Option<u64> {
+        if self.has_ended() {
+            return Some(0);
+        }
+        let behind = self.seen?.behind_ms;
+        // Pages that wait are lag as well.
+        let waits = if self.pages.is_empty() { 0 } else { 1 };
+        u64::try_from(behind.max(waits)).ok()
+    }
+
+    /// Notes that the shard is empty at the service's time `now`. A position that did not move for
+    /// `quiet_ms` becomes a time, because the record that it names expires one day, and a position
+    /// whose record has expired can not be told from lost records.
+    pub(super) fn rests(&mut self, now: i64, quiet_ms: i64) {
+        /// Why 60 s: what was written may take a moment to be seen by readers.
+        const MARGIN_MS: i64 = 60_000;
+        let fresh = *self.fresh_ms.get_or_insert(now);
+        let may_pin = matches!(self.position, Position::After(_) | Position::AtTimestamp(_));
+        if may_pin && self.until.is_none() && now.saturating_sub(fresh) > quiet_ms {
+            let margin = MARGIN_MS.min(quiet_ms / 2);
+            self.move_to(Position::AtTimestamp(now.saturating_sub(margin).max(0)));
+            self.fresh_ms = Some(now);
+        }
+    }
+
+    /// Delivers what waits, until the sink is full.
+    pub(super) fn deliver(
+        &mut self,
+        number: u32,
+        frame: &Frame<'_>,
+        sink: &mut dyn RowSink,
+    ) -> Result<Delivered, Failure> {
+        let mut delivered = Delivered::Nothing;
+        while let Some(page) = self.pages.front() {
+            if self.reached_until() {
+                self.past_until();
+                return Ok(Delivered::Something);
+            }
+            let Some(record) = page.records.get(self.done) else {
+                self.pages.pop_front();
+                self.done = 0;
+                delivered = Delivered::Something;
+                continue;
+            };
+            let Some(sequence) = Sequence::parse(&record.sequence_number) else {
+                let text = format!("{}: a record has no sequence number of digits", self.shard);
+                return Err(Failure::new(Code::SourceUnavailable, text));
+            };
+            if self.position.sequence().is_some_and(|last| sequence <= *last) {
+                // An iterator never goes back; a service that does must not repeat a row.
+                tracing::warn!(shard = self.shard, %sequence, "a record came again and is left out");
+                self.done += 1;
+                continue;
+            }
+            if matches!(&self.until, Some(Position::After(until)) if sequence > *until) {
+                self.past_until();
+                return Ok(Delivered::Something);
+            }
+            if let Some(ms) = record.approximate_arrival_timestamp.as_ref().and_then(millis) {
+                self.fresh_ms = self.fresh_ms.max(Some(ms));
+            }
+            match sink.row(number, &mut |out| frame.write(out, record)) {
+                Taken::Yes => {}
+                Taken::No => return Ok(Delivered::Full),
+                Taken::TooLarge { bytes } => {
+                    let reason = format!("row has {bytes} bytes, which is over the limit");
+                    if self.refuse(number, record, &reason, sink) == Taken::No {
+                        return Ok(Delivered::Full);
+                    }
+                }
+            }
+            self.done += 1;
+            self.assigned = None;
+            self.position = Position::After(sequence);
+            delivered = Delivered::Something;
+        }
+        Ok(delivered)
+    }
+
+    /// Leaves what comes after `until` to later; the task would hold memory meanwhile.
+    fn past_until(&mut self) {
+        self.stop();
+        self.past_until = true;
+    }
+
+    /// Delivers a record that is too large as an error row.
+    fn refuse(&self, number: u32, record: &Record, reason: &str, sink: &mut dyn RowSink) -> Taken {
+        let value = self.value();
+        let row = ErrorRow {
+            split: self.key.as_str(),
+            position: value.as_str(),
+            timestamp: record.approximate_arrival_timestamp.as_ref().and_then(millis),
+            key: record.partition_key.as_deref().map(str::as_bytes),
+            value: Some(record.data.as_ref()),
+            headers: Vec::new(),
+            code: Code::RowTooLarge.name(),
+            reason,
+        };
+        sink.error(number, &row)
+    }
+}
+
+impl Drop for Part {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}

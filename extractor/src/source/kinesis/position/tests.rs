@@ -1,0 +1,86 @@
+//! Tests of KEY, VALUE and the order of sequence numbers.
+
+use super::*;
+
+fn value(text: &str) -> OffsetValue {
+    OffsetValue::parse(text).unwrap()
+}
+
+fn check(text: &str, expected: Position) {
+    let position = Position::from_value(&value(text)).unwrap();
+    assert_eq!(position, expected);
+    assert_eq!(position.to_value().as_str(), text);
+}
+
+fn refused(text: &str, reason: &str) {
+    let failure = Position::from_value(&value(text)).unwrap_err();
+    assert_eq!(failure.code, Code::OffsetInvalid);
+    assert!(failure.message.contains(reason), "{}", failure.message);
+}
+
+fn sequence(text: &str) -> Sequence {
+    Sequence::parse(text).unwrap()
+}
+
+#[test]
+fn every_form_reads_and_writes() {
+    let long = "49673425577497259999258948817399331578429938878772150274";
+    check(&format!(r#"{{"sequenceNumber":"{long}"}}"#), Position::After(sequence(long)));
+    check(r#"{"position":"TRIM_HORIZON"}"#, Position::TrimHorizon);
+    let pin = r#"{"position":"AT_TIMESTAMP","timestamp":1775700271554}"#;
+    check(pin, Position::AtTimestamp(1_775_700_271_554));
+    check(r#"{"shardEnd":true}"#, Position::End(None));
+    check(r#"{"sequenceNumber":"7","shardEnd":true}"#, Position::End(Some(sequence("7"))));
+    assert!(Position::End(None).to_value().is_end());
+    let advised = Position::from_value(&value(r#"{"sequenceNumber":"7","x-note":"n"}"#)).unwrap();
+    assert_eq!(advised, Position::After(sequence("7")));
+}
+
+#[test]
+fn what_is_not_one_of_the_forms_is_refused() {
+    refused(r#"{"sequencenumber":"7"}"#, "unknown key \"sequencenumber\"");
+    refused(r#"{"sequenceNumber":7}"#, "no text of digits");
+    refused(r#"{"sequenceNumber":"07"}"#, "no text of digits");
+    refused(r#"{"sequenceNumber":""}"#, "no text of digits");
+    refused(&format!(r#"{{"sequenceNumber":"{}"}}"#, "7".repeat(129)), "no text of digits");
+    refused(r#"{"sequenceNumber":"7","position":"TRIM_HORIZON"}"#, "do not belong together");
+    refused(r#"{"sequenceNumber":"7","subSequenceNumber":3}"#, "aggregated");
+    refused(r#"{"shardEnd":false}"#, "can only be true");
+    refused(r#"{"position":"LATEST"}"#, "do not belong together");
+    refused(r#"{"position":"AT_TIMESTAMP"}"#, "timestamp is missing");
+    refused(r#"{"position":"AT_TIMESTAMP","timestamp":-1}"#, "timestamp is missing");
+    refused(r#"{"position":"TRIM_HORIZON","timestamp":1}"#, "do not belong together");
+    refused(r#"{"x-note":"n"}"#, "do not belong together");
+}
+
+#[test]
+fn numbers_compare_as_numbers() {
+    assert!(sequence("9") < sequence("10"));
+    assert!(sequence("99999999999999999999") < sequence("100000000000000000000"));
+    assert!(sequence("0") < sequence("1"));
+    assert_eq!(sequence("12").cmp(&sequence("12")), Ordering::Equal);
+}
+
+#[test]
+fn a_place_reaches_what_lies_before_it() {
+    let after = |text| Position::After(sequence(text));
+    let (horizon, pin) = (Position::TrimHorizon, Position::AtTimestamp(5));
+    assert!(after("10").reaches(&after("9")) && after("10").reaches(&after("10")));
+    assert!(!after("9").reaches(&after("10")));
+    assert!(!horizon.reaches(&after("1")) && !pin.reaches(&after("1")));
+    assert!(horizon.reaches(&horizon) && pin.reaches(&pin) && after("1").reaches(&pin));
+    assert!(Position::End(None).reaches(&after("1")));
+    assert!(!after("1").reaches(&Position::End(None)));
+}
+
+#[test]
+fn keys_are_strict() {
+    let key = key_of("shardId-000000000000").unwrap();
+    assert_eq!(key.as_str(), r#"{"shardId":"shardId-000000000000"}"#);
+    assert_eq!(shard_of(&key).unwrap(), "shardId-000000000000");
+    for bad in [r#"{"shardId":""}"#, r#"{"shardId":1}"#, r#"{"shardId":"a","x":1}"#, r#"{"a":"b"}"#]
+    {
+        let key = OffsetKey::parse(bad).unwrap();
+        assert_eq!(shard_of(&key).unwrap_err().code, Code::OffsetInvalid, "{bad}");
+    }
+}

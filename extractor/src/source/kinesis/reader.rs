@@ -1,0 +1,311 @@
+//! All assigned shards: starts their tasks, takes what they tell in order, and delivers the pages
+//! in turns, so that one busy shard does not keep others waiting.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::time::{Duration, Instant};
+
+use protocol::{Class, Failure, OffsetKey};
+use tokio::runtime::Handle;
+use tokio::sync::{Notify, Semaphore};
+use tokio::task::AbortHandle;
+
+use super::budget::Budget;
+use super::client::Shared;
+use super::fetch::{Fetch, News, Seen, TURNS, Told};
+use super::monitor::{self, Sight};
+use super::pace::Pace;
+use super::part::{Delivered, Part};
+use super::position::Position;
+use super::row::Frame;
+use super::settings::KinesisSettings;
+use super::shards::Listing;
+use crate::source::{Polled, RowSink};
+
+/// Messages of one part that may wait: its pages, and a word about trouble or the end.
+const NEWS_PER_PART: usize = TURNS + 2;
+
+/// See the file.
+#[derive(Debug)]
+pub(super) struct Reader {
+    pub(super) parts: Vec<Part>,
+    topic: String,
+    stream: String,
+    budget: Budget,
+    /// From the tasks; none before the first assignment.
+    news: Option<(SyncSender<Told>, Receiver<Told>)>,
+    /// Parts whose task ended without the end of the shard, and why.
+    stuck: Vec<(usize, News)>,
+    sights: Option<Receiver<Result<Sight, Failure>>>,
+    /// Makes the monitor look now.
+    look: Arc<Notify>,
+    /// When the last look at the shards began, and when all parts came to their end.
+    looked: Option<Instant>,
+    at_end: Option<Instant>,
+    watch: Option<AbortHandle>,
+    /// The part that is delivered next.
+    turn: usize,
+    /// The service's clock, once there is a service.
+    shared: Option<Arc<Shared>>,
+    handle: Option<Handle>,
+    settings: KinesisSettings,
+}
+
+impl Reader {
+    /// Reads nothing yet.
+    pub(super) fn new(settings: &KinesisSettings) -> Self {
+        Self {
+            parts: Vec::new(),
+            topic: settings.topic.clone(),
+            stream: settings.stream.clone(),
+            budget: Budget::new(settings.memory_bytes),
+            news: None,
+            stuck: Vec::new(),
+            sights: None,
+            look: Arc::new(Notify::new()),
+            looked: None,
+            at_end: None,
+            watch: None,
+            turn: 0,
+            shared: None,
+            handle: None,
+            settings: settings.clone(),
+        }
+    }
+
+    /// Ends all tasks and forgets all parts.
+    pub(super) fn stop_all(&mut self) {
+        self.parts.clear();
+        self.stuck.clear();
+        (self.news, self.sights) = (None, None);
+        (self.looked, self.at_end) = (None, None);
+        if let Some(watch) = self.watch.take() {
+            watch.abort();
+        }
+    }
+
+    /// Reads these parts from now on.
+    pub(super) fn begin(&mut self, handle: &Handle, shared: &Arc<Shared>, parts: Vec<Part>) {
+        self.news = Some(sync_channel(parts.len().saturating_mul(NEWS_PER_PART).max(1)));
+        (self.parts, self.turn) = (parts, 0);
+        (self.shared, self.handle) = (Some(Arc::clone(shared)), Some(handle.clone()));
+        let (send, sights) = sync_channel(1);
+        self.sights = Some(sights);
+        let (stream, pause) = (self.stream.clone(), self.settings.refresh);
+        let watch = handle.spawn(monitor::watch(
+            Arc::clone(shared),
+            stream,
+            pause,
+            Arc::clone(&self.look),
+            send,
+        ));
+        self.watch = Some(watch.abort_handle());
+        for index in 0..self.parts.len() {
+            self.start(index);
+        }
+    }
+
+    /// Starts the task of a part where the part stands.
+    fn start(&mut self, index: usize) {
+        let (Some((news, _)), Some(shared), Some(handle)) =
+            (&self.news, &self.shared, &self.handle)
+        else {
+            return;
+        };
+        let Some(part) = self.parts.get_mut(index).filter(|part| !part.has_ended()) else { return };
+        part.stop();
+        self.stuck.retain(|(stuck, _)| *stuck != index);
+        let from = part.position().clone();
+        let fetch = Fetch {
+            shared: Arc::clone(shared),
+            budget: self.budget.clone(),
+            turns: Arc::new(Semaphore::new(TURNS)),
+            news: news.clone(),
+            part: index,
+            generation: part.generation,
+            stream: self.stream.clone(),
+            shard: part.shard.clone(),
+            limit: self.settings.record_limit,
+            pace: Pace::new(self.settings.idle_max, self.settings.throttle_max),
+            expect: from.sequence().cloned(),
+            from,
+        };
+        part.started(handle.spawn(fetch.run()).abort_handle());
+    }
+
+    /// Moves a part and reads it from there.
+    pub(super) fn go_on(&mut self, index: usize, position: Position) {
+        if let Some(part) = self.parts.get_mut(index) {
+            part.move_to(position);
+        }
+        self.start(index);
+    }
+
+    /// Nothing more is to be had of a part.
+    pub(super) fn break_part(&mut self, index: usize, failure: Failure) {
+        if let Some(part) = self.parts.get_mut(index) {
+            part.broken = Some(failure);
+        }
+    }
+
+    /// Reads again what was refused for the sake of credentials.
+    pub(super) fn mend(&mut self) {
+        for index in 0..self.parts.len() {
+            let Some(part) = self.parts.get_mut(index) else { break };
+            let refused = part.broken.as_ref().is_some_and(|it| it.class == Class::Auth);
+            if refused {
+                part.broken = None;
+                self.start(index);
+            }
+        }
+    }
+
+    /// A part that ends where it stands.
+    pub(super) fn end_part(&mut self, index: usize) {
+        if let Some(part) = self.parts.get_mut(index) {
+            part.ends(Listing::new());
+        }
+    }
+
+    /// Sets where each part ends for the coming polls.
+    pub(super) fn set_until(&mut self, ends: &mut BTreeMap<usize, Position>) {
+        for index in 0..self.parts.len() {
+            let Some(part) = self.parts.get_mut(index) else { break };
+            if part.set_until(ends.remove(&index)) {
+                self.start(index);
+            }
+        }
+    }
+
+    /// Whether some parts have an `until` and all of those have reached it.
+    pub(super) fn has_reached_until(&self) -> bool {
+        self.parts.iter().any(Part::has_until) && !self.parts.iter().any(Part::is_short_of_until)
+    }
+
+    /// Takes what the tasks told; waits for it when nothing else is there to do.
+    pub(super) fn receive(&mut self, wait: Duration) {
+        let Self { parts, news, stuck, .. } = self;
+        let Some((_, receiver)) = news else {
+            std::thread::sleep(wait);
+            return;
+        };
+        let busy = parts.iter().any(Part::has_pages);
+        let mut next = match busy {
+            true => receiver.try_recv().ok(),
+            false => receiver.recv_timeout(wait).ok(),
+        };
+        while let Some(told) = next.take() {
+            if let Some(part) = parts.get_mut(told.part)
+                && part.generation == told.generation
+            {
+                match told.news {
+                    News::Page(page) => {
+                        let seen = Seen { behind_ms: page.behind_ms, records: page.sent };
+                        part.page(page, seen);
+                    }
+                    News::Trouble(failure) => part.trouble = Some(failure),
+                    News::End(children) => part.ends(children),
+                    other => stuck.push((told.part, other)),
+                }
+            }
+            next = receiver.try_recv().ok();
+        }
+    }
+
+    /// Parts whose task could not go on, once what came before is delivered.
+    pub(super) fn take_stuck(&mut self) -> Vec<(usize, News)> {
+        let Self { parts, stuck, .. } = self;
+        let ready = |index: usize| parts.get(index).is_none_or(|part| !part.has_pages());
+        let (now, later) = std::mem::take(stuck).into_iter().partition(|(index, _)| ready(*index));
+        *stuck = later;
+        now
+    }
+
+    /// The first part that can not be read any more, as an error.
+    pub(super) fn first_broken(&self) -> Result<(), Failure> {
+        for (number, part) in (0u32..).zip(&self.parts) {
+            if let Some(failure) = &part.broken {
+                return Err(failure.clone().at(number, Some(part.value())));
+            }
+        }
+        Ok(())
+    }
+
+    /// Delivers pages in turns. When there is nothing, it says whether that is the end of all
+    /// parts, or what is wrong.
+    pub(super) fn deliver(&mut self, sink: &mut dyn RowSink) -> Result<Polled, Failure> {
+        let mut moved = false;
+        for _ in 0..self.parts.len() {
+            let index = self.turn % self.parts.len();
+            let Some(part) = self.parts.get_mut(index) else { break };
+            let shard = part.shard.clone();
+            let frame = Frame { topic: &self.topic, stream: &self.stream, shard: &shard };
+            let number = u32::try_from(index).unwrap_or(u32::MAX);
+            match part.deliver(number, &frame, sink)? {
+                Delivered::Nothing => {}
+                Delivered::Something => moved = true,
+                Delivered::Full => return Ok(Polled::Full),
+            }
+            self.turn = (index + 1) % self.parts.len();
+        }
+        if moved {
+            return Ok(Polled::Progress);
+        }
+        for (number, part) in (0u32..).zip(&self.parts) {
+            if let Some(failure) = &part.trouble {
+                return Err(failure.clone().at(number, Some(part.value())));
+            }
+        }
+        Ok(Polled::Idle { caught_up: self.is_caught_up() })
+    }
+
+    /// Whether everything was delivered: all parts are at their end, and a look at the shards since
+    /// then knows of none that was closed and whose children are still to be told.
+    fn is_caught_up(&mut self) -> bool {
+        /// How old a look may be. Why 1 s: it bounds the calls while records trickle in.
+        const RECENT: Duration = Duration::from_secs(1);
+        if !self.parts.iter().all(Part::is_at_end) {
+            self.at_end = None;
+            return false;
+        }
+        let since = *self.at_end.get_or_insert_with(Instant::now);
+        let known = self.looked.is_some_and(|looked| looked + RECENT >= since);
+        if !known {
+            self.look.notify_one();
+        }
+        known || self.parts.is_empty()
+    }
+
+    /// Parts that have come to their end since the last call, with their children.
+    pub(super) fn take_ends(&mut self) -> Vec<(OffsetKey, Listing)> {
+        let ended = self.parts.iter_mut();
+        ended
+            .filter_map(|part| Some((part.take_end()?, part)))
+            .map(|(children, part)| (part.key.clone(), children))
+            .collect()
+    }
+
+    /// Moves the pins of shards that have been empty for long.
+    pub(super) fn rest(&mut self) {
+        let Some(now) = self.shared.as_ref().and_then(|shared| shared.clock.now_ms()) else {
+            return;
+        };
+        let quiet = i64::try_from(self.settings.quiet.as_millis()).unwrap_or(i64::MAX);
+        for part in self.parts.iter_mut().filter(|part| part.is_at_end() && !part.has_ended()) {
+            part.rests(now, quiet);
+        }
+    }
+
+    /// What the monitor saw.
+    pub(super) fn sight(&mut self) -> Option<Result<Sight, Failure>> {
+        let sight = self.sights.as_ref()?.try_recv().ok()?;
+        if let Ok(sight) = &sight {
+            self.looked = Some(sight.began);
+            for part in &mut self.parts {
+                part.closed = sight.listing.get(&part.shard).is_some_and(|listed| listed.closed);
+            }
+        }
+        Some(sight)
+    }
+}

@@ -1,0 +1,188 @@
+//! A service of canned answers: what no embeddable server does (throttled reads, lag, children told
+//! by polling, several pages, contradictions, silence). It speaks just enough HTTP/1.1.
+#![allow(
+    dead_code,
+    clippy::allow_attributes,
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test ends where it fails"
+)]
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Instant;
+
+use serde_json::{Value, json};
+
+/// The answer to one call.
+pub(crate) enum Answer {
+    /// 200 with this body.
+    Ok(Value),
+    /// 400 with this error.
+    Error(&'static str),
+    /// This status without a body that says anything.
+    Status(u16),
+    /// The connection ends without an answer.
+    Reset,
+    /// No answer for ever.
+    Silence,
+}
+
+/// One call as it came: operation, input, when.
+#[derive(Clone, Debug)]
+pub(crate) struct Call {
+    pub(crate) operation: String,
+    pub(crate) input: Value,
+    pub(crate) at: Instant,
+}
+
+/// See the file. It ends with the process; connections are its only threads.
+pub(crate) struct Canned {
+    pub(crate) url: String,
+    calls: Arc<Mutex<Vec<Call>>>,
+}
+
+type Script = dyn FnMut(&str, &Value) -> Option<Answer> + Send;
+
+impl Canned {
+    /// `script` answers calls; what it leaves is answered as a stream of one open shard would be.
+    pub(crate) fn start(
+        script: impl FnMut(&str, &Value) -> Option<Answer> + Send + 'static,
+    ) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let calls: Arc<Mutex<Vec<Call>>> = Arc::default();
+        let script: Arc<Mutex<Box<Script>>> = Arc::new(Mutex::new(Box::new(script)));
+        let log = Arc::clone(&calls);
+        let started = Instant::now();
+        thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let (script, log) = (Arc::clone(&script), Arc::clone(&log));
+                thread::spawn(move || serve(stream, &script, &log, started));
+            }
+        });
+        Self { url, calls }
+    }
+
+    /// The calls of one operation so far.
+    pub(crate) fn calls(&self, operation: &str) -> Vec<Call> {
+        let calls = self.calls.lock().unwrap();
+        calls.iter().filter(|call| call.operation == operation).cloned().collect()
+    }
+}
+
+fn serve(stream: TcpStream, script: &Mutex<Box<Script>>, log: &Mutex<Vec<Call>>, started: Instant) {
+    let mut reader = BufReader::new(stream.try_clone().unwrap());
+    let mut writer = stream;
+    while let Some((operation, input)) = request(&mut reader) {
+        let call = Call { operation: operation.clone(), input: input.clone(), at: Instant::now() };
+        log.lock().unwrap().push(call);
+        let answer = script.lock().unwrap()(&operation, &input);
+        let answer = answer.unwrap_or_else(|| usual(&operation, &input));
+        let (status, body) = match answer {
+            Answer::Ok(body) => (200, body.to_string()),
+            Answer::Error(name) => {
+                (400, json!({"__type": name, "message": "said so by the test"}).to_string())
+            }
+            Answer::Status(status) => (status, String::new()),
+            Answer::Reset => return,
+            Answer::Silence => loop {
+                thread::park();
+            },
+        };
+        // 1775700271 and the seconds since the start.
+        let second = 31 + started.elapsed().as_secs();
+        let (minute, second) = (4 + second / 60, second % 60);
+        let head = format!(
+            "HTTP/1.1 {status} X\r\nDate: Thu, 09 Apr 2026 02:{minute:02}:{second:02} GMT\r\n\
+             Content-Type: application/x-amz-json-1.1\r\nContent-Length: {}\r\n\r\n",
+            body.len()
+        );
+        if writer
+            .write_all(head.as_bytes())
+            .and_then(|()| writer.write_all(body.as_bytes()))
+            .is_err()
+        {
+            return;
+        }
+    }
+}
+
+fn request(reader: &mut BufReader<TcpStream>) -> Option<(String, Value)> {
+    let (mut operation, mut length) = (String::new(), 0);
+    loop {
+        let mut line = String::new();
+        if reader.read_line(&mut line).ok()? == 0 {
+            return None;
+        }
+        let lower = line.trim().to_ascii_lowercase();
+        if lower.is_empty() {
+            break;
+        }
+        if let Some(length_text) = lower.strip_prefix("content-length:") {
+            length = length_text.trim().parse().ok()?;
+        }
+        if lower.starts_with("x-amz-target:") {
+            operation = line.trim().rsplit('.').next()?.to_owned();
+        }
+    }
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body).ok()?;
+    Some((operation, serde_json::from_slice(&body).ok()?))
+}
+
+/// What an open stream of one empty shard answers.
+fn usual(operation: &str, input: &Value) -> Answer {
+    Answer::Ok(match operation {
+        "DescribeStreamSummary" => summary(),
+        "ListShards" => json!({"Shards": [shard_json(0, None, false)]}),
+        "GetShardIterator" => json!({"ShardIterator": format!("of {input}")}),
+        "GetRecords" => page(&[], 0),
+        other => panic!("nobody needs {other}"),
+    })
+}
+
+pub(crate) fn summary() -> Value {
+    json!({"StreamDescriptionSummary": {
+        "StreamName": "my-kinesis-stream",
+        "StreamARN": "arn:aws:kinesis:us-east-1:000000000000:stream/my-kinesis-stream",
+        "StreamStatus": "ACTIVE", "RetentionPeriodHours": 24, "OpenShardCount": 1,
+        "StreamCreationTimestamp": 1_775_600_000.5, "EnhancedMonitoring": [],
+    }})
+}
+
+pub(crate) fn shard_json(number: u32, parent: Option<u32>, closed: bool) -> Value {
+    let mut range = json!({"StartingSequenceNumber": "1"});
+    if closed {
+        range["EndingSequenceNumber"] = json!("99999");
+    }
+    let mut shard = json!({
+        "ShardId": format!("shardId-{number:012}"),
+        "HashKeyRange": {"StartingHashKey": "0", "EndingHashKey": "9"},
+        "SequenceNumberRange": range,
+    });
+    if let Some(parent) = parent {
+        shard["ParentShardId"] = json!(format!("shardId-{parent:012}"));
+    }
+    shard
+}
+
+/// A page of records with these numbers, whose payload is the number.
+pub(crate) fn page(numbers: &[u32], behind_ms: u64) -> Value {
+    use base64::Engine;
+    let record = |number: &u32| {
+        let data = base64::engine::general_purpose::STANDARD.encode(number.to_string());
+        json!({
+            "SequenceNumber": number.to_string(), "PartitionKey": "k", "Data": data,
+            "ApproximateArrivalTimestamp": 1_775_700_271.554,
+        })
+    };
+    json!({
+        "Records": numbers.iter().map(record).collect::<Vec<_>>(),
+        "NextShardIterator": format!("next of {numbers:?}"),
+        "MillisBehindLatest": behind_ms,
+    })
+}

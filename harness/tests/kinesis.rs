@@ -1,0 +1,195 @@
+//! The documented Kinesis pipeline through the real binaries into SQLite: the CONFIG as it stands in
+//! the documentation, rows and offsets against what was put, reshards and kill -9 under load. The
+//! server is ferrokinesis, inside this process.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test ends where it fails"
+)]
+
+#[path = "../../extractor/tests/kinesis_support/server.rs"]
+mod server;
+#[expect(dead_code, reason = "shared with the fault tests, of which this uses a part")]
+#[path = "faults/support.rs"]
+mod support;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+// What `server.rs` names, which the extractor's tests use as well.
+use aws_sdk_kinesis as _;
+use aws_smithy_http_client as _;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use fastrand::Rng;
+use ferrokinesis as _;
+use nix::sys::signal::Signal;
+use serde_json::{Value, json};
+use tokio as _;
+
+use server::{STREAM, Server, shard};
+use support::{Pipeline, RUN_MAX, say, seed, signal};
+
+/// The documented CONFIG, and where the server is.
+fn documented(server: &Server) -> Value {
+    json!({
+        "connector.class": "com.singlestore.kafka.connect.kinesis.KinesisSourceConnector",
+        "aws.access.key.id": "<aws_access_key>",
+        "aws.secret.access.key": "<aws_secret_key>",
+        "aws.session.token": "<aws_session_token>",
+        "kafka.topic": "kinesis-topic",
+        "kinesis.stream": STREAM,
+        "kinesis.region": "us-east-1",
+        "tasks.max": 4,
+        "kinesis.endpoint": server.url
+    })
+}
+
+/// What the table holds: topic, id and record, in the order of loading.
+fn rows(pipeline: &Pipeline) -> Vec<(String, Value, Value)> {
+    let sql = format!("SELECT topic, id, record FROM {} ORDER BY rowid", pipeline.name);
+    let json = |text: &str| serde_json::from_str(text).unwrap();
+    let rows = pipeline.query(&sql);
+    rows.into_iter().map(|row| (row[0].clone(), json(&row[1]), json(&row[2]))).collect()
+}
+
+/// What `s2x_offsets` holds, by KEY.
+fn offsets(pipeline: &Pipeline) -> BTreeMap<String, String> {
+    let rows = pipeline.query("SELECT key_text, value_text FROM s2x_offsets");
+    rows.into_iter().map(|row| (row[0].clone(), row[1].clone())).collect()
+}
+
+fn payload(record: &Value) -> String {
+    String::from_utf8(STANDARD.decode(record["data"].as_str().unwrap()).unwrap()).unwrap()
+}
+
+#[test]
+fn the_documented_pipeline_loads_what_was_put() {
+    let server = Server::start(4);
+    let put: Vec<(String, String)> =
+        (0..200).map(|n| (format!("user-{}", n % 9), format!("{{\"seq\":{n}}}"))).collect();
+    let sent = server.put(&put);
+    let pipeline = Pipeline::new("kinesis_pipeline", None, &documented(&server));
+    pipeline.run(&[]);
+
+    let rows = rows(&pipeline);
+    let by_payload: BTreeMap<String, &(String, Value, Value)> =
+        rows.iter().map(|row| (payload(&row.2), row)).collect();
+    assert_eq!((rows.len(), by_payload.len()), (200, 200));
+    let mut last: BTreeMap<String, String> = BTreeMap::new();
+    for ((key, text), sent) in put.iter().zip(&sent) {
+        let (topic, id, record) = by_payload[text];
+        assert_eq!(topic, "kinesis-topic");
+        assert_eq!(*id, json!({"partitionKey": key}));
+        let arrival = record["approximateArrivalTimestamp"].as_i64().unwrap();
+        let expected = json!({
+            "approximateArrivalTimestamp": arrival,
+            "data": STANDARD.encode(text),
+            "partitionKey": key,
+            "sequenceNumber": sent.sequence,
+            "shardId": sent.shard,
+            "streamName": STREAM,
+        });
+        assert_eq!(*record, expected);
+        // A later number of a shard is larger; all have the same number of digits.
+        last.entry(sent.shard.clone())
+            .and_modify(|last| *last = last.clone().max(sent.sequence.clone()))
+            .or_insert_with(|| sent.sequence.clone());
+    }
+    for (shard, sequence) in &last {
+        let value = &offsets(&pipeline)[&format!("{{\"shardId\":\"{shard}\"}}")];
+        assert_eq!(*value, format!("{{\"sequenceNumber\":\"{sequence}\"}}"));
+    }
+
+    // Nothing new: nothing comes again. Something new: only that.
+    pipeline.run(&[]);
+    assert_eq!(pipeline.try_number("SELECT COUNT(*) FROM kinesis_pipeline"), Some(200));
+    server.put(&[("user-c".to_owned(), "{\"seq\":200}".to_owned())]);
+    pipeline.run(&[]);
+    assert_eq!(pipeline.try_number("SELECT COUNT(*) FROM kinesis_pipeline"), Some(201));
+    pipeline.assert_no_process_left();
+}
+
+/// Every number once; for each key in the order in which they were put.
+fn assert_once_in_order(pipeline: &Pipeline, count: u32) {
+    let mut seen = BTreeSet::new();
+    let mut last: BTreeMap<String, u32> = BTreeMap::new();
+    for (_, id, record) in rows(pipeline) {
+        let number: u32 = payload(&record).parse().unwrap();
+        assert!(seen.insert(number), "{number} came twice");
+        let before = last.insert(id["partitionKey"].as_str().unwrap().to_owned(), number);
+        assert!(before.is_none_or(|before| before < number), "{id}: {before:?}, then {number}");
+    }
+    let lost: Vec<u32> = (0..count).filter(|number| !seen.contains(number)).take(5).collect();
+    assert!(lost.is_empty() && seen.len() == count as usize, "{} rows, lost {lost:?}", seen.len());
+}
+
+/// Splits and merges under load, the extractor and the harness killed at random moments.
+#[test]
+fn reshards_under_load_with_kills_lose_and_repeat_nothing() {
+    const ROUNDS: u32 = 5;
+    const ROWS: u32 = 600;
+    let mut rng = Rng::with_seed(seed("reshards_under_load_with_kills_lose_and_repeat_nothing"));
+    let server = Server::start(1);
+    let mut config = documented(&server);
+    config["kinesis.empty.records.backoff.ms"] = json!(500);
+    config["kinesis.shards.refresh.ms"] = json!(1000);
+    config["kinesis.record.limit"] = json!(40);
+    config["tasks.max"] = json!(2);
+    let pipeline = Pipeline::new("reshards", None, &config);
+    let args = ["--batch-rows", "37", "--retries", "1000"];
+    let mut run = pipeline.start(&args);
+    let reshards: [fn(&Server); ROUNDS as usize] = [
+        |server| server.split(&shard(0)),
+        |server| server.merge(&shard(1), &shard(2)),
+        |server| server.split(&shard(3)),
+        |server| server.split(&shard(5)),
+        |server| server.merge(&shard(4), &shard(6)),
+    ];
+    let (mut count, mut kills) = (0, 0);
+    let mut batch = |server: &Server| {
+        let records: Vec<_> =
+            (count..count + ROWS / 2).map(|n| (format!("key-{}", n % 11), n.to_string())).collect();
+        server.put(&records);
+        count += ROWS / 2;
+    };
+    for reshard in reshards {
+        batch(&server);
+        reshard(&server);
+        batch(&server);
+        for _ in 0..4 {
+            std::thread::sleep(Duration::from_millis(rng.u64(50..700)));
+            let victims = pipeline.extractors();
+            let victim = match victims.is_empty() || rng.u32(..4) == 0 {
+                true => run.pid(),
+                false => victims[rng.usize(..victims.len())],
+            };
+            signal(victim, Signal::SIGKILL);
+            kills += 1;
+            std::thread::sleep(Duration::from_millis(20));
+            match run.ended() {
+                None => {}
+                Some(-1) => run = pipeline.start(&args),
+                Some(code) => panic!("harness ended with {code}: {}", run.log()),
+            }
+        }
+    }
+    let started = Instant::now();
+    let sql = "SELECT COUNT(*) FROM reshards";
+    while pipeline.try_number(sql).is_none_or(|rows| rows < u64::from(count)) {
+        assert!(started.elapsed() < RUN_MAX, "{:?} of {count}", pipeline.try_number(sql));
+        assert_eq!(run.ended(), None, "{}", run.log());
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    // What would come twice comes now.
+    std::thread::sleep(Duration::from_secs(2));
+    signal(run.pid(), Signal::SIGTERM);
+    assert_eq!(run.wait(), Some(0), "{}", run.log());
+    say(&format!("reshards: {kills} kills"));
+    assert_once_in_order(&pipeline, count);
+    let ends = offsets(&pipeline).into_values().filter(|value| value.contains("shardEnd")).count();
+    assert_eq!(ends, 7, "{:?}", offsets(&pipeline));
+    pipeline.assert_no_process_left();
+}
