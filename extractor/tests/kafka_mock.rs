@@ -84,6 +84,34 @@ fn reading_resumes_at_any_offset() {
 }
 
 #[test]
+fn new_credentials_lose_and_repeat_no_row() {
+    let cluster = cluster("t", 2);
+    let producer = producer(&cluster);
+    produce(&producer, "t", 0, 0..1000);
+    produce(&producer, "t", 1, 0..1000);
+    let mut source = open(&cluster.bootstrap_servers(), "t", &json!({}));
+    assign(&mut source, &[(key("t", 0), at(0)), (key("t", 1), at(0))]);
+    source.set_until(&[(1, at(100))]).unwrap();
+    let mut all = [Vec::new(), Vec::new()];
+    for room in [1, 7, 130, 400] {
+        let mut sink = Sink::new(room);
+        poll_until(&mut source, &mut sink, LIMIT, |sink, _| sink.room == 0).unwrap();
+        for part in 0..2_u32 {
+            all[part as usize].extend(sink.records(part).into_iter().map(str::to_owned));
+        }
+        let before = positions(&source, 2);
+        source.rotate(&serde_json::Map::new()).unwrap();
+        assert_eq!(positions(&source, 2), before);
+    }
+    source.set_until(&[]).unwrap();
+    let sink = read_all(&mut source);
+    for part in 0..2_u32 {
+        all[part as usize].extend(sink.records(part).into_iter().map(str::to_owned));
+        assert_eq!(all[part as usize], numbers(0..1000), "part {part}");
+    }
+}
+
+#[test]
 fn a_full_batch_loses_nothing() {
     let cluster = cluster("t", 2);
     let producer = producer(&cluster);
