@@ -1,7 +1,6 @@
 //! The Kinesis source against another server than `kinesis_server.rs`, named by
 //! `KINESIS_ENDPOINT`: one that tells `MillisBehindLatest`, `ChildShards` and pages as the service
 //! does (kinesis-mock, npm `kinesis-local`).
-#![expect(clippy::unwrap_used, reason = "a test ends where it fails")]
 
 #[path = "kinesis_support/follower.rs"]
 mod follower;
