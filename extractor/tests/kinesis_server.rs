@@ -1,21 +1,22 @@
 //! The Kinesis source against ferrokinesis, a server of this protocol that somebody else wrote. It
 //! tells no `MillisBehindLatest` and no children when polled, and gives whole seconds as arrival
 //! times; what depends on those is in `kinesis_canned.rs`.
-#![expect(clippy::unwrap_used, reason = "a test ends where it fails")]
 
+#[path = "kinesis_support/follower.rs"]
+mod follower;
 #[path = "kinesis_support/server.rs"]
 mod server;
 #[path = "kinesis_support/support.rs"]
 mod support;
 
-use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use extractor::source::{Cancel, Polled, Source, Start};
 use ferrokinesis::store::StoreOptions;
-use protocol::{Code, OffsetKey, OffsetValue};
+use protocol::Code;
 use serde_json::{Value, json};
 
+use follower::{Follower, assert_once_in_order};
 use server::{STREAM, Server, options, shard};
 use support::*;
 
@@ -56,25 +57,6 @@ fn every_record_comes_once_and_in_order() {
         assert_eq!(position, value(&json!({"sequenceNumber": last.record["sequenceNumber"]})));
     }
     assert_eq!(source.lag().ms, Some(0));
-}
-
-/// Every payload `0..count` once, and rising for each key.
-fn assert_once_in_order(rows: &[Seen], count: u32) {
-    let mut last: BTreeMap<String, u32> = BTreeMap::new();
-    let mut numbers = Vec::new();
-    for row in rows {
-        let number: u32 = row.payload().parse().unwrap();
-        let before = last.insert(row.text("partitionKey"), number);
-        assert!(before.is_none_or(|before| before < number), "{before:?} then {number}");
-        numbers.push(number);
-    }
-    numbers.sort_unstable();
-    let wrong = (0..count).zip(&numbers).find(|(wanted, came)| wanted != *came);
-    assert!(
-        numbers.len() == count as usize && wrong.is_none(),
-        "{} rows, {wrong:?}",
-        numbers.len()
-    );
 }
 
 #[test]
@@ -179,72 +161,6 @@ fn latest_of_a_quiet_shard_survives_a_restart() {
     assign(&mut source, &[(key(0), pinned)]);
     let sink = read_all(&mut source);
     assert_eq!(sink.payloads(), (10..20).map(|n| n.to_string()).collect::<Vec<_>>());
-}
-
-/// The host's part: assigns what may be read, moves on at ends, as `harness` does.
-struct Follower {
-    offsets: BTreeMap<OffsetKey, OffsetValue>,
-    parents: BTreeMap<OffsetKey, Vec<OffsetKey>>,
-    rows: Vec<Seen>,
-}
-
-impl Follower {
-    fn new() -> Self {
-        Self { offsets: BTreeMap::new(), parents: BTreeMap::new(), rows: Vec::new() }
-    }
-
-    fn discover(&mut self, source: &mut dyn Source) {
-        for split in source.discover(&Cancel::default()).unwrap().splits {
-            self.offsets.entry(split.key.clone()).or_insert_with(horizon);
-            self.parents.insert(split.key, split.parents);
-        }
-    }
-
-    fn readable(&self) -> Vec<(OffsetKey, OffsetValue)> {
-        let ended = |key: &OffsetKey| self.offsets.get(key).is_none_or(OffsetValue::is_end);
-        let ready = |(key, at): &(&OffsetKey, &OffsetValue)| {
-            !at.is_end() && self.parents.get(*key).is_none_or(|them| them.iter().all(ended))
-        };
-        self.offsets.iter().filter(ready).map(|(k, v)| (k.clone(), v.clone())).collect()
-    }
-
-    /// Reads until caught up, or until `rows` more rows came.
-    fn follow(&mut self, source: &mut dyn Source, rows: usize) {
-        let until = self.rows.len().saturating_add(rows);
-        let started = Instant::now();
-        'assign: loop {
-            let parts = self.readable();
-            source.assign("", &parts, &Cancel::default()).unwrap();
-            loop {
-                assert!(started.elapsed() < LIMIT, "gave up with {} rows", self.rows.len());
-                let mut sink = Sink::new(40);
-                let polled = source.poll(&mut sink, Duration::from_millis(50)).unwrap();
-                let mut map: Vec<_> = parts.iter().map(|(key, _)| key.clone()).collect();
-                for (part, key) in (0..).zip(map.drain(..)) {
-                    self.offsets.insert(key, source.position(part).unwrap());
-                }
-                self.rows.extend(sink.rows);
-                if let Some(news) = source.topology() {
-                    for (split, start) in news.added {
-                        self.offsets.entry(split.key.clone()).or_insert(start);
-                        self.parents.insert(split.key, split.parents);
-                    }
-                }
-                if self.rows.len() >= until {
-                    return;
-                }
-                let keys = |parts: &[(OffsetKey, OffsetValue)]| {
-                    parts.iter().map(|(key, _)| key.clone()).collect::<Vec<_>>()
-                };
-                if keys(&self.readable()) != keys(&parts) {
-                    continue 'assign;
-                }
-                if polled == (Polled::Idle { caught_up: true }) {
-                    return;
-                }
-            }
-        }
-    }
 }
 
 /// F1, F2, F10: each step is read by a source of its own, which knows only what was committed.

@@ -66,6 +66,14 @@ impl Server {
         server
     }
 
+    /// A server that runs already.
+    pub(crate) fn at(url: &str, shards: i32) -> Self {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let server = Self { runtime, client: client(url), url: url.to_owned() };
+        server.create(shards);
+        server
+    }
+
     pub(crate) fn wait<T>(&self, future: impl Future<Output = T>) -> T {
         self.runtime.block_on(future)
     }

@@ -10,10 +10,15 @@ fn fresh() -> Pace {
     pace
 }
 
+/// From one read to the next.
+fn pause(pace: &Pace) -> Duration {
+    pace.next.unwrap() - pace.called.unwrap()
+}
+
 fn about(pace: &Pace, expected: Duration) {
-    let wait = pace.wait();
-    let near = expected.saturating_sub(Duration::from_millis(100));
-    assert!((near..=expected).contains(&wait), "{wait:?}, expected {expected:?}");
+    let pause = pause(pace);
+    let near = expected.saturating_sub(Duration::from_millis(1));
+    assert!((near..=expected).contains(&pause), "{pause:?}, expected {expected:?}");
 }
 
 #[test]
@@ -37,10 +42,10 @@ fn an_idle_shard_is_asked_less_and_less_and_never_in_a_hot_loop() {
     for _ in 0..7 {
         pace.calls();
         pace.answered(0, 0, 10_000, 0);
-        waits.push(pace.wait());
+        waits.push(pause(&pace));
     }
     assert!(waits.iter().all(|wait| *wait > Duration::from_millis(400)), "{waits:?}");
-    assert!(waits.is_sorted() && waits[6] <= IDLE && waits[6] > IDLE / 2, "{waits:?}");
+    assert!(waits.is_sorted() && waits[6] == IDLE, "{waits:?}");
     pace.calls();
     pace.answered(10, 1, 10_000, 0);
     about(&pace, FIRST);
@@ -65,7 +70,8 @@ fn trouble_is_backed_off_with_jitter_up_to_the_limit() {
             pace.wait()
         })
         .collect();
-    let range = Duration::from_millis(4_900)..=Duration::from_secs(10);
+    // From the last failure, less what the test took itself.
+    let range = Duration::from_millis(3_000)..=Duration::from_secs(10);
     assert!(waits.iter().all(|wait| range.contains(wait)), "{waits:?}");
     assert!(waits.iter().any(|wait| wait.abs_diff(waits[0]) > Duration::from_millis(50)));
     let mut pace = fresh();

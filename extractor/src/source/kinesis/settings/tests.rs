@@ -168,3 +168,11 @@ fn loss_and_plain_text_are_warned_about() {
     }));
     assert_eq!(settings.warnings.len(), 2, "{:?}", settings.warnings);
 }
+
+#[test]
+fn every_key_is_explained() {
+    let manual = include_str!("../../../../KINESIS.md");
+    for key in KEYS {
+        assert!(manual.contains(&format!("`{key}`")), "KINESIS.md does not explain {key}");
+    }
+}
