@@ -155,7 +155,9 @@ impl Host {
     pub(crate) fn ready(config: Value) -> Self {
         let mut host = Self::configured(config);
         let splits = host.discover().splits;
-        let parts: Vec<_> = splits.into_iter().map(|split| (split.key, row_value(0))).collect();
+        // Children wait for their parents.
+        let splits = splits.into_iter().filter(|split| split.parents.is_empty());
+        let parts: Vec<_> = splits.map(|split| (split.key, row_value(0))).collect();
         host.assign(&parts);
         host
     }
