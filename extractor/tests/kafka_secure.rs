@@ -289,7 +289,9 @@ fn f30_a_given_token_works_at_once_expires_and_is_replaced() {
     let before = read_all(&mut source).rows.len();
     assert_eq!(before, ROWS);
     let (sink, failure) = read_failure(&mut source);
-    assert_eq!(failure.code, Code::CredentialsExpired, "{failure}");
+    // The broker may refuse the expired token at a new login before this side has noticed its end.
+    let told = [Code::CredentialsExpired, Code::AuthFailed].contains(&failure.code);
+    assert!(told, "{failure}");
     assert!(sink.rows.is_empty());
     let places = [position(&source, 0), position(&source, 1)];
     source.rotate(&object(given(600))).unwrap();
