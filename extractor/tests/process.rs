@@ -8,12 +8,17 @@ mod driver;
 
 use std::fs::{self, File};
 use std::io::{Read, Write};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use driver::*;
 use protocol::message::*;
 use serde_json::json;
+
+/// The user that owns nothing, by the custom of every distribution.
+const NOBODY: u32 = 65_534;
 
 /// In any state, the process is gone within this time after its input ended.
 const SOON: Duration = Duration::from_secs(1);
@@ -221,17 +226,27 @@ fn the_process_holds_no_descriptor_beside_its_own() {
 fn the_process_leaves_no_core_and_is_not_dumpable() {
     let mut host = Host::spawn();
     host.greet();
-    let pid = host.pid();
-    let limits = fs::read_to_string(format!("/proc/{pid}/limits")).unwrap();
+    let limits = fs::read_to_string(format!("/proc/{}/limits", host.pid())).unwrap();
     let core = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
     assert_eq!(core.split_whitespace().nth(4), Some("0"), "{core}");
-    // Files of a process that is not dumpable belong to root; as root, both look alike, so the
-    // switch is compared where it can be.
-    let owner = |pid: i32| {
-        use std::os::unix::fs::MetadataExt;
-        fs::metadata(format!("/proc/{pid}/environ")).unwrap().uid()
+    // The files of a process that is not dumpable belong to root (proc(5)), those of any other to its
+    // user. Who tests as root lets another user run both.
+    let folder = tempfile::tempdir().unwrap();
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let copy = folder.path().join("extractor");
+    fs::copy(binary().get_program(), &copy).unwrap();
+    let owner_with = |args: &[&str]| {
+        let mut command = Command::new(&copy);
+        command.args(args).stdin(Stdio::piped()).stdout(Stdio::piped());
+        if fs::metadata("/proc/self").unwrap().uid() == 0 {
+            command.uid(NOBODY).gid(NOBODY);
+        }
+        let mut host = Host::of(command.spawn().unwrap());
+        host.greet();
+        fs::metadata(format!("/proc/{}/environ", host.pid())).unwrap().uid()
     };
-    assert_eq!(owner(pid), 0);
+    assert_ne!(owner_with(&["--dumpable"]), 0);
+    assert_eq!(owner_with(&[]), 0);
 }
 
 #[test]
