@@ -11,6 +11,7 @@
 //! then ends one of the two, which `attempt` runs again.
 
 mod claims;
+mod ends;
 mod ids;
 mod pipelines;
 mod record;
@@ -26,6 +27,7 @@ use std::time::Duration;
 use crate::store::{Connect, Store, StoreError};
 
 pub use claims::Claim;
+pub use ends::Ends;
 pub(crate) use ids::{NONCE_LEN, fresh, key_hash, now_us, us};
 pub use record::{
     Batch, BatchState, Creation, ErrorEntry, ErrorKind, ErrorRow, NewPipeline, Pipeline,

@@ -11,6 +11,7 @@ mod extractor;
 mod json;
 mod keys;
 mod plan;
+mod points;
 mod properties;
 mod reference;
 mod secret;
@@ -18,7 +19,8 @@ mod secret;
 pub use document::{Document, Entry, PIPELINE_FILE_BYTES_MAX, Place};
 pub use error::PipelineError;
 pub use keys::{KEYS, Key, Kind, key, nearest_key};
-pub use plan::{Overrides, Surroundings, load, parse_start, plan};
+pub use plan::{Overrides, Surroundings, load, plan};
+pub use points::{parse_end, parse_start};
 pub use reference::REFERENCE_BYTES_MAX;
 pub use secret::{REDACTED, is_secret_key};
 

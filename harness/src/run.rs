@@ -8,6 +8,7 @@ mod failure;
 mod incarnation;
 mod load;
 mod patience;
+mod points;
 mod refused;
 mod setup;
 mod share;
@@ -19,12 +20,12 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
 use protocol::message::Object;
-use protocol::message::Start;
 use protocol::{Class, Failure};
 
 use crate::store::{StoreError, StoreUrl};
 
 pub use execute::execute;
+pub use points::{Point, Points};
 
 /// What to run.
 #[derive(Clone, Debug)]
@@ -44,7 +45,9 @@ pub struct Plan {
     /// What one batch holds at most.
     pub limits: BatchLimits,
     /// Where the splits of the first run start; at their beginning where the user said nothing.
-    pub start: Option<Start>,
+    pub start: Option<Points>,
+    /// Where a bounded run ends; splits without an end are not read then.
+    pub end: Option<Points>,
     /// When to stop by itself.
     pub until: Until,
     /// What happens to a record that is not what was declared.

@@ -13,10 +13,11 @@ use std::sync::{Arc, Mutex};
 
 use harness::exit::Exit;
 use harness::run::{
-    BatchLimits, Control, Event, ExtractorCommand, Observer, OnError, Plan, Retry, RunError, Share,
-    SourceConfig, Summary, Until, execute,
+    BatchLimits, Control, Event, ExtractorCommand, Observer, OnError, Plan, Point, Points, Retry,
+    RunError, Share, SourceConfig, Summary, Until, execute,
 };
 use harness::store::{Cell, connect};
+use protocol::OffsetKey;
 use protocol::message::Start;
 use serde_json::{Value, json};
 
@@ -63,6 +64,7 @@ impl Bench {
             share: Share { leaves: 1, leaf: None, tasks: 2 },
             limits: BatchLimits { rows: 100, ..BatchLimits::default() },
             start: None,
+            end: None,
             until: Until::CaughtUp,
             on_error: OnError::Stop,
             retry: Retry::default(),
@@ -187,10 +189,10 @@ fn e05_the_start_is_durable_before_the_first_row() {
     let mut plan = bench.plan(
         &json!({ "test.rows": 100, "test.fail.at": 100, "test.fail.code": "PERMISSION_DENIED" }),
     );
-    plan.start = Some(Start::Latest);
+    plan.start = Some(Points::all(Point::At(Start::Latest)));
     bench.run(&plan).0.unwrap_err();
     let mut plan = bench.plan(&json!({ "test.rows": 150 }));
-    plan.start = Some(Start::Latest);
+    plan.start = Some(Points::all(Point::At(Start::Latest)));
     assert_eq!(bench.run(&plan).0.unwrap().rows, 50, "from the first pin, not from a new one");
 }
 
@@ -289,4 +291,104 @@ fn too_many_splits_for_one_task_say_to_raise_tasks_max() {
     assert!(error.to_string().contains("raise tasks.max"), "{error}");
     plan.share.tasks = 2;
     assert!(bench.run(&plan).0.unwrap().caught_up, "what the error advises helps");
+}
+
+fn gen_key(name: &str) -> OffsetKey {
+    OffsetKey::from_json(&json!({ "gen": name })).unwrap()
+}
+
+/// What a bounded run reads of two splits, each with 100 rows at first.
+fn bounded(bench: &Bench, rows: u64, end: Points) -> Plan {
+    let mut plan = bench.plan(&json!({ "test.splits": 2, "test.rows": rows }));
+    plan.until = Until::Stopped;
+    plan.end = Some(end);
+    plan.limits.rows = 10;
+    plan
+}
+
+fn per_split(bench: &Bench) -> (String, String) {
+    let count = |gen_name: &str| {
+        bench.number(&format!("SELECT COUNT(*) FROM orders WHERE id LIKE '%{gen_name}%'"))
+    };
+    (count("p0"), count("p1"))
+}
+
+/// A bounded run ends at the end that was there when it began, and a restart has the same one.
+#[test]
+fn e05_a_bounded_run_keeps_its_ends_over_restarts() {
+    let Some(bench) = Bench::new("e05_a_bounded_run_keeps_its_ends_over_restarts") else { return };
+    let latest = Points::all(Point::At(Start::Latest));
+    let mut first = bounded(&bench, 100, latest.clone());
+    let config = json!({ "connector.class": "test", "test.splits": 2, "test.rows": 100,
+        "test.fail.at": 40, "test.fail.code": "PERMISSION_DENIED" });
+    first.source.config = config.as_object().unwrap().clone();
+    bench.run(&first).0.unwrap_err();
+    let (result, notes) = bench.run(&bounded(&bench, 150, latest.clone()));
+    let summary = result.unwrap_or_else(|error| panic!("{error}\n{notes}"));
+    assert!(summary.caught_up);
+    assert_eq!(bench.number("SELECT COUNT(DISTINCT id) FROM orders"), "200");
+    assert_eq!(bench.number("SELECT COUNT(*) FROM orders"), "200");
+    let (again, notes) = bench.run(&bounded(&bench, 150, latest));
+    assert_eq!(again.unwrap().rows, 0);
+    assert!(notes.contains("every split had come to its end before"), "{notes}");
+    // Another wish has other ends.
+    let further = Points {
+        named: [(gen_key("p0"), Point::Offset(120)), (gen_key("p1"), Point::Offset(101))].into(),
+        others: None,
+    };
+    assert_eq!(bench.run(&bounded(&bench, 150, further)).0.unwrap().rows, 21);
+}
+
+/// A split that the end does not name is not read; its start is pinned all the same.
+#[test]
+fn what_a_bounded_run_does_not_name_is_not_read() {
+    let Some(bench) = Bench::new("what_a_bounded_run_does_not_name_is_not_read") else { return };
+    let end = Points { named: [(gen_key("p1"), Point::Offset(33))].into(), others: None };
+    assert_eq!(bench.run(&bounded(&bench, 100, end)).0.unwrap().rows, 33);
+    assert_eq!(per_split(&bench), ("0".to_owned(), "33".to_owned()));
+    let rest = bench.run(&bench.plan(&json!({ "test.splits": 2, "test.rows": 100 }))).0.unwrap();
+    assert_eq!(rest.rows, 167);
+}
+
+/// Each split has its own start: a number, the last ones, a word; others begin at their beginning.
+#[test]
+fn splits_start_where_a_map_says() {
+    let Some(bench) = Bench::new("splits_start_where_a_map_says") else { return };
+    let mut plan = bench.plan(&json!({ "test.splits": 4, "test.rows": 100 }));
+    plan.start = Some(Points {
+        named: [
+            (gen_key("p0"), Point::Offset(95)),
+            (gen_key("p1"), Point::Last(7)),
+            (gen_key("p2"), Point::Last(1000)),
+            (gen_key("p3"), Point::At(Start::Latest)),
+        ]
+        .into(),
+        others: Some(Point::At(Start::Earliest)),
+    });
+    assert_eq!(bench.run(&plan).0.unwrap().rows, 5 + 7 + 100);
+    assert_eq!(per_split(&bench), ("5".to_owned(), "7".to_owned()));
+}
+
+#[test]
+fn a_place_that_is_not_there_is_refused_before_anything_is_written() {
+    let test = "a_place_that_is_not_there_is_refused_before_anything_is_written";
+    let Some(bench) = Bench::new(test) else { return };
+    let with =
+        |key: &str, point| Some(Points { named: [(gen_key(key), point)].into(), others: None });
+    let mut plan = bench.plan(&json!({ "test.splits": 2, "test.rows": 100 }));
+    for (start, part) in [
+        (with("p0", Point::Offset(101)), "has offsets from 0 to 100"),
+        (with("p9", Point::Offset(0)), "start: the source has no split"),
+    ] {
+        plan.start = start;
+        let error = bench.run(&plan).0.unwrap_err();
+        assert!(error.to_string().contains(part), "{error}");
+        assert_eq!(bench.number("SELECT COUNT(*) FROM s2x_offsets"), "0");
+    }
+    plan.start = None;
+    plan.until = Until::Stopped;
+    plan.end = with("p9", Point::Offset(5));
+    let error = bench.run(&plan).0.unwrap_err();
+    assert!(error.to_string().contains("end: the source has no split"), "{error}");
+    assert_eq!(bench.number("SELECT COUNT(*) FROM s2x_ends"), "0");
 }

@@ -12,6 +12,7 @@ mod certificate;
 mod client;
 mod describe;
 mod failure;
+mod find;
 mod incarnation;
 mod link;
 mod lost;
@@ -27,6 +28,7 @@ mod refused;
 mod security;
 mod settings;
 mod token;
+mod topics;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -38,18 +40,18 @@ use rdkafka::types::RDKafkaErrorCode;
 use serde_json::{Map, Value};
 
 use self::client::{At, Client, ask};
-use self::describe::{Topics, describe};
 use self::incarnation::{expected_ids, incarnation};
-use self::monitor::{Monitor, is_unknown};
+use self::monitor::Monitor;
 pub use self::open::open;
 use self::part::Part;
 use self::position::{Place, Position};
 use self::queue::FetchQueue;
 use self::reader::{Did, Reader};
 pub use self::settings::{
-    CLASSES, KEYS, KafkaSettings, MEMORY_BYTES_DEFAULT, OnGap, PROPERTY_PREFIX, TOPICS_MAX,
+    CLASSES, KEYS, KafkaSettings, MEMORY_BYTES_DEFAULT, OnGap, PROPERTY_PREFIX,
 };
 use self::token::Refresher;
+pub use self::topics::{Pattern, Selection, TOPICS_MAX};
 use super::{Cancel, Discovery, Lag, Polled, Probe, RowSink, Source, Split, Start, Topology};
 
 /// How long a question to the brokers may take before the host's own deadline (10 s for offsets).
@@ -85,7 +87,7 @@ impl KafkaSource {
         let client = Arc::new(Client::new(&settings)?);
         let tokens = settings.tokens().cloned();
         let refresher = tokens.map(|tokens| Refresher::start(&client, tokens)).transpose()?;
-        let monitor = Monitor::start(Arc::clone(&client))?;
+        let monitor = Monitor::start(Arc::clone(&client), &settings.topics)?;
         let queue = FetchQueue::new(Arc::clone(&client))
             .ok_or_else(|| Failure::new(Code::OutOfMemory, "librdkafka gave no queue"))?;
         let reader = Reader::new(queue, settings.decoder);
@@ -101,44 +103,6 @@ impl KafkaSource {
             fetched_ids,
             foreign,
         })
-    }
-
-    /// Describes the configured topics; missing ones are waited for as long as configured.
-    fn topics(&self, cancel: &Cancel) -> Result<Topics, Failure> {
-        let started = Instant::now();
-        loop {
-            let names = self.settings.topics.clone();
-            let call = move |client: &Client, limit| describe(client, &names, limit);
-            let topics = ask(&self.client, cancel, ASK_TIMEOUT, call)?
-                .map_err(|code| failure::from_code(&self.client, "list topics", code))?;
-            self.client.link().up();
-            let unknown = |topic: &Result<_, RDKafkaErrorCode>| match topic {
-                Ok(_) => false,
-                Err(code) => is_unknown(*code),
-            };
-            let missing =
-                self.settings.topics.iter().find(|name| topics.get(*name).is_none_or(unknown));
-            let Some(missing) = missing else {
-                for (name, topic) in &topics {
-                    if let Err(code) = topic {
-                        return Err(failure::from_code(
-                            &self.client,
-                            &format!("topic {name}"),
-                            *code,
-                        ));
-                    }
-                }
-                return Ok(topics);
-            };
-            if started.elapsed() >= self.settings.topic_wait {
-                let what = format!("topic {missing}");
-                let code = RDKafkaErrorCode::UnknownTopic;
-                return Err(
-                    failure::from_code(&self.client, &what, code).with("topic", missing.as_str())
-                );
-            }
-            pause(cancel, Duration::from_millis(500))?;
-        }
     }
 
     /// Asks for one offset of every place.
@@ -304,10 +268,7 @@ impl Source for KafkaSource {
         let mut wanted = Vec::with_capacity(parts.len());
         for (key, value) in parts {
             let place = Place::from_key(key)?;
-            if !self.settings.topics.contains(&place.topic) {
-                let text = format!("KEY {key}: its topic is not one of the pipeline's topics");
-                return Err(Failure::new(Code::OffsetInvalid, text));
-            }
+            self.require_selected(&place.topic, key.as_str())?;
             wanted.push(Part::new(place, key.clone(), Position::from_value(value)?));
         }
         let topics = self.topics(cancel)?;
@@ -316,12 +277,17 @@ impl Source for KafkaSource {
             let place = &part.place;
             let known = topics.get(&place.topic).and_then(|topic| topic.as_ref().ok());
             if !known.is_some_and(|topic| topic.partitions.contains(&place.partition)) {
-                return Err(failure::vanished(&place.to_string(), self.client.servers()));
+                return Err(self.vanished(&place.to_string()));
             }
         }
         self.check_range(&wanted, cancel)?;
         let places: Vec<_> = wanted.iter().map(|part| part.place.clone()).collect();
-        self.monitor.learn(&topics);
+        // A topic that matches and that nobody was told of is still new to the monitor.
+        let told = |name: &str| places.iter().any(|place| place.topic == name);
+        let is_list = self.settings.topics.pattern().is_none();
+        let mut known = topics;
+        known.retain(|name, _| is_list || told(name));
+        self.monitor.learn(&known);
         self.monitor.assign(&expected, &places);
         self.ids = expected.into_iter().filter_map(|(name, id)| Some((name, id?))).collect();
         self.compare_ids();
@@ -404,9 +370,9 @@ impl Source for KafkaSource {
 
     fn topology(&mut self) -> Option<Topology> {
         let added = self.monitor.take_added();
-        let splits = added.into_iter().filter_map(|place| {
+        let splits = added.into_iter().filter_map(|(place, begin)| {
             let split = Split { key: place.to_key().ok()?, parents: Vec::new(), closed: false };
-            Some((split, Position::at(0).to_value().ok()?))
+            Some((split, Position::at(begin).to_value().ok()?))
         });
         let added: Vec<_> = splits.collect();
         (!added.is_empty()).then_some(Topology { closed: Vec::new(), added })

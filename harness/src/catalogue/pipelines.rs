@@ -84,6 +84,7 @@ impl Catalogue {
                 "s2x_offset_history",
                 "s2x_batches",
                 "s2x_errors",
+                "s2x_ends",
             ] {
                 let sql = format!("DELETE FROM {table} WHERE pipeline_id = ?");
                 store.execute(&sql, &[Param::from(pipeline.id)])?;

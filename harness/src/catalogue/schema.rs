@@ -8,13 +8,13 @@ use super::views;
 use crate::store::{Dialect, Param, Store, StoreError, StoreErrorKind, require_transactional};
 
 /// The version of the catalogue that this program reads and writes.
-pub const CATALOGUE_VERSION: u32 = 1;
+pub const CATALOGUE_VERSION: u32 = 2;
 
 /// How long a creator waits for another one, in seconds.
 const CREATE_WAIT_S: i64 = 30;
 
 /// The tables that a load writes; each must be able to roll back.
-pub(crate) const TABLES: [&str; 8] = [
+pub(crate) const TABLES: [&str; 9] = [
     "s2x_catalogue",
     "s2x_pipelines",
     "s2x_leaves",
@@ -23,6 +23,7 @@ pub(crate) const TABLES: [&str; 8] = [
     "s2x_batches",
     "s2x_errors",
     "s2x_variables",
+    "s2x_ends",
 ];
 
 /// Version 1. `{…}` stands for a type that the databases spell differently.
@@ -126,6 +127,16 @@ const VERSION_1: [&str; 8] = [
     ){engine}",
 ];
 
+/// What version 2 adds: the ends of bounded runs.
+const VERSION_2: [&str; 1] = ["CREATE TABLE IF NOT EXISTS s2x_ends (
+        pipeline_id BIGINT NOT NULL,
+        key_hash {hash} NOT NULL,
+        key_text {text} NOT NULL,
+        value_text {text} NOT NULL,
+        wish {name} NOT NULL,
+        PRIMARY KEY (pipeline_id, key_hash)
+    ){engine}"];
+
 /// Makes the catalogue or brings it up to [`CATALOGUE_VERSION`]; other creators may do so at once.
 ///
 /// # Errors
@@ -176,6 +187,11 @@ fn upgrade(store: &mut dyn Store) -> Result<(), StoreError> {
     }
     if from.unwrap_or(0) < 1 {
         create_version_1(store)?;
+    }
+    if from.unwrap_or(0) < 2 {
+        for template in VERSION_2 {
+            store.execute(&spell(store.dialect(), template), &[])?;
+        }
     }
     let changed = store.execute(
         "UPDATE s2x_catalogue SET version = ? WHERE id = 1",

@@ -61,10 +61,43 @@ fn a_newer_catalogue_is_refused() {
     let bed = Bed::new();
     let mut catalogue = bed.catalogue();
     let store = catalogue.store().expect("connected");
-    store.execute("UPDATE s2x_catalogue SET version = 2", &[]).expect("updates");
+    store.execute("UPDATE s2x_catalogue SET version = 3", &[]).expect("updates");
     let error = Catalogue::open(Arc::clone(&bed.connect)).err().expect("refused");
     assert_eq!(error.kind(), StoreErrorKind::Schema);
-    assert!(error.to_string().contains("has version 2; this program knows up to 1"), "{error}");
+    assert!(error.to_string().contains("has version 3; this program knows up to 2"), "{error}");
+}
+
+#[test]
+fn a_catalogue_of_version_1_is_brought_up_to_date_with_its_pipelines() {
+    let bed = Bed::new();
+    let mut catalogue = bed.catalogue();
+    let id = catalogue.create_pipeline(&new("p")).expect("creates").into_pipeline().id;
+    let store = catalogue.store().expect("connected");
+    store.execute("DROP TABLE s2x_ends", &[]).expect("drops");
+    store.execute("UPDATE s2x_catalogue SET version = 1", &[]).expect("updates");
+    let mut catalogue = bed.catalogue();
+    assert_eq!(catalogue.ends(id, "w"), Ok(None));
+    assert_eq!(catalogue.pipelines().expect("reads").len(), 1);
+}
+
+#[test]
+fn ends_are_written_down_once_for_one_wish() {
+    let bed = Bed::new();
+    let mut catalogue = bed.catalogue();
+    let id = catalogue.create_pipeline(&new("p")).expect("creates").into_pipeline().id;
+    let other = r#"{"partition":1,"topic":"t"}"#;
+    let first = catalogue.pin_ends(id, "w", &[(KEY, "{\"offset\":5}")]).expect("pins");
+    assert_eq!(first, [(KEY.to_owned(), "{\"offset\":5}".to_owned())]);
+    let later = [(KEY, "{\"offset\":9}"), (other, "{\"offset\":9}")];
+    assert_eq!(catalogue.pin_ends(id, "w", &later), Ok(first.clone()), "they are kept");
+    assert_eq!(catalogue.ends(id, "w"), Ok(Some(first)));
+    assert_eq!(catalogue.ends(id, "v"), Ok(None));
+    assert_eq!(catalogue.pin_ends(id, "v", &later).expect("pins").len(), 2, "another wish");
+    assert_eq!(catalogue.ends(id, "w"), Ok(None));
+    assert!(catalogue.pin_ends(id, "x", &[]).is_err());
+    assert_eq!(catalogue.drop_pipeline("p"), Ok(true));
+    assert_eq!(catalogue.ends(id, "v"), Ok(None));
+    assert!(catalogue.pin_ends(id, "v", &later).is_err(), "the pipeline is gone");
 }
 
 #[test]

@@ -5,11 +5,11 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use protocol::message::Start;
 
 use super::options;
 use crate::exit::Exit;
-use crate::pipeline::{KEYS, parse_start};
+use crate::pipeline::{KEYS, parse_end, parse_start};
+use crate::run::Points;
 use crate::store;
 
 /// Streams a source into a database, exactly once.
@@ -92,14 +92,16 @@ fn run_help() -> String {
     )
 }
 
-const RUN_EXAMPLES: &str = "Examples:
+const RUN_EXAMPLES: &str = r#"Examples:
   harness run orders.json
   harness run orders.properties --store sqlite:orders.db --until-caught-up
   harness run orders.json --leaf 0/3        one of three copies that share the splits
   harness run orders.json --batches 10 --json
+  harness run orders.json --start -1000 --end latest
+  harness run orders.json --start '{"orders/0": 500, "orders/1": "latest"}'
 
 Ctrl-C ends the run after what was extracted is committed; a second one ends it at once.
-The keys of the pipeline file and the exit codes: harness run --help";
+The keys of the pipeline file and the exit codes: harness run --help"#;
 
 /// Where the store is.
 #[derive(Clone, Debug, Default, Args)]
@@ -148,9 +150,16 @@ pub(super) struct RunArgs {
     /// Milliseconds until a batch is cut [file: batch.interval.ms]
     #[arg(long, value_name = "N", value_parser = options::in_range("batch.interval.ms"))]
     pub(super) batch_interval_ms: Option<u64>,
-    /// Where splits without an offset begin: earliest, latest, timestamp:MS or timestamp:TIME
-    #[arg(long, value_parser = |text: &str| parse_start(text).map_err(|e| format!("expected {e}")))]
-    pub(super) start: Option<Start>,
+    /// Where splits begin in the first run: earliest, latest, timestamp:MS, timestamp:TIME, -N (the
+    /// last N of each), or a map such as '{"orders/0": 5, "orders/1": -100}' [file: start]
+    #[arg(long, allow_hyphen_values = true,
+        value_parser = |text: &str| parse_start(text).map_err(|e| format!("expected {e}")))]
+    pub(super) start: Option<Points>,
+    /// Where the run ends: latest (as it is at the start), timestamp:MS, timestamp:TIME, or a map such
+    /// as '{"orders/0": 500}'; a restart keeps the same ends [file: end]
+    #[arg(long, conflicts_with = "until_caught_up",
+        value_parser = |text: &str| parse_end(text).map_err(|e| format!("expected {e}")))]
+    pub(super) end: Option<Points>,
     /// A record that is not what was declared: stop before it, or skip it into the errors table
     #[arg(long, value_name = "POLICY")]
     pub(super) on_error: Option<OnErrorArg>,

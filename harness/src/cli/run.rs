@@ -62,7 +62,8 @@ fn overrides(args: &RunArgs) -> Result<Overrides, CliError> {
         batch_rows: args.batch_rows,
         batch_bytes: args.batch_bytes,
         batch_interval_ms: args.batch_interval_ms,
-        start: args.start,
+        start: args.start.clone(),
+        end: args.end.clone(),
         on_error: args.on_error.map(|policy| match policy {
             OnErrorArg::Stop => OnError::Stop,
             OnErrorArg::Skip => OnError::Skip,

@@ -2,6 +2,7 @@
 //!
 //! Touches nothing. Invariant: a key that is not in this table is the extractor's.
 
+use super::points::{END_FORM, START_FORM};
 use protocol::limits::{EXTRACT_BYTES_MAX, EXTRACT_INTERVAL_MS_MAX, EXTRACT_ROWS_MAX};
 
 /// What a key may be set to.
@@ -108,8 +109,10 @@ keys! {
         "bytes of encoded rows of one batch at most";
     "batch.interval.ms" or "pipelines_extractor_max_batch_interval_ms",
         number(1000, 1, EXTRACT_INTERVAL_MS_MAX), "time until a batch is cut";
-    "start", text("earliest, latest, timestamp:MILLISECONDS or timestamp:2026-01-31T00:00:00Z",
-        "earliest"), "where splits without an offset begin";
+    "start", text(START_FORM, "earliest"),
+        "where splits begin in the first run; a map begins at the beginning of what it does not name";
+    "end", text(END_FORM, "none"),
+        "where a bounded run ends, with exit code 0; partitions that it does not name are not read";
     "errors.tolerance" or "runtime.error.tolerance", Kind::Words(&["none", "all"]),
         "a record that is not what was declared: stop before it, or write it to the errors table";
     "extractor.path", text("the path of a program", "found beside the harness, then on PATH"),

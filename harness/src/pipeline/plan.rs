@@ -7,15 +7,17 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use jiff::Timestamp;
 use protocol::message::{Object, Start};
 use serde_json::Value;
 
 use super::document::{Document, Entry};
 use super::error::PipelineError;
 use super::keys::{self, Kind};
+use super::points::{parse_end, parse_start};
 use super::{extractor, secret};
-use crate::run::{BatchLimits, ExtractorCommand, OnError, Plan, Retry, Share, SourceConfig, Until};
+use crate::run::{
+    BatchLimits, ExtractorCommand, OnError, Plan, Point, Points, Retry, Share, SourceConfig, Until,
+};
 use crate::store::{ACCEPTED_FORMS, Secret, StoreUrl};
 
 /// What the command line says; it wins over the file.
@@ -40,7 +42,9 @@ pub struct Overrides {
     /// `batch.interval.ms`.
     pub batch_interval_ms: Option<u64>,
     /// `start`.
-    pub start: Option<Start>,
+    pub start: Option<Points>,
+    /// `end`.
+    pub end: Option<Points>,
     /// `errors.tolerance`.
     pub on_error: Option<OnError>,
     /// `retry.attempts`.
@@ -115,7 +119,8 @@ pub fn plan(
         away: reader.millis("retry.away.ms", None)?,
     };
     let share = reader.share(overrides)?;
-    let start = reader.start(overrides.start)?;
+    let start = reader.start(overrides.start.as_ref())?;
+    let end = reader.end(overrides)?;
     let on_error = reader.on_error(overrides.on_error)?;
     let from_file = reader.text("extractor.path")?.map(PathBuf::from);
     let named = overrides.extractor.as_deref().or(from_file.as_deref());
@@ -123,7 +128,20 @@ pub fn plan(
         ExtractorCommand { program: extractor::find(named, surroundings)?, args: Vec::new() };
     let source = source(document);
     let until = overrides.until.unwrap_or(Until::Stopped);
-    Ok(Plan { name, table, store, source, extractor, share, limits, start, until, on_error, retry })
+    Ok(Plan {
+        name,
+        table,
+        store,
+        source,
+        extractor,
+        share,
+        limits,
+        start,
+        end,
+        until,
+        on_error,
+        retry,
+    })
 }
 
 /// CONFIG and CREDENTIALS for the extractor.
@@ -252,12 +270,41 @@ impl Reader<'_> {
         })
     }
 
-    fn start(&self, flag: Option<Start>) -> Result<Option<Start>, PipelineError> {
+    /// A key that is a word, or a map of partitions, which a JSON file may hold as an object.
+    fn points(
+        &self,
+        name: &str,
+        parse: fn(&str) -> Result<Points, String>,
+    ) -> Result<Option<Points>, PipelineError> {
+        let map = self.entry(name)?.filter(|entry| entry.value.is_object());
+        let text = match map {
+            Some(entry) => Some(entry.value.to_string()),
+            None => self.text(name)?,
+        };
+        let read = text.as_deref().map(parse).transpose();
+        read.map_err(|expected| self.unexpected(name, &expected))
+    }
+
+    fn start(&self, flag: Option<&Points>) -> Result<Option<Points>, PipelineError> {
         if flag.is_some() {
-            return Ok(flag);
+            return Ok(flag.cloned());
         }
-        let Some(text) = self.text("start")? else { return Ok(self.position()) };
-        parse_start(&text).map(Some).map_err(|expected| self.unexpected("start", &expected))
+        let start = self.points("start", parse_start)?;
+        Ok(start.or_else(|| self.position().map(|start| Points::all(Point::At(start)))))
+    }
+
+    fn end(&self, overrides: &Overrides) -> Result<Option<Points>, PipelineError> {
+        let end = match &overrides.end {
+            Some(end) => Some(end.clone()),
+            None => self.points("end", parse_end)?,
+        };
+        match (end, overrides.until) {
+            (Some(_), Some(Until::CaughtUp)) => Err(self.unexpected(
+                "end",
+                "no end beside --until-caught-up, since a bounded run ends by itself",
+            )),
+            (end, _) => Ok(end),
+        }
     }
 
     /// The Kinesis connectors say in `kinesis.position` where a pipeline begins. The host owns that,
@@ -278,28 +325,6 @@ impl Reader<'_> {
             None | Some("none") => Ok(OnError::Stop),
             Some("all") => Ok(OnError::Skip),
             Some(_) => Err(self.unexpected("errors.tolerance", "none or all")),
-        }
-    }
-}
-
-/// Reads where to start: `earliest`, `latest`, `timestamp:` and milliseconds or an RFC 3339 time.
-///
-/// # Errors
-/// What was expected instead.
-pub fn parse_start(text: &str) -> Result<Start, String> {
-    match text {
-        "earliest" => return Ok(Start::Earliest),
-        "latest" => return Ok(Start::Latest),
-        _ => {}
-    }
-    let time = text.strip_prefix("timestamp:").map(str::trim);
-    let from_millis = time.and_then(|time| time.parse::<i64>().ok()).filter(|ms| *ms >= 0);
-    let from_text = || time?.parse::<Timestamp>().ok().map(Timestamp::as_millisecond);
-    match from_millis.or_else(from_text) {
-        Some(ms) => Ok(Start::Timestamp(ms)),
-        None => {
-            Err("earliest, latest, timestamp:MILLISECONDS or timestamp:2026-01-31T00:00:00Z"
-                .to_owned())
         }
     }
 }

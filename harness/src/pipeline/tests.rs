@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::*;
 use crate::exit::Exit;
-use crate::run::{BatchLimits, OnError, Plan, Retry, Share, Until};
+use crate::run::{BatchLimits, OnError, Plan, Point, Points, Retry, Share, Until};
 
 const CONNECT: &str = r#"{
   "name": "orders",
@@ -58,6 +58,10 @@ fn with_line(line: &str) -> String {
     )
 }
 
+fn at(start: Start) -> Points {
+    Points::all(Point::At(start))
+}
+
 #[test]
 fn connects_own_shape() {
     let plan = read("orders.json", CONNECT).unwrap();
@@ -90,10 +94,10 @@ fn the_kinesis_connector_s_position_is_a_start() {
         let text = format!(r#"{{"name":"p","connector.class":"test","store":"sqlite:a",{keys}}}"#);
         read("p.json", &text).unwrap().start
     };
-    assert_eq!(start(r#""kinesis.position":"LATEST""#), Some(Start::Latest));
+    assert_eq!(start(r#""kinesis.position":"LATEST""#), Some(at(Start::Latest)));
     assert_eq!(start(r#""kinesis.position":"TRIM_HORIZON""#), None);
     let both = r#""kinesis.position":"LATEST","start":"timestamp:5""#;
-    assert_eq!(start(both), Some(Start::Timestamp(5)));
+    assert_eq!(start(both), Some(at(Start::Timestamp(5))));
 }
 
 #[test]
@@ -102,7 +106,7 @@ fn every_key_of_the_harness_is_read() {
         "name": "p", "connector.class": "test", "store": "sqlite:a", "table": "t",
         "tasks.max": 3, "leaves": "2", "pipelines_extractor_batch_size": 500,
         "batch.bytes": 70000, "pipelines_extractor_max_batch_interval_ms": "250",
-        "start": "timestamp:2026-01-31T00:00:00+01:00", "errors.tolerance": "all",
+        "start": "timestamp:2026-01-31T00:00:00+01:00", "end": "latest", "errors.tolerance": "all",
         "extractor.path": "/bin/sh", "retry.attempts": 0, "store.retry.ms": 1500,
         "test.rows": 7, "nested": {"a": [1]}
     }"#;
@@ -112,7 +116,8 @@ fn every_key_of_the_harness_is_read() {
     assert_eq!(plan.share, Share { leaves: 2, leaf: None, tasks: 3 });
     assert_eq!((plan.limits.rows, plan.limits.bytes), (500, 70_000));
     assert_eq!(plan.limits.interval, Duration::from_millis(250));
-    assert_eq!(plan.start, Some(Start::Timestamp(1_769_814_000_000)));
+    assert_eq!(plan.start, Some(at(Start::Timestamp(1_769_814_000_000))));
+    assert_eq!(plan.end, Some(at(Start::Latest)));
     assert_eq!(plan.on_error, OnError::Skip);
     assert_eq!(plan.retry, Retry { attempts: 0, away: Duration::from_millis(1500) });
     let kept = json!({"connector.class": "test", "test.rows": 7, "nested": {"a": [1]}});
@@ -127,7 +132,7 @@ fn the_command_line_wins() {
         tasks: Some(9),
         leaf: Some((1, 3)),
         batch_rows: Some(11),
-        start: Some(Start::Latest),
+        start: Some(at(Start::Latest)),
         on_error: Some(OnError::Skip),
         retries: Some(1),
         until: Some(Until::CaughtUp),
@@ -138,7 +143,7 @@ fn the_command_line_wins() {
     assert_eq!(plan.store.to_string(), "sqlite:other.db");
     assert_eq!(plan.table, "t2");
     assert_eq!(plan.share, Share { leaves: 3, leaf: Some(1), tasks: 9 });
-    assert_eq!((plan.limits.rows, plan.start), (11, Some(Start::Latest)));
+    assert_eq!((plan.limits.rows, plan.start), (11, Some(at(Start::Latest))));
     assert_eq!((plan.on_error, plan.retry.attempts), (OnError::Skip, 1));
     assert_eq!(plan.until, Until::CaughtUp);
 }
@@ -376,14 +381,35 @@ fn keys_have_distinct_names() {
 }
 
 #[test]
-fn starts() {
-    assert_eq!(parse_start("earliest"), Ok(Start::Earliest));
-    assert_eq!(parse_start("latest"), Ok(Start::Latest));
-    assert_eq!(parse_start("timestamp:0"), Ok(Start::Timestamp(0)));
-    assert_eq!(parse_start("timestamp:1970-01-01T00:00:01.5Z"), Ok(Start::Timestamp(1500)));
-    for bad in ["", "Earliest", "timestamp:", "timestamp:-1", "timestamp:2026-01-31", "0"] {
-        assert!(parse_start(bad).is_err(), "{bad}");
+fn a_start_and_an_end_may_be_maps() {
+    let written = [
+        (
+            "p.json",
+            r#"{"name":"p","connector.class":"test","store":"sqlite:a",
+            "start":{"t/0":5,"t/1":-7},"end":{"t/0":9}}"#,
+        ),
+        (
+            "p.properties",
+            "name=p\nconnector.class=test\nstore=sqlite:a\n\
+            start={\"t/0\": 5, \"t/1\": -7}\nend={\"t/0\": 9}\n",
+        ),
+    ];
+    for (path, text) in written {
+        let plan = read(path, text).unwrap();
+        assert_eq!(plan.start, Some(parse_start(r#"{"t/0":5,"t/1":-7}"#).unwrap()), "{path}");
+        assert_eq!(plan.end, Some(parse_end(r#"{"t/0":9}"#).unwrap()), "{path}");
     }
+    let last = r#"{"name":"p","connector.class":"test","store":"sqlite:a","start":-7}"#;
+    assert_eq!(read("p.json", last).unwrap().start, Some(Points::all(Point::Last(7))));
+}
+
+#[test]
+fn an_end_excludes_another_way_to_end() {
+    let text = r#"{"name":"p","connector.class":"test","store":"sqlite:a","end":"latest"}"#;
+    let document = Document::parse("p.json", text, &env).unwrap();
+    let overrides = with(Overrides { until: Some(Until::CaughtUp), ..Overrides::default() });
+    let error = plan(&document, &overrides, &surroundings()).unwrap_err().to_string();
+    assert!(error.contains("no end beside --until-caught-up"), "{error}");
 }
 
 #[test]

@@ -1,12 +1,13 @@
 //! The coordinator of a run: asks the source once, writes the starts down, gives each task its
 //! splits, and ends the run.
 
+mod begin;
 mod splits;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -58,6 +59,7 @@ pub fn execute(
         .ok_or_else(|| RunError::Internal("the catalogue holds no sync marker".to_owned()))?;
     let setup = Arc::new(Setup {
         incarnation: Mutex::new(pipeline.incarnation.clone().unwrap_or_default()),
+        ends: OnceLock::new(),
         budget: Setup::budget_of(&plan),
         plan,
         marker,
@@ -229,7 +231,7 @@ impl Coordinator {
             }
             self.start(task)?;
         }
-        let result = self.assign().and_then(|()| self.watch());
+        let result = self.assign(false).and_then(|()| self.watch());
         if result.is_err() {
             self.setup.complete.store(true, Ordering::Release);
         }
@@ -260,12 +262,13 @@ impl Coordinator {
     }
 
     /// Gives each task the splits that are its own by the catalogue; a task whose splits did not
-    /// change is left alone.
-    fn assign(&mut self) -> Result<(), RunError> {
+    /// change is left alone. `has_new`: some came up at the source, so that a task that gets others asks
+    /// which lives they belong to before it reads.
+    fn assign(&mut self, has_new: bool) -> Result<(), RunError> {
         let (setup, catalogue) = (&self.setup, &mut self.catalogue);
         let mut splits = persist(setup, 0, || catalogue.splits(setup.pipeline.id))?;
         self.looked = Instant::now();
-        splits.retain(|split| !self.left.contains(&split.key));
+        splits.retain(|split| !self.left.contains(&split.key) && setup.reads(&split.key));
         // A split that another leaf wrote down: whether it has parents is the source's to say.
         let (known, strange): (Vec<Split>, Vec<Split>) =
             splits.into_iter().partition(|split| self.listed.contains(&split.key));
@@ -282,7 +285,8 @@ impl Coordinator {
                         Some(Asked { task: *slot, order: running.order, strange: strange.clone() });
                     running.orders.assign(Order { number: running.order, keys, look: true });
                 } else {
-                    running.orders.assign(Order { number: running.order, keys, look: false });
+                    let order = Order { number: running.order, keys, look: has_new };
+                    running.orders.assign(order);
                 }
             }
         }
@@ -307,9 +311,9 @@ impl Coordinator {
                 Ok(News::Listed { task, order, splits }) => {
                     self.note(&splits);
                     self.judge(task, order)?;
-                    self.assign()?;
+                    self.assign(false)?;
                 }
-                Ok(News::SplitEnded) => self.assign()?,
+                Ok(News::SplitEnded) => self.assign(false)?,
                 Ok(News::CaughtUp { task, order, caught_up }) => {
                     let running = self.tasks.get_mut(&task);
                     if let Some(running) = running.filter(|running| running.order == order) {
@@ -328,7 +332,7 @@ impl Coordinator {
             }
             if self.looked.elapsed() > LOOK_AGAIN && !self.setup.is_draining() {
                 // Another leaf may have found splits that are ours.
-                self.assign()?;
+                self.assign(false)?;
             }
             if self.is_complete() {
                 self.was_caught_up |= self.is_caught_up();
@@ -347,6 +351,9 @@ impl Coordinator {
     }
 
     fn is_complete(&self) -> bool {
+        if self.setup.is_bounded() && self.is_caught_up() {
+            return true;
+        }
         match self.setup.plan.until {
             Until::Stopped => false,
             Until::CaughtUp => self.is_caught_up(),

@@ -1,4 +1,4 @@
-//! Which life of the source the stored offsets belong to. Pure.
+//! Which life of the source the stored offsets belong to: compared, and written down.
 //!
 //! A text of entries `NAME:ID`, separated by commas (`SPEC.md` section 6): one for each topic or
 //! stream. A name with another id is another source under the old name; a new name is a topic that
@@ -8,13 +8,38 @@ use std::collections::BTreeMap;
 
 use protocol::{Code, Failure};
 
+use super::RunError;
+use super::failure::Stop;
+use super::setup::Setup;
+use crate::catalogue::Catalogue;
+
 type Entries<'a> = BTreeMap<&'a str, &'a str>;
+
+/// Compares what the source says with what is stored, and stores what is new in it: before the first
+/// row of a topic is read, so that it is known when that topic is created again.
+///
+/// # Errors
+/// A name has another id than before, or the database.
+pub(super) fn remember(
+    setup: &Setup,
+    catalogue: &mut Catalogue,
+    discovered: &str,
+) -> Result<(), Stop> {
+    // Tasks come here at the same time; each adds to what the one before has stored.
+    let mut stored = setup.lock_incarnation();
+    let merged = merge(&stored, discovered).map_err(RunError::Extractor)?;
+    if merged != *stored {
+        catalogue.set_incarnation(setup.pipeline.id, &merged)?;
+        *stored = merged;
+    }
+    Ok(())
+}
 
 /// What is to be stored, after `discovered` was compared with `stored`.
 ///
 /// # Errors
 /// `SOURCE_RECREATED`: a name has another id than before.
-pub(super) fn merge(stored: &str, discovered: &str) -> Result<String, Failure> {
+fn merge(stored: &str, discovered: &str) -> Result<String, Failure> {
     let (mut merged, found) = (entries(stored), entries(discovered));
     for (name, id) in found {
         if let Some(before) = merged.insert(name, id).filter(|before| *before != id) {

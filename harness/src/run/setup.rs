@@ -1,9 +1,11 @@
 //! What all tasks of a run share: the plan, the pipeline, the counters, and the wish to end.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
+use protocol::OffsetValue;
 use protocol::avro::Marker;
 
 use super::{Control, Event, Observer, Plan, Until};
@@ -20,6 +22,8 @@ pub(super) struct Setup {
     pub marker: Marker,
     /// Which life of the source the committed offsets belong to; known once the source was asked.
     pub incarnation: Mutex<String>,
+    /// Where the splits of a bounded run end, by KEY; known once they are written down.
+    pub ends: OnceLock<BTreeMap<String, OffsetValue>>,
     pub connect: Arc<dyn Connect>,
     pub control: Control,
     pub observer: Arc<dyn Observer>,
@@ -53,12 +57,27 @@ impl Setup {
 
     /// Which life of the source the committed offsets belong to.
     pub(super) fn incarnation(&self) -> String {
-        self.incarnation.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.lock_incarnation().clone()
     }
 
-    /// Sets what was found out.
-    pub(super) fn set_incarnation(&self, text: String) {
-        *self.incarnation.lock().unwrap_or_else(PoisonError::into_inner) = text;
+    /// The same, held while it is compared and written down.
+    pub(super) fn lock_incarnation(&self) -> MutexGuard<'_, String> {
+        self.incarnation.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether the run ends by itself once every split has come to its end.
+    pub(super) const fn is_bounded(&self) -> bool {
+        self.plan.end.is_some()
+    }
+
+    /// Whether a split is read: in a bounded run, only those with an end are.
+    pub(super) fn reads(&self, key: &str) -> bool {
+        !self.is_bounded() || self.end_of(key).is_some()
+    }
+
+    /// Where a split ends in a bounded run.
+    pub(super) fn end_of(&self, key: &str) -> Option<&OffsetValue> {
+        self.ends.get()?.get(key)
     }
 
     /// Whether tasks should take no new batch.

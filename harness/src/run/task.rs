@@ -113,6 +113,8 @@ pub(super) struct Task {
     pub lap: Option<Lap>,
     /// Whether the extractor was asked which splits there are.
     pub looked: bool,
+    /// Whether all splits of the order have come to the ends of a bounded run, and that is committed.
+    ended: bool,
     pub fences: u32,
     was_caught_up: bool,
     tick: Instant,
@@ -150,6 +152,7 @@ impl Task {
             patience: Patience::default(),
             lap: None,
             looked: true,
+            ended: false,
             fences: 0,
             was_caught_up: false,
             tick: Instant::now(),
@@ -182,6 +185,7 @@ impl Task {
                 self.looked &= !order.look;
                 self.order = order;
                 self.was_caught_up = false;
+                self.ended = false;
             }
             if self.setup.is_draining() {
                 return Ok(());
@@ -191,9 +195,9 @@ impl Task {
                 let ended = self.extract(Some(&lap));
                 self.settle();
                 return Err(ended.map_or_else(Stop::into_error, |()| lap.error));
-            } else if self.order.keys.is_empty() && self.looked {
+            } else if (self.order.keys.is_empty() || self.ended) && self.looked {
                 self.wait_for_splits()
-            } else if self.order.keys.is_empty() {
+            } else if self.order.keys.is_empty() || self.ended {
                 self.look()
             } else {
                 self.extract(None)
@@ -266,6 +270,8 @@ impl Task {
             Some(Err(error)) => return Err(Stop::Load { error, job: Box::new(job) }),
             None => return Ok(()),
         };
+        // A bounded run is complete at its ends, wherever the source's are.
+        let caught_up = job.caught_up && !self.setup.is_bounded();
         let counters = &self.setup.counters;
         if committed.batch_id.is_some() {
             counters.rows.fetch_add(job.rows, Ordering::AcqRel);
@@ -286,7 +292,7 @@ impl Task {
         if job.moves.iter().any(|step| step.is_end) {
             let _gone = self.news.send(News::SplitEnded);
         }
-        if committed.batch_id.is_some() || job.caught_up != self.was_caught_up {
+        if committed.batch_id.is_some() || caught_up != self.was_caught_up {
             self.setup.tell(&Event::Committed(Batch {
                 id: committed.batch_id,
                 task: self.slot,
@@ -294,10 +300,10 @@ impl Task {
                 errors: job.errors,
                 bytes: job.bytes,
                 lag_rows: job.lag.rows,
-                caught_up: job.caught_up,
+                caught_up,
             }));
         }
-        self.tell_caught_up(job.caught_up);
+        self.tell_caught_up(caught_up);
         Ok(())
     }
 

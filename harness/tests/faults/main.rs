@@ -11,6 +11,7 @@
     reason = "a test ends where it fails"
 )]
 
+mod kafka;
 mod kills;
 mod races;
 mod restarts;

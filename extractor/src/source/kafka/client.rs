@@ -130,6 +130,16 @@ impl Client {
         Ok(ids)
     }
 
+    /// The names of all topics that the user may see; blocks for at most `timeout`.
+    pub(super) fn topic_names(&self, timeout: Duration) -> Result<Vec<String>, RDKafkaErrorCode> {
+        let metadata = self
+            .consumer
+            .fetch_metadata(None, timeout)
+            .map_err(|e| e.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail))?;
+        let topics = metadata.topics().iter();
+        Ok(topics.filter(|it| it.error().is_none()).map(|it| it.name().to_owned()).collect())
+    }
+
     /// Handles all log lines and errors that librdkafka has queued so far, without waiting. When
     /// it returns, none of them is still being handled by another thread.
     pub(super) fn drain_events(&self) {

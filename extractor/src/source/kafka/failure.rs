@@ -7,6 +7,7 @@ use rdkafka::types::RDKafkaErrorCode;
 use super::client::Client;
 use super::position::{Place, Position};
 use super::refused::{refused, suspected};
+use super::topics::{Pattern, TOPICS_MAX};
 
 /// What to do about offsets of a topic that is not there any more.
 const READ_THE_NEW_ONE: &str = "set the offsets of its partitions to {\"offset\":0} with harness \
@@ -165,11 +166,35 @@ pub(super) fn corrupt(place: &Place, offset: i64, text: &str) -> Failure {
     Failure::new(Code::DecodeFailed, text).with("offset", offset)
 }
 
-/// A topic or a partition that was there is no more.
-pub(super) fn vanished(what: &str, servers: &str) -> Failure {
+/// A topic or a partition that was there is no more. `pattern`: what chose the topic, unless a list
+/// names it.
+pub(super) fn vanished(what: &str, servers: &str, pattern: Option<&Pattern>) -> Failure {
+    let without = match pattern {
+        None => "take it out of the pipeline",
+        Some(_) => "run the pipeline again to go on without it",
+    };
     let text = format!(
-        "{what} is no more on the brokers {servers}; it was deleted: take it out of the pipeline \
-         or create it again and {READ_THE_NEW_ONE}"
+        "{what} is no more on the brokers {servers}; it was deleted: {without}, or create it again \
+         and {READ_THE_NEW_ONE}"
     );
     Failure::new(Code::SourceNotFound, text)
+}
+
+/// No topic matches the pattern.
+pub(super) fn none_matches(pattern: &str, servers: &str) -> Failure {
+    let text = format!(
+        "no topic on the brokers {servers} that the pipeline's user may see matches topics.regex = \
+         {pattern:?}, which must match the whole name; create one, correct the pattern, allow \
+         DESCRIBE, or set topic.wait.ms"
+    );
+    Failure::new(Code::SourceNotFound, text).with("pattern", pattern)
+}
+
+/// The pattern matches more topics than one pipeline may have.
+pub(super) fn too_many_match(pattern: &str, count: usize) -> Failure {
+    let text = format!(
+        "topics.regex = {pattern:?} matches {count} topics, and a pipeline has at most \
+         {TOPICS_MAX}; write a narrower pattern, or several pipelines"
+    );
+    Failure::new(Code::ConfigInvalid, text)
 }

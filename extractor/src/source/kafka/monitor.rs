@@ -6,7 +6,11 @@
 //!     same id        ► nothing, or new partitions
 //!     other id       ► withhold ──1 s──► other id again ► verdict
 //!     unknown topic  ► withhold ──1 s──► unknown again (3×) ► verdict
+//!     new topic      ► added from its beginning, where topics are chosen by a pattern
 //! ```
+//!
+//! A topic that matched and of which nothing is read here is forgotten when it is gone: whoever reads
+//! it tells.
 //!
 //! Brokers from Kafka 3.1 on are asked for records by topic id, and the client says when it begins to
 //! use another id; the source looks for that word before it delivers what came after it. With older
@@ -22,10 +26,12 @@ use std::time::{Duration, Instant};
 use protocol::{Code, Failure};
 use rdkafka::types::RDKafkaErrorCode;
 
-use super::client::Client;
+use super::client::{At, Client};
 use super::describe::{Topics, describe};
 use super::failure;
+use super::find::matching;
 use super::position::Place;
+use super::topics::{Pattern, Selection, TOPICS_MAX};
 
 /// Time between two looks while all is well.
 const PERIOD: Duration = Duration::from_secs(10);
@@ -60,9 +66,18 @@ struct Expected {
 #[derive(Debug, Default)]
 pub(super) struct Watch {
     topics: BTreeMap<String, Expected>,
-    added: Vec<Place>,
+    /// Partitions that appeared, and where each begins.
+    added: Vec<(Place, i64)>,
     verdict: Option<Failure>,
     suspect: bool,
+}
+
+/// What the looks need to know of the pipeline.
+#[derive(Clone, Debug)]
+struct Terms {
+    servers: String,
+    /// What chooses the topics, unless a list names them.
+    pattern: Option<Pattern>,
 }
 
 impl Watch {
@@ -99,8 +114,9 @@ impl Watch {
     }
 
     /// Compares one look with what is expected.
-    fn look(&mut self, seen: &Topics, servers: &str) {
+    fn look(&mut self, seen: &Topics, terms: &Terms) {
         let mut suspect = false;
+        let pattern = terms.pattern.as_ref();
         for (name, expected) in &mut self.topics {
             match seen.get(name) {
                 Some(Ok(topic)) => {
@@ -124,26 +140,46 @@ impl Watch {
                         suspect = true;
                         if expected.missing >= VANISHED_LOOKS {
                             let what = format!("topic {name} partition {partition}");
-                            self.verdict = Some(failure::vanished(&what, servers));
+                            self.verdict = Some(failure::vanished(&what, &terms.servers, pattern));
                         }
                     }
                     for partition in seen.difference(&expected.known) {
-                        self.added.push(Place { topic: name.clone(), partition: *partition });
+                        // Zero, and not the oldest that is left: nothing of it was ever read.
+                        let place = Place { topic: name.clone(), partition: *partition };
+                        self.added.push((place, 0));
                     }
                     expected.known.extend(seen);
                 }
                 Some(Err(code)) if is_unknown(*code) => {
                     expected.missing += 1;
-                    suspect = true;
-                    if expected.missing >= VANISHED_LOOKS {
+                    let concerns = pattern.is_none() || !expected.assigned.is_empty();
+                    suspect |= concerns;
+                    if concerns && expected.missing >= VANISHED_LOOKS {
                         let what = format!("topic {name}");
-                        self.verdict = Some(failure::vanished(&what, servers));
+                        self.verdict = Some(failure::vanished(&what, &terms.servers, pattern));
                     }
                 }
                 Some(Err(_)) | None => {}
             }
         }
+        let is_gone = |it: &Expected| it.assigned.is_empty() && it.missing >= VANISHED_LOOKS;
+        self.topics.retain(|_, expected| pattern.is_none() || !is_gone(expected));
         self.suspect = suspect;
+    }
+
+    /// The partitions of topics that nobody knew.
+    fn unknown(&self, seen: &Topics) -> Vec<Place> {
+        let new = seen.iter().filter(|(name, _)| !self.topics.contains_key(*name));
+        let places = new.filter_map(|(name, topic)| Some((name, topic.as_ref().ok()?)));
+        let place =
+            |name: &String, partition: &i32| Place { topic: name.clone(), partition: *partition };
+        places.flat_map(|(name, it)| it.partitions.iter().map(move |p| place(name, p))).collect()
+    }
+
+    /// Takes topics that nobody knew, and where their partitions begin.
+    fn add(&mut self, seen: &Topics, begins: Vec<(Place, i64)>) {
+        self.learn(seen);
+        self.added.extend(begins);
     }
 }
 
@@ -178,12 +214,14 @@ pub(super) struct Monitor {
 
 impl Monitor {
     /// Starts the thread; it also handles log lines and errors of the client.
-    pub(super) fn start(client: Arc<Client>) -> Result<Self, Failure> {
+    pub(super) fn start(client: Arc<Client>, topics: &Selection) -> Result<Self, Failure> {
+        let pattern = topics.pattern().cloned();
+        let terms = Terms { servers: client.servers().to_owned(), pattern };
         let shared = Arc::new(Shared::default());
         let theirs = Arc::clone(&shared);
         thread::Builder::new()
             .name("kafka-monitor".to_owned())
-            .spawn(move || run(&client, &theirs))
+            .spawn(move || run(&client, &theirs, &terms))
             .map_err(|e| Failure::new(Code::BufferLimit, format!("start a thread: {e}")))?;
         Ok(Self { shared })
     }
@@ -219,8 +257,8 @@ impl Monitor {
         }
     }
 
-    /// Partitions that appeared since the last call.
-    pub(super) fn take_added(&self) -> Vec<Place> {
+    /// Partitions that appeared since the last call, and where each begins.
+    pub(super) fn take_added(&self) -> Vec<(Place, i64)> {
         std::mem::take(&mut self.shared.watch().added)
     }
 }
@@ -231,7 +269,7 @@ impl Drop for Monitor {
     }
 }
 
-fn run(client: &Client, shared: &Shared) {
+fn run(client: &Client, shared: &Shared, terms: &Terms) {
     const SLICE: Duration = Duration::from_millis(50);
     let mut last = Instant::now();
     while !shared.stop.load(Ordering::Acquire) {
@@ -250,15 +288,44 @@ fn run(client: &Client, shared: &Shared) {
             thread::sleep(SLICE);
             continue;
         }
-        match describe(client, &names, LOOK_TIMEOUT) {
-            Ok(seen) => {
-                client.link().up();
-                shared.watch().look(&seen, client.servers());
-            }
-            Err(code) => tracing::debug!(?code, "the brokers did not describe the topics"),
+        if let Err(code) = look(client, shared, terms, names) {
+            tracing::debug!(?code, "the brokers did not describe the topics");
         }
         last = Instant::now();
     }
+}
+
+/// One look at the topics that are known, and at those that match since.
+fn look(
+    client: &Client,
+    shared: &Shared,
+    terms: &Terms,
+    mut names: Vec<String>,
+) -> Result<(), RDKafkaErrorCode> {
+    if let Some(pattern) = &terms.pattern {
+        names.extend(matching(client, pattern, LOOK_TIMEOUT)?);
+        names.sort_unstable();
+        names.dedup();
+        if names.len() > TOPICS_MAX {
+            shared.watch().verdict = Some(failure::too_many_match(pattern.text(), names.len()));
+            return Ok(());
+        }
+    }
+    let mut seen = describe(client, &names, LOOK_TIMEOUT)?;
+    client.link().up();
+    let new = shared.watch().unknown(&seen);
+    shared.watch().look(&seen, terms);
+    if new.is_empty() {
+        return Ok(());
+    }
+    // Where they begin is asked for: a topic may have been there unseen and lost its oldest records.
+    let begins = client.list_offsets(&new, At::Earliest, LOOK_TIMEOUT).map_err(|(_, code)| code)?;
+    let begins: Vec<_> = new.into_iter().zip(begins).collect();
+    let begins: Vec<_> = begins.into_iter().filter_map(|(place, at)| Some((place, at?))).collect();
+    seen.retain(|name, _| begins.iter().any(|(place, _)| place.topic == *name));
+    tracing::info!(topics = ?seen.keys().collect::<Vec<_>>(), "new topics match topics.regex");
+    shared.watch().add(&seen, begins);
+    Ok(())
 }
 
 #[cfg(test)]

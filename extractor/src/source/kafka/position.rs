@@ -8,7 +8,7 @@ use protocol::limits::OFFSET_INTEGER_MAX;
 use protocol::{Code, Failure, OffsetKey, OffsetValue};
 use serde_json::{Map, Value, json};
 
-use super::settings::is_topic_name;
+use super::topics::is_topic_name;
 
 /// A partition of a topic.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -246,7 +246,11 @@ fn error_row(
 ) -> Result<Next, Failure> {
     let offset = item.offset();
     let position = Position::at(offset).to_value()?;
-    let raw = item.headers().unwrap_or_default();
+    let (raw, left_out) = match item.headers() {
+        Some(headers) => (headers, ""),
+        None => (Vec::new(), "; its headers are left out: damaged, or too many"),
+    };
+    let reason = reason + left_out;
     let names: Vec<_> = raw.iter().map(|(name, _)| String::from_utf8_lossy(name)).collect();
     let headers = names.iter().zip(&raw).map(|(name, (_, value))| (name.as_ref(), *value));
     let short = format!("{reason}; its value is left out here and still on the broker");

@@ -15,6 +15,7 @@ use serde_json::{Map, Value};
 use super::certificate::Authorities;
 use super::security::{self, Protocol, Security, Shows};
 use super::token::Tokens;
+use super::topics::Selection;
 use crate::config::{Settings, Unknown, is_secret_key};
 use crate::decode::{Decoder, FORMATS, Format};
 
@@ -24,9 +25,6 @@ pub const CLASSES: [&str; 3] = [
     "com.singlestore.kafka.connect.kafka.KafkaSourceConnector",
     "com.singlestore.kafka.KafkaSourceConnector",
 ];
-
-/// Topics of one pipeline. Why 1,000: more is a mistake in the list.
-pub const TOPICS_MAX: usize = 1000;
 
 /// Bytes of fetched records that wait to be encoded.
 ///
@@ -42,7 +40,7 @@ const MEMORY_BYTES_MAX: u64 = 1024 * MIB;
 const TOPIC_WAIT_MS_MAX: u64 = 3_600_000;
 
 /// Keys that this source reads, beside those of `security`; for the listing of unknown ones.
-pub const KEYS: [&str; 14] = [
+pub const KEYS: [&str; 15] = [
     "auto.offset.reset",
     "bootstrap.servers",
     "client.id",
@@ -56,6 +54,7 @@ pub const KEYS: [&str; 14] = [
     "tasks.max",
     "topic.wait.ms",
     "topics",
+    "topics.regex",
     "value.format",
 ];
 
@@ -78,8 +77,8 @@ pub enum OnGap {
 pub struct KafkaSettings {
     /// Where to find the brokers, as given.
     pub servers: String,
-    /// The topics, sorted, without repeats.
-    pub topics: Vec<String>,
+    /// The topics.
+    pub topics: Selection,
     /// How keys and values are declared.
     pub decoder: Decoder,
     /// Bytes of fetched records that wait to be encoded.
@@ -118,7 +117,7 @@ impl KafkaSettings {
     pub fn read(settings: &Settings) -> Result<Self, Failure> {
         let security = Security::read(settings)?;
         let servers = servers(settings, security.protocol)?;
-        let topics = topics(settings)?;
+        let topics = Selection::read(settings)?;
         let decoder = Decoder {
             key: settings.choice("key.format", &FORMATS, Format::String)?,
             value: settings.choice("value.format", &FORMATS, Format::Json)?,
@@ -277,35 +276,6 @@ fn servers(settings: &Settings, protocol: Protocol) -> Result<String, Failure> {
     Ok(servers.join(","))
 }
 
-fn topics(settings: &Settings) -> Result<Vec<String>, Failure> {
-    let found = settings.text_of_any(&["topics", "kafka.topic"])?;
-    let what = "name at least one topic; several are separated by commas";
-    let (key, text) = found.ok_or_else(|| Settings::missing("topics", what))?;
-    let mut topics: Vec<String> =
-        text.split(',').map(|t| t.trim().to_owned()).filter(|t| !t.is_empty()).collect();
-    topics.sort_unstable();
-    topics.dedup();
-    if topics.is_empty() {
-        return Err(Settings::missing("topics", what));
-    }
-    if topics.len() > TOPICS_MAX {
-        return Err(settings.invalid(key, &format!("more than {TOPICS_MAX} topics")));
-    }
-    match topics.iter().find(|topic| !is_topic_name(topic)) {
-        Some(_) => Err(settings.invalid(
-            key,
-            "a topic name has 1 to 249 letters, digits, dots, underscores and hyphens",
-        )),
-        None => Ok(topics),
-    }
-}
-
-/// What brokers accept as the name of a topic.
-pub(super) fn is_topic_name(name: &str) -> bool {
-    let legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
-    (1..=249).contains(&name.len()) && name.bytes().all(legal) && name != "." && name != ".."
-}
-
 /// Checks that a property switches off.
 fn insecure(properties: &BTreeMap<String, String>) -> Option<String> {
     let value = properties.get("enable.ssl.certificate.verification")?;
@@ -363,7 +333,7 @@ const OWNED: [(&str, &str); 24] = [
     ("queued.min.messages", "use kafka.memory.bytes"),
     ("sasl.kerberos.kinit.cmd", "commands are never run"),
     ("statistics.interval.ms", "the source reports its own progress"),
-    ("topic.blacklist", "use topics"),
+    ("topic.blacklist", "use topics or topics.regex"),
 ];
 
 /// Java client names with what librdkafka calls it.

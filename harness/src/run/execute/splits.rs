@@ -1,13 +1,13 @@
 //! Which splits there are: asking the source, writing starts down before anything is read, and judging
 //! what the catalogue and the source do not agree on.
 
-use super::{Asked, Coordinator};
+use super::{Asked, Coordinator, begin};
 use crate::catalogue::Split;
 use crate::run::failure::Stop;
 use crate::run::patience::persist;
 use crate::run::share::own_slots;
 use crate::run::task::Task;
-use crate::run::{Event, RunError, incarnation};
+use crate::run::{Event, Point, Points, RunError, incarnation};
 use protocol::message::{self, Discovered, Partitions, Start};
 use protocol::{Code, Failure, OffsetKey, OffsetValue};
 
@@ -20,7 +20,6 @@ impl Coordinator {
         let discovered = task.discover()?;
         self.remember(&discovered)?;
         let known = self.catalogue.splits(self.setup.pipeline.id)?;
-        let start = self.start_of_new(known.is_empty());
         let new: Vec<OffsetKey> = discovered
             .splits
             .iter()
@@ -30,12 +29,15 @@ impl Coordinator {
         for split in &known {
             self.require_listed(split)?;
         }
+        let start = self.start_of_new(known.is_empty());
+        self.require_named(&start, "start")?;
         if !new.is_empty() {
-            let entries = task.offsets(start, new)?;
+            let pairs = begin::places(task, &start, "start", new)?;
             let starts: Vec<(&str, &str)> =
-                entries.iter().map(|entry| (entry.key.as_str(), entry.value.as_str())).collect();
+                pairs.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
             self.catalogue.insert_splits(self.setup.pipeline.id, &starts)?;
         }
+        self.pin_ends(task, &discovered)?;
         let share = &self.setup.plan.share;
         let tasks = own_slots(share).len().min(discovered.splits.len());
         self.setup.tell(&Event::Discovered { splits: discovered.splits.len(), tasks });
@@ -44,10 +46,11 @@ impl Coordinator {
 
     /// Where a split without an offset begins. One that was not there when the pipeline began starts
     /// at its beginning, whatever the user asked for; who asked is told.
-    fn start_of_new(&self, is_first_run: bool) -> Start {
+    fn start_of_new(&self, is_first_run: bool) -> Points {
         let plan = &self.setup.plan;
+        let earliest = Points::all(Point::At(Start::Earliest));
         if is_first_run {
-            return plan.start.unwrap_or(Start::Earliest);
+            return plan.start.clone().unwrap_or(earliest);
         }
         if plan.start.is_some() {
             self.setup.tell(&Event::Warning(format!(
@@ -56,7 +59,7 @@ impl Coordinator {
                 plan.name
             )));
         }
-        Start::Earliest
+        earliest
     }
 
     /// Notes which splits the source lists, and their parents.
@@ -76,14 +79,7 @@ impl Coordinator {
                         offsets";
             self.setup.tell(&Event::Warning(text.to_owned()));
         }
-        let stored = self.setup.incarnation();
-        let merged =
-            incarnation::merge(&stored, &discovered.incarnation).map_err(RunError::Extractor)?;
-        if merged != stored {
-            self.catalogue.set_incarnation(self.setup.pipeline.id, &merged)?;
-            self.setup.set_incarnation(merged);
-        }
-        Ok(())
+        incarnation::remember(&self.setup, &mut self.catalogue, &discovered.incarnation)
     }
 
     /// New splits: written down, then given to their tasks.
@@ -102,7 +98,7 @@ impl Coordinator {
             let (setup, catalogue) = (&self.setup, &mut self.catalogue);
             persist(setup, 0, || catalogue.insert_splits(setup.pipeline.id, &starts))?;
         }
-        self.assign()
+        self.assign(!starts.is_empty())
     }
 
     /// Judges what the source did not list although it was asked.

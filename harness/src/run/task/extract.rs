@@ -26,8 +26,9 @@ struct Assignment {
     /// Open EXTRACTs, oldest first.
     open: VecDeque<Credit>,
     cancelled: bool,
-    /// Where splits stop, in the last lap before a bad record.
+    /// Where splits stop: in the last lap before a bad record, and in a bounded run.
     until: Vec<PartValue>,
+    is_lap: bool,
     /// Every split with a stop has reached it.
     reached: bool,
 }
@@ -56,6 +57,7 @@ impl Task {
             if assignment.reached || closing && lap.is_none() {
                 self.close(&mut assignment)?;
                 if assignment.open.is_empty() && self.loading == 0 {
+                    self.ended = assignment.reached && lap.is_none();
                     return Ok(());
                 }
             } else {
@@ -75,9 +77,12 @@ impl Task {
             Some(lap) => lap.until.iter().map(|(key, _)| key.as_str()).collect(),
             None => self.order.keys.iter().map(String::as_str).collect(),
         };
-        let stops = lap.iter().flat_map(|lap| lap.until.iter());
-        let until =
-            (0..).zip(stops).map(|(part, (_, value))| PartValue { part, value: value.clone() });
+        let stops: Vec<Option<OffsetValue>> = match lap {
+            Some(lap) => lap.until.iter().map(|(_, value)| Some(value.clone())).collect(),
+            None => keys.iter().map(|key| self.setup.end_of(key).cloned()).collect(),
+        };
+        let until = (0..).zip(stops).filter_map(|(part, value)| Some((part, value?)));
+        let until = until.map(|(part, value)| PartValue { part, value }).collect();
         let taken =
             catalogue.take_epoch(self.setup.pipeline.id, self.slot, Some(self.claim), &keys)?;
         let parts = taken.splits.iter().map(offset_of).collect::<Result<Vec<_>, _>>()?;
@@ -92,14 +97,15 @@ impl Task {
             splits: parts.into_iter().map(|(key, _)| key).zip(revs).collect(),
             open: VecDeque::new(),
             cancelled: false,
-            until: until.collect(),
+            until,
+            is_lap: lap.is_some(),
             reached: false,
         })
     }
 
     fn open_credits(&mut self, assignment: &mut Assignment) -> Result<(), Stop> {
         // In a last lap, a second credit would find nothing to read.
-        let credits = if assignment.until.is_empty() { CREDITS } else { 1 };
+        let credits = if assignment.is_lap { 1 } else { CREDITS };
         while assignment.open.len() + self.loading < credits && self.setup.take_batch() {
             self.held += 1;
             let limits = self.setup.plan.limits;
@@ -161,7 +167,8 @@ impl Task {
         if end.errors > 0 && self.setup.plan.on_error == OnError::Stop {
             return Err(bad_records(&credit.staged));
         }
-        assignment.reached = end.reason == Reason::Until;
+        // A second credit of a bounded run may have been cancelled since.
+        assignment.reached |= end.reason == Reason::Until;
         let moves = plan_moves(assignment, &end)?;
         self.loading += 1;
         let job = Job {

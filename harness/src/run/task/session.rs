@@ -14,6 +14,7 @@ use crate::catalogue::Catalogue;
 use crate::link::{
     CONFIGURE_WAIT, Fault, HELLO_WAIT, Link, REQUEST_WAIT, REQUEST_WAIT_MAX, STOP_WAIT,
 };
+use crate::run::incarnation;
 
 impl Task {
     /// Starts an extractor if none runs: HELLO, CONFIGURE.
@@ -88,6 +89,7 @@ impl Task {
             return Ok(());
         }
         let discovered = self.discover()?;
+        incarnation::remember(&self.setup, catalogue, &discovered.incarnation)?;
         let (task, order, splits) = (self.slot, self.order.number, discovered.splits.clone());
         let _gone = self.news.send(News::Listed { task, order, splits });
         let known = catalogue.splits(self.setup.pipeline.id)?;
