@@ -50,7 +50,7 @@ fn times_are_exact_to_the_millisecond_from_the_wire() {
 
 /// F11.
 #[test]
-fn every_page_of_shards_is_listed() {
+fn f11_every_page_of_shards_is_listed() {
     let server = Canned::start(|operation, input| {
         (operation == "ListShards").then(|| {
             let first = input["NextToken"].as_str().map_or(0, |token| token.parse().unwrap());
@@ -92,7 +92,7 @@ fn children_are_told_by_the_end_of_their_parent() {
 
 /// F9: no next iterator and no children, although the shard is open: it is not over.
 #[test]
-fn a_false_end_is_not_believed() {
+fn f09_a_false_end_is_not_believed() {
     let server =
         Canned::start(pages(vec![ended(page(&[1], 0), &Value::Null), Answer::Ok(page(&[2], 0))]));
     let mut source = open(&server.url, &json!({}));
@@ -114,7 +114,7 @@ fn a_false_end_is_not_believed() {
 
 /// F13: empty pages far from the end, then data.
 #[test]
-fn an_empty_page_is_no_end_while_the_service_is_ahead() {
+fn f13_an_empty_page_is_no_end_while_the_service_is_ahead() {
     let mut answers: Vec<_> = (0..4).map(|_| Answer::Ok(page(&[], 60_000))).collect();
     answers.push(Answer::Ok(page(&[1], 10)));
     let server = Canned::start(pages(answers));
@@ -135,7 +135,7 @@ fn an_empty_page_is_no_end_while_the_service_is_ahead() {
 
 /// F12: never more than five reads of a shard in a second, whatever happens.
 #[test]
-fn a_shard_is_never_read_in_a_hot_loop() {
+fn f12_a_shard_is_never_read_in_a_hot_loop() {
     let mut number = 0;
     let server = Canned::start(move |operation, _| {
         (operation == "GetRecords").then(|| {
@@ -225,7 +225,7 @@ fn what_passes_is_tried_again_and_what_does_not_is_told() {
 
 /// F17: a service that takes the request and says nothing.
 #[test]
-fn silence_is_an_error_in_bounded_time() {
+fn f17_silence_is_an_error_in_bounded_time() {
     let server = Canned::start(|_, _| Some(Answer::Silence));
     let mut source = open(&server.url, &json!({"kinesis.request.timeout.ms": 700}));
     let started = Instant::now();
@@ -242,7 +242,7 @@ fn silence_is_an_error_in_bounded_time() {
 }
 
 #[test]
-fn silence_while_reading_is_told_and_reading_goes_on() {
+fn f17_silence_while_reading_is_told_and_reading_goes_on() {
     let server =
         Canned::start(pages(vec![Answer::Silence, Answer::Silence, Answer::Ok(page(&[1], 0))]));
     let mut source = open(&server.url, &json!({"kinesis.request.timeout.ms": 600}));

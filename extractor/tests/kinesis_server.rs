@@ -143,7 +143,7 @@ fn until_stops_exactly_and_reading_goes_on_after_it() {
 
 /// F3: nothing came while it ran; what comes while it is away must be read.
 #[test]
-fn latest_of_a_quiet_shard_survives_a_restart() {
+fn f03_latest_of_a_quiet_shard_survives_a_restart() {
     let server = Server::start(1);
     server.put(&records(0..10));
     std::thread::sleep(Duration::from_millis(3_100));
@@ -165,7 +165,7 @@ fn latest_of_a_quiet_shard_survives_a_restart() {
 
 /// F1, F2, F10: each step is read by a source of its own, which knows only what was committed.
 #[test]
-fn splits_and_merges_lose_and_repeat_nothing_across_restarts() {
+fn f10_splits_and_merges_lose_and_repeat_nothing_across_restarts() {
     let server = Server::start(1);
     let mut follower = Follower::new();
     let mut count = 0;
@@ -199,7 +199,7 @@ fn splits_and_merges_lose_and_repeat_nothing_across_restarts() {
 
 /// F1: a fresh start after a split reads the closed parent as well, and before its children.
 #[test]
-fn a_fresh_start_reads_closed_parents_first() {
+fn f01_a_fresh_start_reads_closed_parents_first() {
     let server = Server::start(1);
     server.put(&records(0..100));
     server.split(&shard(0));
@@ -238,7 +238,7 @@ fn new_shards_are_found_while_another_is_read() {
 
 /// F5, F6: iterators live for a second, on a busy shard with a slow sink and on an idle one.
 #[test]
-fn expired_iterators_are_taken_again_where_reading_stood() {
+fn f05_f06_expired_iterators_are_taken_again_where_reading_stood() {
     let server = Server::with(StoreOptions { iterator_ttl_seconds: 1, ..options() }, 2);
     server.put(&records(0..400));
     let mut source = open(&server.url, &json!({"kinesis.record.limit": 50}));
@@ -263,7 +263,7 @@ fn expired_iterators_are_taken_again_where_reading_stood() {
 
 /// F8, policy: a number of a stream that was there before.
 #[test]
-fn a_number_of_another_stream_is_an_error_unless_wanted() {
+fn f08_a_number_of_another_stream_is_an_error_unless_wanted() {
     let server = Server::start(1);
     server.put(&records(0..10));
     let mut source = open(&server.url, &json!({}));
@@ -321,7 +321,7 @@ fn a_stream_that_is_created_again_is_noticed_while_it_is_read() {
 
 /// F7.
 #[test]
-fn a_shard_that_is_no_more_is_an_error_unless_wanted() {
+fn f07_a_shard_that_is_no_more_is_an_error_unless_wanted() {
     let server = Server::start(1);
     server.put(&records(0..10));
     let parts = [(key(0), horizon()), (key(7), horizon())];

@@ -14,6 +14,7 @@ mod client;
 mod clock;
 mod failure;
 mod fetch;
+mod identity;
 mod monitor;
 mod open;
 mod pace;
@@ -38,7 +39,7 @@ pub use self::open::open;
 use self::part::Part;
 use self::position::{Position, shard_of};
 use self::reader::Reader;
-pub use self::settings::{CLASSES, Credentials, KEYS, KinesisSettings, OnInvalid};
+pub use self::settings::{CLASSES, Credentials, KinesisSettings, OnInvalid, Role, keys};
 use self::shards::{Listing, Summary};
 use super::{Cancel, Discovery, Lag, Polled, Probe, RowSink, Source, Split, Start, Topology};
 use crate::config::Settings;
@@ -319,7 +320,7 @@ impl Source for KinesisSource {
             service.rotate(&settings)?;
             self.reader.mend();
         }
-        self.settings.credentials = settings.credentials;
+        (self.settings.credentials, self.settings.role) = (settings.credentials, settings.role);
         self.given = given;
         Ok(())
     }

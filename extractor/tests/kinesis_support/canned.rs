@@ -21,6 +21,8 @@ use serde_json::{Value, json};
 pub(crate) enum Answer {
     /// 200 with this body.
     Ok(Value),
+    /// 200 with this text.
+    Text(Arc<str>),
     /// 400 with this error.
     Error(&'static str),
     /// This status without a body that says anything.
@@ -31,11 +33,14 @@ pub(crate) enum Answer {
     Silence,
 }
 
-/// One call as it came: operation, input, when.
+/// One call as it came: operation, input, who signed it, when.
 #[derive(Clone, Debug)]
 pub(crate) struct Call {
     pub(crate) operation: String,
     pub(crate) input: Value,
+    /// The headers `authorization` and `x-amz-security-token`.
+    pub(crate) signed: String,
+    pub(crate) token: String,
     pub(crate) at: Instant,
 }
 
@@ -77,17 +82,19 @@ impl Canned {
 fn serve(stream: TcpStream, script: &Mutex<Box<Script>>, log: &Mutex<Vec<Call>>, started: Instant) {
     let mut reader = BufReader::new(stream.try_clone().unwrap());
     let mut writer = stream;
-    while let Some((operation, input)) = request(&mut reader) {
-        let call = Call { operation: operation.clone(), input: input.clone(), at: Instant::now() };
+    while let Some(call) = request(&mut reader) {
+        let (operation, input) = (call.operation.clone(), call.input.clone());
         log.lock().unwrap().push(call);
         let answer = script.lock().unwrap()(&operation, &input);
         let answer = answer.unwrap_or_else(|| usual(&operation, &input));
-        let (status, body) = match answer {
-            Answer::Ok(body) => (200, body.to_string()),
+        let (status, body): (u16, Arc<str>) = match answer {
+            Answer::Ok(body) => (200, body.to_string().into()),
+            Answer::Text(body) => (200, body),
             Answer::Error(name) => {
-                (400, json!({"__type": name, "message": "said so by the test"}).to_string())
+                let body = json!({"__type": name, "message": "said so by the test"});
+                (400, body.to_string().into())
             }
-            Answer::Status(status) => (status, String::new()),
+            Answer::Status(status) => (status, "".into()),
             Answer::Reset => return,
             Answer::Silence => loop {
                 thread::park();
@@ -111,27 +118,33 @@ fn serve(stream: TcpStream, script: &Mutex<Box<Script>>, log: &Mutex<Vec<Call>>,
     }
 }
 
-fn request(reader: &mut BufReader<TcpStream>) -> Option<(String, Value)> {
-    let (mut operation, mut length) = (String::new(), 0);
+fn request(reader: &mut BufReader<TcpStream>) -> Option<Call> {
+    let (operation, input) = (String::new(), Value::Null);
+    let (signed, token) = (String::new(), String::new());
+    let mut call = Call { operation, input, signed, token, at: Instant::now() };
+    let mut length = 0;
+    let mut line = String::new();
+    reader.read_line(&mut line).ok().filter(|count| *count > 0)?;
     loop {
-        let mut line = String::new();
+        line.clear();
         if reader.read_line(&mut line).ok()? == 0 {
             return None;
         }
-        let lower = line.trim().to_ascii_lowercase();
-        if lower.is_empty() {
-            break;
-        }
-        if let Some(length_text) = lower.strip_prefix("content-length:") {
-            length = length_text.trim().parse().ok()?;
-        }
-        if lower.starts_with("x-amz-target:") {
-            operation = line.trim().rsplit('.').next()?.to_owned();
+        let Some((name, value)) = line.trim().split_once(':') else { break };
+        let value = value.trim();
+        match name.to_ascii_lowercase().as_str() {
+            "content-length" => length = value.parse().ok()?,
+            "x-amz-target" => call.operation = value.rsplit('.').next()?.to_owned(),
+            "authorization" => call.signed = value.to_owned(),
+            "x-amz-security-token" => call.token = value.to_owned(),
+            _ => continue,
         }
     }
     let mut body = vec![0; length];
     reader.read_exact(&mut body).ok()?;
-    Some((operation, serde_json::from_slice(&body).ok()?))
+    call.input = serde_json::from_slice(&body).ok()?;
+    call.at = Instant::now();
+    Some(call)
 }
 
 /// What an open stream of one empty shard answers.

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use extractor::source::{Cancel, Polled, Source};
-use protocol::{OffsetKey, OffsetValue};
+use protocol::{Failure, OffsetKey, OffsetValue};
 
 use crate::support::{LIMIT, Seen, Sink, horizon};
 
@@ -33,6 +33,12 @@ pub(crate) fn assert_once_in_order(rows: &[Seen], count: u32) {
     );
 }
 
+/// A host tries again what may pass, for a while.
+fn may_pass(failure: &Failure, started: Instant) {
+    assert!(failure.retryable && started.elapsed() < LIMIT, "{failure}");
+    std::thread::sleep(Duration::from_millis(20));
+}
+
 /// The host's part: assigns what may be read, moves on at ends, as `harness` does.
 pub(crate) struct Follower {
     pub(crate) offsets: BTreeMap<OffsetKey, OffsetValue>,
@@ -46,7 +52,14 @@ impl Follower {
     }
 
     pub(crate) fn discover(&mut self, source: &mut dyn Source) {
-        for split in source.discover(&Cancel::default()).unwrap().splits {
+        let started = Instant::now();
+        let discovery = loop {
+            match source.discover(&Cancel::default()) {
+                Ok(discovery) => break discovery,
+                Err(failure) => may_pass(&failure, started),
+            }
+        };
+        for split in discovery.splits {
             self.offsets.entry(split.key.clone()).or_insert_with(horizon);
             self.parents.insert(split.key, split.parents);
         }
@@ -66,11 +79,17 @@ impl Follower {
         let started = Instant::now();
         'assign: loop {
             let parts = self.readable();
-            source.assign("", &parts, &Cancel::default()).unwrap();
+            while let Err(failure) = source.assign("", &parts, &Cancel::default()) {
+                may_pass(&failure, started);
+            }
             loop {
                 assert!(started.elapsed() < LIMIT, "gave up with {} rows", self.rows.len());
                 let mut sink = Sink::new(40);
-                let polled = source.poll(&mut sink, Duration::from_millis(50)).unwrap();
+                let polled = source.poll(&mut sink, Duration::from_millis(50));
+                let polled = polled.unwrap_or_else(|failure| {
+                    may_pass(&failure, started);
+                    Polled::Progress
+                });
                 let mut map: Vec<_> = parts.iter().map(|(key, _)| key.clone()).collect();
                 for (part, key) in (0..).zip(map.drain(..)) {
                     self.offsets.insert(key, source.position(part).unwrap());

@@ -14,19 +14,15 @@ use std::time::{Duration, Instant};
 use aws_sdk_kinesis::Client;
 use aws_sdk_kinesis::config::retry::RetryConfig;
 use aws_sdk_kinesis::config::timeout::TimeoutConfig;
-use aws_sdk_kinesis::config::{
-    BehaviorVersion, Config, Credentials as Keys, Region, SharedCredentialsProvider,
-    SharedHttpClient, StalledStreamProtectionConfig,
-};
+use aws_sdk_kinesis::config::{BehaviorVersion, Config, Region, StalledStreamProtectionConfig};
 use aws_smithy_http_client::Builder as HttpBuilder;
-use aws_smithy_http_client::tls::Provider;
-use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use protocol::{Code, Failure};
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
 
 use super::clock::Clock;
-use super::settings::{Credentials, KinesisSettings};
+use super::identity;
+use super::settings::KinesisSettings;
 use crate::source::Cancel;
 
 /// How often a waiting call looks whether it is still wanted.
@@ -46,6 +42,8 @@ pub(super) struct Service {
 #[derive(Debug)]
 pub(super) struct Shared {
     client: Mutex<Client>,
+    /// The stream's ARN, where the settings give it: sent along with the name.
+    pub(super) arn: Option<String>,
     /// The service's clock.
     pub(super) clock: Clock,
 }
@@ -72,7 +70,8 @@ impl Service {
         let thread = thread.map_err(|e| no_thread(&e))?;
         let clock = Clock::default();
         let client = ready(&handle, make_client(settings.clone(), clock.clone()))?;
-        let shared = Arc::new(Shared { client: Mutex::new(client), clock });
+        let arn = settings.stream_arn.clone();
+        let shared = Arc::new(Shared { client: Mutex::new(client), arn, clock });
         Ok(Self { handle, stop: Some(stop), thread: Some(thread), shared })
     }
 
@@ -161,22 +160,17 @@ fn ready<T: Send + 'static>(
 /// Makes the client that the settings describe.
 async fn make_client(settings: KinesisSettings, clock: Clock) -> Client {
     let plain = settings.endpoint.as_deref().is_some_and(|url| url.starts_with("http://"));
-    let http = if plain {
-        HttpBuilder::new().build_http()
-    } else {
-        HttpBuilder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https()
-    };
+    let http = if plain { HttpBuilder::new().build_http() } else { identity::https() };
     let times = TimeoutConfig::builder()
         .connect_timeout(settings.connect_timeout)
         .read_timeout(settings.request_timeout)
         .operation_attempt_timeout(settings.request_timeout)
         .operation_timeout(settings.request_timeout)
         .build();
-    let region = Region::new(settings.region.clone());
-    let provider = credentials(&settings.credentials, &region, &http).await;
+    let provider = identity::provider(&settings).await;
     let mut config = Config::builder()
         .behavior_version(BehaviorVersion::latest())
-        .region(region)
+        .region(Region::new(settings.region.clone()))
         .http_client(http)
         .retry_config(RetryConfig::disabled())
         .timeout_config(times)
@@ -189,22 +183,5 @@ async fn make_client(settings: KinesisSettings, clock: Clock) -> Client {
     Client::from_conf(config.build())
 }
 
-/// Credentials of the machine are used only where the settings ask for them.
-async fn credentials(
-    wanted: &Credentials,
-    region: &Region,
-    http: &SharedHttpClient,
-) -> Option<SharedCredentialsProvider> {
-    let loader = aws_config::defaults(BehaviorVersion::latest())
-        .region(region.clone())
-        .http_client(http.clone());
-    let loader = match wanted {
-        Credentials::Static { id, secret, token } => {
-            let keys = Keys::new(id, secret, token.clone(), None, "pipeline");
-            return Some(SharedCredentialsProvider::new(keys));
-        }
-        Credentials::Profile(name) => loader.profile_name(name),
-        Credentials::Chain => loader,
-    };
-    loader.load().await.credentials_provider()
-}
+#[cfg(test)]
+mod tests;

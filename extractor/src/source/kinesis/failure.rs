@@ -2,7 +2,9 @@
 //!
 //! The service's own words are quoted; they never hold credentials or payload.
 
-use aws_sdk_kinesis::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use std::error::Error;
+
+use aws_sdk_kinesis::error::{ProvideErrorMetadata, SdkError};
 use protocol::{Code, Failure, OffsetKey};
 
 use super::position::{Position, Sequence};
@@ -26,8 +28,8 @@ pub(super) enum Kind {
 /// Says what a failed call means. `what` is a present-tense fragment, such as `list shards`.
 pub(super) fn from_sdk<E, R>(what: &str, error: &SdkError<E, R>) -> (Kind, Failure)
 where
-    E: ProvideErrorMetadata + std::error::Error + 'static,
-    R: std::fmt::Debug,
+    E: ProvideErrorMetadata + Error + 'static,
+    R: std::fmt::Debug + 'static,
 {
     let one_line = |text: String| text.split_whitespace().collect::<Vec<_>>().join(" ");
     let quoted = |text: String| {
@@ -35,7 +37,7 @@ where
         text.truncate(text.floor_char_boundary(QUOTED_BYTES_MAX));
         text
     };
-    let chain = || quoted(DisplayErrorContext(error).to_string());
+    let chain = || quoted(chain_of(error));
     match error {
         SdkError::TimeoutError(_) => {
             let text = format!("{what}: no answer in time; check kinesis.endpoint and the network");
@@ -57,24 +59,50 @@ where
     }
 }
 
+/// What an error and its sources say. The SDK's own listing adds fields of requests and answers.
+fn chain_of(error: &dyn Error) -> String {
+    /// Why 16: the SDK nests six or seven.
+    const DEPTH_MAX: usize = 16;
+    let sources = std::iter::successors(error.source(), |&source| source.source());
+    sources.take(DEPTH_MAX).fold(error.to_string(), |text, source| {
+        let more = source.to_string();
+        if text.ends_with(&more) { text } else { format!("{text}: {more}") }
+    })
+}
+
 fn unreachable(what: &str, timeout: bool, io: bool, chain: &str) -> Failure {
     let lower = chain.to_ascii_lowercase();
+    if !io && lower.contains("credential") {
+        return no_credentials(what, chain, &lower);
+    }
     let code = if timeout {
         Code::Timeout
     } else if lower.contains("dns error") || lower.contains("failed to lookup") {
         Code::Dns
     } else if lower.contains("certificate") || lower.contains("tls") {
         Code::TlsHandshake
-    } else if !io && lower.contains("credentials") {
-        Code::AuthFailed
     } else {
         Code::SourceUnavailable
     };
-    let text = match code {
-        Code::AuthFailed => format!("{what}: no credentials were found: {chain}"),
-        _ => format!("{what}: the service can not be reached: {chain}"),
-    };
-    Failure::new(code, text)
+    Failure::new(code, format!("{what}: the service can not be reached: {chain}"))
+}
+
+/// Nobody gave credentials. Whether asking again may help is in the words alone: the SDK hides which
+/// error of which service it was.
+fn no_credentials(what: &str, chain: &str, lower: &str) -> Failure {
+    const FINAL: [&str; 3] = ["not enabled", "not properly configured", "service error"];
+    const PASSING: [&str; 5] =
+        ["throttl", "internal", "unavailable", "idpcommunicationerror", "requestlimitexceeded"];
+    let says = |words: &[&str]| words.iter().any(|word| lower.contains(word));
+    if says(&FINAL) && !says(&PASSING) {
+        let text = format!(
+            "{what}: no credentials: {chain}; check aws.role.arn and where the first credentials \
+             come from"
+        );
+        return Failure::new(Code::AuthFailed, text);
+    }
+    let text = format!("{what}: no credentials yet: {chain}");
+    Failure::new(Code::SourceUnavailable, text)
 }
 
 fn from_code(what: &str, name: &str, message: &str) -> (Kind, Failure) {

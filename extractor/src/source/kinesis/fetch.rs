@@ -254,7 +254,8 @@ impl Fetch {
     async fn iterator(&mut self) -> Result<String, News> {
         use ShardIteratorType as Type;
         let call = self.shared.client().get_shard_iterator();
-        let call = call.stream_name(&self.stream).shard_id(&self.shard);
+        let call = call.stream_name(&self.stream).set_stream_arn(self.shared.arn.clone());
+        let call = call.shard_id(&self.shard);
         let call = match &self.from {
             Position::TrimHorizon => call.shard_iterator_type(Type::TrimHorizon),
             Position::AtTimestamp(ms) => {
@@ -304,7 +305,7 @@ impl Fetch {
     /// Reads one page. `Err(None)`: the iterator can not be used any more, take another one.
     async fn records(&mut self, iterator: &str) -> Result<GetRecordsOutput, Option<News>> {
         self.pace.calls();
-        let call = self.shared.client().get_records();
+        let call = self.shared.client().get_records().set_stream_arn(self.shared.arn.clone());
         let sent = call.shard_iterator(iterator).limit(self.limit).send().await;
         sent.map_err(|error| {
             let what = format!("read {} of stream {}", self.shard, self.stream);
@@ -363,9 +364,11 @@ pub(super) async fn probe(shared: &Shared, stream: &str, shard: &str) -> Result<
     let what = format!("read {shard} of stream {stream}");
     let kind = ShardIteratorType::TrimHorizon;
     let call = shared.client().get_shard_iterator().stream_name(stream).shard_id(shard);
+    let call = call.set_stream_arn(shared.arn.clone());
     let answer = call.shard_iterator_type(kind).send().await;
     let answer = answer.map_err(|e| failure::from_sdk(&what, &e).1)?;
     let call = shared.client().get_records().set_shard_iterator(answer.shard_iterator).limit(1);
+    let call = call.set_stream_arn(shared.arn.clone());
     call.send().await.map_err(|e| failure::from_sdk(&what, &e).1)?;
     Ok(())
 }

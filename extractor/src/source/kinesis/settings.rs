@@ -3,12 +3,15 @@
 //!
 //! No text of this file holds a secret: credentials are kept in a type that prints nothing.
 
-use std::fmt;
+mod credentials;
+mod place;
+
 use std::time::Duration;
 
 use protocol::Failure;
 use regex_lite::{Regex, RegexBuilder};
 
+pub use self::credentials::{Credentials, Role};
 use crate::config::{Settings, Unknown};
 
 /// The older connector, whose defaults for pauses and page size are kept for its class name.
@@ -18,35 +21,29 @@ const OLDER_CLASS: &str = "com.github.jcustenborder.kafka.connect.kinesis.Kinesi
 pub const CLASSES: [&str; 3] =
     ["kinesis", "com.singlestore.kafka.connect.kinesis.KinesisSourceConnector", OLDER_CLASS];
 
-/// Every key that this source reads, for the listing of unknown ones.
-pub const KEYS: [&str; 26] = [
-    "aws.access.key.id",
-    "aws.profile",
-    "aws.secret.access.key",
-    "aws.secret.key.id",
-    "aws.session.token",
-    "aws.use.default.chain",
+/// Keys of reading; those of credentials and of the stream's place stand in files of their own.
+const READING_KEYS: &[&str] = &[
     "connector.class",
     "kafka.topic",
     "kinesis.connect.timeout.ms",
     "kinesis.deaggregate",
-    "kinesis.dualstack",
     "kinesis.empty.records.backoff.ms",
-    "kinesis.endpoint",
-    "kinesis.fips",
     "kinesis.memory.bytes",
     "kinesis.position",
     "kinesis.quiet.pin.ms",
     "kinesis.read.mode",
     "kinesis.record.limit",
-    "kinesis.region",
     "kinesis.request.timeout.ms",
     "kinesis.shard.id",
     "kinesis.shards.refresh.ms",
-    "kinesis.stream",
     "kinesis.throughput.exceeded.backoff.ms",
     "on.invalid.offset",
 ];
+
+/// Every key that this source reads.
+pub fn keys() -> impl Iterator<Item = &'static str> {
+    READING_KEYS.iter().chain(&credentials::KEYS).chain(&place::KEYS).copied()
+}
 
 /// Keys that every connector has and that concern the host.
 const COMMON_KEYS: [&str; 2] = ["name", "tasks.max"];
@@ -76,39 +73,13 @@ pub enum OnInvalid {
     Latest,
 }
 
-/// How requests are signed.
-#[derive(Clone, PartialEq, Eq)]
-pub enum Credentials {
-    /// A key pair that the pipeline names.
-    Static {
-        /// `aws.access.key.id`.
-        id: String,
-        /// `aws.secret.access.key`.
-        secret: String,
-        /// `aws.session.token`.
-        token: Option<String>,
-    },
-    /// A profile of the machine's AWS files.
-    Profile(String),
-    /// What the machine offers: environment, files, container, instance.
-    Chain,
-}
-
-impl fmt::Debug for Credentials {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Static { .. } => f.write_str("Static(***)"),
-            Self::Profile(name) => write!(f, "Profile({name})"),
-            Self::Chain => f.write_str("Chain"),
-        }
-    }
-}
-
 /// The settings of one Kinesis pipeline.
 #[derive(Clone, Debug)]
 pub struct KinesisSettings {
     /// The stream.
     pub stream: String,
+    /// Its ARN, which is sent along where it is known: streams of other accounts need it.
+    pub stream_arn: Option<String>,
     /// Its region, as `us-east-1`.
     pub region: String,
     /// Value of the column `topic`.
@@ -119,8 +90,10 @@ pub struct KinesisSettings {
     pub fips: bool,
     /// Whether to use the region's endpoint for both kinds of addresses.
     pub dualstack: bool,
-    /// How requests are signed.
+    /// Where the first credentials come from.
     pub credentials: Credentials,
+    /// The role that is assumed with them.
+    pub role: Option<Role>,
     /// Which shards are read; all without it.
     pub shards: Option<Regex>,
     /// Records of one answer.
@@ -151,7 +124,7 @@ impl KinesisSettings {
     /// # Errors
     /// The first value that cannot be used, with `detail.pointer`.
     pub fn read(settings: &Settings) -> Result<Self, Failure> {
-        let stream = stream(settings)?;
+        let place = place::place(settings)?;
         let older = settings.text("connector.class") == Some(OLDER_CLASS);
         let millis = |key: &str, range, default| -> Result<Duration, Failure> {
             Ok(Duration::from_millis(settings.number(key, range, default)?))
@@ -174,13 +147,15 @@ impl KinesisSettings {
         let on_invalid = settings.choice("on.invalid.offset", &policies, OnInvalid::Error)?;
         check_position(settings)?;
         Ok(Self {
-            topic: settings.text("kafka.topic").unwrap_or(&stream).to_owned(),
-            stream,
-            region: region(settings)?,
-            endpoint: endpoint(settings)?,
-            fips: settings.flag("kinesis.fips", false)?,
-            dualstack: settings.flag("kinesis.dualstack", false)?,
-            credentials: credentials(settings)?,
+            topic: settings.text("kafka.topic").unwrap_or(&place.stream).to_owned(),
+            credentials: credentials::credentials(settings)?,
+            role: credentials::role(settings, &place.region)?,
+            stream: place.stream,
+            stream_arn: place.arn,
+            region: place.region,
+            endpoint: place.endpoint,
+            fips: place.fips,
+            dualstack: place.dualstack,
             shards: shards(settings)?,
             record_limit: i32::try_from(limit).unwrap_or(i32::MAX),
             idle_max: millis("kinesis.empty.records.backoff.ms", 500..=600_000, idle_default)?,
@@ -201,88 +176,13 @@ impl KinesisSettings {
 
     /// Keys that nothing reads.
     pub fn unknown(settings: &Settings) -> Vec<Unknown> {
-        let known: Vec<&str> = KEYS.iter().chain(&COMMON_KEYS).copied().collect();
+        let known: Vec<&str> = keys().chain(COMMON_KEYS).collect();
         settings.unknown(&known, &[])
     }
 
     /// Whether a shard is to be read.
     pub fn wants(&self, shard: &str) -> bool {
         self.shards.as_ref().is_none_or(|pattern| pattern.is_match(shard))
-    }
-}
-
-fn stream(settings: &Settings) -> Result<String, Failure> {
-    const KEY: &str = "kinesis.stream";
-    let stream = settings.text(KEY).ok_or_else(|| Settings::missing(KEY, "names the stream"))?;
-    let legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
-    if !(1..=128).contains(&stream.len()) || !stream.bytes().all(legal) {
-        let text = "a stream name has 1 to 128 letters, digits, dots, underscores and hyphens";
-        return Err(settings.invalid(KEY, text));
-    }
-    Ok(stream.to_owned())
-}
-
-/// Reads `us-east-1` or `US_EAST_1`; the default is that of the older connector.
-fn region(settings: &Settings) -> Result<String, Failure> {
-    const KEY: &str = "kinesis.region";
-    let text = settings.text(KEY).unwrap_or("us-east-1");
-    let region = text.to_ascii_lowercase().replace('_', "-");
-    let legal = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-    let parts = region.split('-').filter(|part| !part.is_empty()).count();
-    if region.len() > 32 || parts < 3 || !region.bytes().all(legal) {
-        return Err(settings.invalid(KEY, "allowed: a region, as us-east-1 or US_EAST_1"));
-    }
-    Ok(region)
-}
-
-fn endpoint(settings: &Settings) -> Result<Option<String>, Failure> {
-    const KEY: &str = "kinesis.endpoint";
-    let Some(text) = settings.text(KEY) else { return Ok(None) };
-    let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
-    let host = rest.and_then(|rest| rest.split('/').next()).unwrap_or_default();
-    if host.is_empty() || text.contains(char::is_whitespace) || host.contains('@') {
-        return Err(settings.invalid(KEY, "allowed: http://HOST:PORT or https://HOST:PORT"));
-    }
-    for key in ["kinesis.fips", "kinesis.dualstack"] {
-        if settings.flag(key, false)? {
-            return Err(settings.invalid(key, "kinesis.endpoint names the endpoint already"));
-        }
-    }
-    Ok(Some(text.to_owned()))
-}
-
-fn credentials(settings: &Settings) -> Result<Credentials, Failure> {
-    let id = settings.text("aws.access.key.id");
-    let secret = settings.text_of_any(&["aws.secret.access.key", "aws.secret.key.id"])?;
-    let token = settings.text("aws.session.token");
-    let profile = settings.text("aws.profile");
-    let chain = settings.flag("aws.use.default.chain", false)?;
-    match (id, secret) {
-        (Some(id), Some((_, secret))) => {
-            if profile.is_some() {
-                return Err(settings.invalid("aws.profile", "aws.access.key.id is set too"));
-            }
-            let (id, secret) = (id.to_owned(), secret.to_owned());
-            Ok(Credentials::Static { id, secret, token: token.map(ToOwned::to_owned) })
-        }
-        (Some(_), None) => {
-            Err(Settings::missing("aws.secret.access.key", "aws.access.key.id needs it"))
-        }
-        (None, Some((key, _))) => {
-            Err(Settings::missing("aws.access.key.id", &format!("{key} needs it")))
-        }
-        (None, None) if token.is_some() => {
-            Err(Settings::missing("aws.access.key.id", "aws.session.token needs it"))
-        }
-        (None, None) => match profile {
-            Some(name) => Ok(Credentials::Profile(name.to_owned())),
-            None if chain => Ok(Credentials::Chain),
-            None => {
-                let what = "give aws.access.key.id and aws.secret.access.key, or aws.profile, or \
-                            aws.use.default.chain=true to use what the machine offers";
-                Err(Settings::missing("aws.access.key.id", what))
-            }
-        },
     }
 }
 
@@ -335,9 +235,10 @@ fn warnings(settings: &Settings, on_invalid: OnInvalid) -> Vec<String> {
                 .to_owned(),
         ),
     }
-    let plain = settings.text("kinesis.endpoint").is_some_and(|url| url.starts_with("http://"));
-    if plain {
-        warnings.push("kinesis.endpoint is not encrypted (http)".to_owned());
+    for key in ["kinesis.endpoint", "aws.sts.endpoint"] {
+        if settings.text(key).is_some_and(|url| url.starts_with("http://")) {
+            warnings.push(format!("{key} is not encrypted (http)"));
+        }
     }
     warnings
 }

@@ -54,7 +54,7 @@ pub(super) fn children(told: &[ChildShard]) -> Listing {
 /// Asks what the stream is; the answer also tells the time.
 pub(super) async fn describe(shared: &Arc<Shared>, stream: &str) -> Result<Summary, Failure> {
     let call = shared.client().describe_stream_summary().stream_name(stream);
-    let answer = call.send().await;
+    let answer = call.set_stream_arn(shared.arn.clone()).send().await;
     let answer =
         answer.map_err(|e| failure::from_sdk(&format!("describe stream {stream}"), &e).1)?;
     let summary = answer.stream_description_summary.ok_or_else(|| {
@@ -89,6 +89,7 @@ async fn list_once(shared: &Arc<Shared>, stream: &str) -> Result<Listing, (Kind,
             Some(token) => call.next_token(token),
             None => call.stream_name(stream),
         };
+        let call = call.set_stream_arn(shared.arn.clone());
         let answer = call.send().await.map_err(|e| failure::from_sdk(&what, &e))?;
         for shard in answer.shards.unwrap_or_default() {
             let parents = [shard.parent_shard_id, shard.adjacent_parent_shard_id];

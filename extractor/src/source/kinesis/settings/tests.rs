@@ -123,7 +123,8 @@ fn credentials_are_whole_and_never_shown() {
         read(&map).credentials
     };
     assert_eq!(with("aws.use.default.chain", json!(true)), Credentials::Chain);
-    assert_eq!(with("aws.profile", json!("team")), Credentials::Profile("team".into()));
+    let team = Credentials::Profile { name: "team".into(), file: None };
+    assert_eq!(with("aws.profile", json!("team")), team);
     refused(&json!({"aws.profile": "team"}), "aws.profile", "aws.access.key.id is set too");
     let shown = format!("{:?}", read(&json!({})));
     assert!(!shown.contains("secret_key") && !shown.contains("session_token"), "{shown}");
@@ -170,9 +171,247 @@ fn loss_and_plain_text_are_warned_about() {
 }
 
 #[test]
-fn every_key_is_explained() {
-    let manual = include_str!("../../../../KINESIS.md");
-    for key in KEYS {
-        assert!(manual.contains(&format!("`{key}`")), "KINESIS.md does not explain {key}");
+fn a_stream_may_be_named_by_its_arn() {
+    let arn = "arn:aws:kinesis:eu-west-1:123456789012:stream/events";
+    let settings = read(&json!({
+        "kinesis.stream": null, "kinesis.region": null, "kafka.topic": null,
+        "kinesis.stream.arn": arn,
+    }));
+    assert_eq!(settings.stream_arn.as_deref(), Some(arn));
+    assert_eq!((settings.stream.as_str(), settings.region.as_str()), ("events", "eu-west-1"));
+    assert_eq!(settings.topic, "events");
+    let same = json!({
+        "kinesis.stream.arn": arn, "kinesis.stream": "events", "kinesis.region": "EU_WEST_1",
+    });
+    assert_eq!(read(&same).region, "eu-west-1");
+    let other = json!({"kinesis.stream.arn": arn, "kinesis.region": "eu-west-1"});
+    refused(&other, "kinesis.stream", "kinesis.stream.arn says events");
+    let other = json!({"kinesis.stream.arn": arn, "kinesis.stream": "events"});
+    refused(&other, "kinesis.region", "kinesis.stream.arn says eu-west-1");
+    let gov = "arn:aws-us-gov:kinesis:us-gov-west-1:123456789012:stream/events";
+    read(&json!({"kinesis.stream.arn": gov, "kinesis.stream": null, "kinesis.region": null}));
+    for wrong in [
+        "events",
+        "arn:aws:kinesis:eu-west-1:123456789012:events",
+        "arn:aws:kinesis:eu-west-1:123456789012:stream/events/consumer/c:1",
+        "arn:aws:kinesis::123456789012:stream/events",
+        "arn:aws:kinesis:eu-west-1:12345:stream/events",
+        "arn:aws:dynamodb:eu-west-1:123456789012:stream/events",
+    ] {
+        let wrong = json!({"kinesis.stream.arn": wrong, "kinesis.region": null});
+        refused(&wrong, "kinesis.stream.arn", "arn:aws:kinesis:REGION:ACCOUNT:stream/NAME");
+    }
+}
+
+const ROLE: &str = "arn:aws:iam::123456789012:role/team/reader";
+
+#[test]
+fn a_role_is_read_whole() {
+    let role = read(&json!({
+        "aws.role.arn": ROLE, "aws.role.external.id": "theirs", "aws.role.session.name": "me",
+        "aws.role.session.seconds": "900", "aws.sts.region": "EU_WEST_1",
+        "aws.sts.endpoint": "https://sts.example",
+    }));
+    let wanted = Role {
+        arn: ROLE.into(),
+        external_id: Some("theirs".into()),
+        session_name: "me".into(),
+        session: Duration::from_secs(900),
+        endpoint: Some("https://sts.example".into()),
+        region: "eu-west-1".into(),
+    };
+    assert_eq!(role.role, Some(wanted));
+    let role = read(&json!({"aws.role.arn": ROLE, "kinesis.region": "eu-north-1"})).role.unwrap();
+    assert_eq!((role.region.as_str(), role.session.as_secs()), ("eu-north-1", 3600));
+    assert_eq!((role.session_name.as_str(), role.external_id), ("extractor", None));
+    refused(&json!({"aws.role.external.id": "x1"}), "aws.role.arn", "external.id needs it");
+    for (key, wrong) in [
+        ("aws.role.arn", "arn:aws:iam::123456789012:user/reader"),
+        ("aws.role.arn", "reader"),
+        ("aws.role.external.id", "a b"),
+        ("aws.role.external.id", "x"),
+        ("aws.role.session.name", "a/b"),
+        ("aws.role.session.seconds", "899"),
+        ("aws.role.session.seconds", "43201"),
+        ("aws.sts.endpoint", "sts"),
+        ("aws.sts.region", "here"),
+    ] {
+        let mut map = json!({"aws.role.arn": ROLE});
+        map[key] = json!(wrong);
+        refused(&map, key, "allowed");
+    }
+}
+
+#[test]
+fn one_place_says_where_credentials_come_from() {
+    let none = json!({
+        "aws.access.key.id": null, "aws.secret.access.key": null, "aws.session.token": null,
+    });
+    let with = |more: Value| {
+        let mut map = none.clone();
+        map.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        map
+    };
+    let metadata = with(json!({"aws.instance.metadata.endpoint": "http://169.254.169.254"}));
+    let endpoint = "http://169.254.169.254".to_owned();
+    assert_eq!(read(&metadata).credentials, Credentials::Instance { endpoint });
+    let url = "aws.container.credentials.url";
+    for good in [
+        "http://169.254.170.2/v2/credentials/x",
+        "http://169.254.170.23/v1/credentials",
+        "http://[fd00:ec2::23]/v1/credentials",
+        "http://127.0.0.1:8080/x",
+        "http://[::1]:80/x",
+        "https://anywhere.example/x",
+    ] {
+        let credentials = read(&with(json!({url: good}))).credentials;
+        assert_eq!(credentials, Credentials::Container { url: good.into(), token_file: None });
+    }
+    for bad in ["http://example.com/", "http://169.254.170.2.example.com/", "ftp://127.0.0.1/"] {
+        refused(&with(json!({url: bad})), url, "allowed");
+    }
+    let web = json!({"aws.web.identity.token.file": "/token"});
+    refused(&with(web.clone()), "aws.role.arn", "token.file needs it");
+    let mut web_role = with(web);
+    web_role["aws.role.arn"] = json!(ROLE);
+    assert_eq!(
+        read(&web_role).credentials,
+        Credentials::WebIdentity { token_file: "/token".into() }
+    );
+    web_role["aws.role.external.id"] = json!("theirs");
+    refused(&web_role, "aws.role.external.id", "not told an external id");
+    for (key, needed) in [("aws.profile.file", "aws.profile"), ("aws.container.token.file", url)] {
+        let file = json!({key: "/f"});
+        refused(&with(file), needed, "needs it");
+    }
+    for key in ["aws.profile.file", "aws.web.identity.token.file"] {
+        let file = with(json!({"aws.profile": "p", "aws.role.arn": ROLE, key: "here"}));
+        let mut file = file;
+        if key != "aws.profile.file" {
+            file["aws.profile"] = Value::Null;
+        }
+        refused(&file, key, "a whole path");
+    }
+    let both = json!({"aws.instance.metadata.endpoint": "http://h", "aws.profile": "p"});
+    refused(&with(both), "aws.instance.metadata.endpoint", "aws.profile is set too");
+}
+
+/// The manual's table is the one that is enforced: every key is there, what it says is the default
+/// is what a missing key means, and its ranges and words are the ones that are taken.
+mod manual {
+    use super::*;
+
+    const MANUAL: &str = include_str!("../../../../KINESIS.md");
+
+    struct Row {
+        keys: Vec<&'static str>,
+        default: &'static str,
+        values: &'static str,
+    }
+
+    fn ticked(text: &'static str) -> Vec<&'static str> {
+        text.split('`').skip(1).step_by(2).collect()
+    }
+
+    fn rows() -> Vec<Row> {
+        let table = MANUAL.split("|---|---|---|---|\n").nth(1).unwrap();
+        let rows = table.lines().take_while(|line| line.starts_with('|'));
+        rows.map(|line| {
+            let cells: Vec<&str> = line.split('|').skip(1).map(str::trim).collect();
+            Row { keys: ticked(cells[0]), default: cells[1], values: cells[2] }
+        })
+        .collect()
+    }
+
+    /// What `key` needs beside it.
+    fn beside(key: &str) -> Value {
+        if key.starts_with("aws.role.") || key.starts_with("aws.sts.") {
+            return json!({"aws.role.arn": ROLE});
+        }
+        json!({})
+    }
+
+    fn with(key: &str, value: Value) -> Value {
+        let mut map = beside(key);
+        map[key] = value;
+        map
+    }
+
+    fn shown(changes: &Value) -> String {
+        let mut settings = read(changes);
+        settings.warnings.clear();
+        format!("{settings:?}")
+    }
+
+    #[test]
+    fn every_key_is_explained_and_nothing_else() {
+        let mut explained: Vec<&str> = rows().into_iter().flat_map(|row| row.keys).collect();
+        // The other name of a key stands in its explanation.
+        explained.push("aws.secret.key.id");
+        explained.sort_unstable();
+        let mut known: Vec<&str> = keys().chain(COMMON_KEYS).collect();
+        known.sort_unstable();
+        assert_eq!(explained, known);
+        assert!(MANUAL.contains("`aws.secret.key.id`"));
+    }
+
+    #[test]
+    fn defaults_are_what_a_missing_key_means() {
+        let mut count = 0;
+        for row in rows() {
+            let Some(default) = ticked(row.default).into_iter().next() else { continue };
+            for key in row.keys {
+                let mut absent = beside(key);
+                absent[key] = Value::Null;
+                assert_eq!(shown(&absent), shown(&with(key, json!(default))), "{key}");
+                if let Some((_, older)) = row.default.split_once("(older class: ") {
+                    let older = json!({
+                        "connector.class": OLDER_CLASS, key: ticked(older)[0],
+                    });
+                    let absent = json!({"connector.class": OLDER_CLASS, key: null});
+                    assert_eq!(shown(&absent), shown(&older), "{key}");
+                }
+                count += 1;
+            }
+        }
+        assert!(count > 15, "{count}");
+    }
+
+    #[test]
+    fn ranges_and_words_are_the_ones_that_are_taken() {
+        let (mut ranges, mut words) = (0, 0);
+        for row in rows() {
+            let numbers: Vec<u64> =
+                row.values.split(" to ").filter_map(|text| text.parse().ok()).collect();
+            let choices = ticked(row.values);
+            for key in row.keys {
+                if let [first, last] = numbers[..] {
+                    for good in [json!(first), json!(last), json!(first.to_string())] {
+                        shown(&with(key, good));
+                    }
+                    for bad in [json!(first - 1), json!(last + 1), json!(-1), json!("1.5")] {
+                        refused(&with(key, bad), key, "allowed: a whole number from");
+                    }
+                    ranges += 1;
+                } else if choices.len() > 1
+                    && row.values.starts_with('`')
+                    && key != "connector.class"
+                {
+                    for word in &choices {
+                        let upper = word.to_ascii_uppercase();
+                        if word.contains("://") {
+                            continue;
+                        }
+                        let result = KinesisSettings::read(&given(&with(key, json!(word))));
+                        let other = KinesisSettings::read(&given(&with(key, json!(upper))));
+                        assert_eq!(result.is_ok(), other.is_ok(), "{key} = {word}");
+                        assert!(result.is_ok(), "{key} = {word}: {:?}", result.err());
+                    }
+                    refused(&with(key, json!("no-such-word")), key, "allowed");
+                    words += 1;
+                }
+            }
+        }
+        assert!(ranges >= 9 && words >= 6, "{ranges} ranges, {words} lists of words");
     }
 }
