@@ -54,8 +54,12 @@ pub struct Settings {
     entries: BTreeMap<String, Entry>,
 }
 
+/// Keys whose value is documented as an object; its JSON text is taken as well.
+const OBJECT_KEYS: [&str; 1] = ["spoof.dns"];
+
 impl Settings {
-    /// Merges both maps. Strings, numbers and booleans are taken as text.
+    /// Merges both maps. Strings, numbers and booleans are taken as text, and an object under a key
+    /// that is documented as one as its JSON text.
     ///
     /// # Errors
     /// A value of another kind, named by `detail.pointer`.
@@ -83,6 +87,7 @@ impl Settings {
                 Value::String(text) => text.clone(),
                 Value::Number(number) => number.to_string(),
                 Value::Bool(flag) => flag.to_string(),
+                Value::Object(_) if OBJECT_KEYS.contains(&key.as_str()) => value.to_string(),
                 Value::Null | Value::Array(_) | Value::Object(_) => {
                     let pointer = pointer(origin, key);
                     let text = format!(

@@ -13,6 +13,7 @@ mod client;
 mod describe;
 mod failure;
 mod find;
+mod handle;
 mod incarnation;
 mod link;
 mod lost;
@@ -27,6 +28,7 @@ mod reader;
 mod refused;
 mod security;
 mod settings;
+mod spoof;
 mod token;
 mod topics;
 

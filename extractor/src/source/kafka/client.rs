@@ -10,7 +10,6 @@ use std::time::{Duration, Instant};
 use protocol::{Code, Failure};
 use rdkafka::bindings::rd_kafka_t;
 use rdkafka::config::RDKafkaLogLevel;
-use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::KafkaError;
 use rdkafka::metadata::MetadataBroker;
 use rdkafka::types::RDKafkaErrorCode;
@@ -18,11 +17,13 @@ use rdkafka::{ClientContext, Offset, TopicPartitionList};
 
 use super::certificate::{Authorities, Fault};
 use super::failure;
+use super::handle::Handle;
 use super::link::{Link, cut};
 use super::position::Place;
 use super::refused;
 use super::security::Shows;
 use super::settings::KafkaSettings;
+use super::spoof::Spoof;
 use crate::source::Cancel;
 
 /// Log lines of librdkafka per second; what is over is counted. Why 20: a broker that is down
@@ -52,7 +53,7 @@ pub(super) enum At {
 
 /// The client. Dropping it may wait for brokers, so the last owner is the monitor's thread.
 pub(super) struct Client {
-    consumer: BaseConsumer<Events>,
+    handle: Handle,
     servers: String,
     asks: AtomicU64,
     /// The broker that described topics last, or -1.
@@ -69,17 +70,17 @@ impl Client {
         let mut config = settings.client_config();
         // The lines of this context tell when a topic has another id than before; see `Events`.
         config.set("debug", "metadata").set_log_level(RDKafkaLogLevel::Debug);
-        let consumer: BaseConsumer<Events> =
-            config.create_with_context(Events::default()).map_err(|e| refused::unusable(&e))?;
+        let events = Events::new(settings.spoof().clone());
+        let handle = Handle::new(&config, events).map_err(|e| refused::unusable(&e))?;
         let (asks, last_broker) = (AtomicU64::new(0), AtomicI32::new(-1));
         let (servers, shows) = (settings.servers.clone(), settings.shows());
         let (authorities, fault) = (settings.authorities(), OnceLock::new());
-        Ok(Self { consumer, servers, asks, last_broker, shows, authorities, fault })
+        Ok(Self { handle, servers, asks, last_broker, shows, authorities, fault })
     }
 
     /// The handle, for the two files that call librdkafka themselves.
     pub(super) fn native(&self) -> *mut rd_kafka_t {
-        self.consumer.client().native_ptr()
+        self.handle.client().native_ptr()
     }
 
     /// The brokers as the user named them.
@@ -99,7 +100,7 @@ impl Client {
 
     /// What is known of the connections.
     pub(super) fn link(&self) -> &Link {
-        &self.consumer.context().link
+        &self.handle.events().link
     }
 
     /// The broker that answered last.
@@ -120,10 +121,7 @@ impl Client {
         topic: &str,
         timeout: Duration,
     ) -> Result<Vec<i32>, RDKafkaErrorCode> {
-        let metadata = self
-            .consumer
-            .fetch_metadata(Some(topic), timeout)
-            .map_err(|e| e.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail))?;
+        let metadata = self.handle.metadata(Some(topic), timeout)?;
         let first = metadata.orig_broker_id();
         let mut ids: Vec<_> = metadata.brokers().iter().map(MetadataBroker::id).collect();
         ids.sort_unstable_by_key(|id| (*id != first, *id));
@@ -132,10 +130,7 @@ impl Client {
 
     /// The names of all topics that the user may see; blocks for at most `timeout`.
     pub(super) fn topic_names(&self, timeout: Duration) -> Result<Vec<String>, RDKafkaErrorCode> {
-        let metadata = self
-            .consumer
-            .fetch_metadata(None, timeout)
-            .map_err(|e| e.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail))?;
+        let metadata = self.handle.metadata(None, timeout)?;
         let topics = metadata.topics().iter();
         Ok(topics.filter(|it| it.error().is_none()).map(|it| it.name().to_owned()).collect())
     }
@@ -143,15 +138,12 @@ impl Client {
     /// Handles all log lines and errors that librdkafka has queued so far, without waiting. When
     /// it returns, none of them is still being handled by another thread.
     pub(super) fn drain_events(&self) {
-        let context = self.consumer.context();
-        let _one_at_a_time = context.drain.lock().unwrap_or_else(PoisonError::into_inner);
-        for _ in 0..EVENTS_MAX {
-            let before = context.handled.load(Ordering::Relaxed);
-            // A record cannot arrive here: no partition is started on the main queue.
-            drop(self.consumer.poll(Duration::ZERO));
-            if context.handled.load(Ordering::Relaxed) == before {
-                return;
-            }
+        let drain = &self.handle.events().drain;
+        let _one_at_a_time = drain.lock().unwrap_or_else(PoisonError::into_inner);
+        // A record cannot arrive here: no partition is started on the main queue.
+        let mut left = EVENTS_MAX;
+        while left > 0 && self.handle.serve() {
+            left -= 1;
         }
     }
 
@@ -176,8 +168,7 @@ impl Client {
             list.add_partition_offset(&place.topic, place.partition, offset)
                 .map_err(|e| (Some(place.clone()), code(&e)))?;
         }
-        let answer =
-            self.consumer.offsets_for_times(list, timeout).map_err(|e| (None, code(&e)))?;
+        let answer = self.handle.offsets_for_times(list, timeout).map_err(|code| (None, code))?;
         let mut offsets = Vec::with_capacity(places.len());
         for place in places {
             let found = answer.find_partition(&place.topic, place.partition);
@@ -256,11 +247,11 @@ pub(super) fn ask<T: Send + 'static>(
 /// context `metadata`, written before anything is fetched under the new id (a test against a real
 /// broker fails when a new version writes it in other words).
 #[derive(Default)]
-struct Events {
+pub(super) struct Events {
     link: Link,
     drain: Mutex<()>,
-    handled: AtomicU64,
     gate: Mutex<LogGate>,
+    spoof: Spoof,
 }
 
 /// Lets a bounded number of lines through per second.
@@ -286,8 +277,17 @@ impl LogGate {
 }
 
 impl Events {
+    /// `spoof`: brokers that are reached at another address.
+    pub(super) fn new(spoof: Spoof) -> Self {
+        Self { spoof, ..Self::default() }
+    }
+
+    /// Brokers that are reached at another address.
+    pub(super) const fn spoof(&self) -> &Spoof {
+        &self.spoof
+    }
+
     fn pass(&self) -> bool {
-        self.handled.fetch_add(1, Ordering::Relaxed);
         let mut gate = self.gate.lock().unwrap_or_else(PoisonError::into_inner);
         match gate.pass(Instant::now()) {
             Some(0) => true,
@@ -308,11 +308,7 @@ impl ClientContext for Events {
             "ERROR" | "PARTCNT" => self.link.recheck(),
             _ => {}
         }
-        if matches!(level, RDKafkaLogLevel::Debug) {
-            self.handled.fetch_add(1, Ordering::Relaxed);
-            return;
-        }
-        if !self.pass() {
+        if matches!(level, RDKafkaLogLevel::Debug) || !self.pass() {
             return;
         }
         let line = cut(line);
@@ -339,10 +335,6 @@ impl ClientContext for Events {
         }
     }
 
-    fn stats_raw(&self, _: &[u8]) {
-        self.handled.fetch_add(1, Ordering::Relaxed);
-    }
-
     fn error(&self, error: KafkaError, reason: &str) {
         let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail);
         self.link.failed(code, reason);
@@ -352,8 +344,6 @@ impl ClientContext for Events {
         }
     }
 }
-
-impl ConsumerContext for Events {}
 
 #[cfg(test)]
 mod tests;

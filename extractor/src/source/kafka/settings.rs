@@ -14,6 +14,7 @@ use serde_json::{Map, Value};
 
 use super::certificate::Authorities;
 use super::security::{self, Protocol, Security, Shows};
+use super::spoof::Spoof;
 use super::token::Tokens;
 use super::topics::Selection;
 use crate::config::{Settings, Unknown, is_secret_key};
@@ -40,7 +41,7 @@ const MEMORY_BYTES_MAX: u64 = 1024 * MIB;
 const TOPIC_WAIT_MS_MAX: u64 = 3_600_000;
 
 /// Keys that this source reads, beside those of `security`; for the listing of unknown ones.
-pub const KEYS: [&str; 15] = [
+pub const KEYS: [&str; 16] = [
     "auto.offset.reset",
     "bootstrap.servers",
     "client.id",
@@ -51,6 +52,7 @@ pub const KEYS: [&str; 15] = [
     "key.format",
     "name",
     "record.metadata",
+    "spoof.dns",
     "tasks.max",
     "topic.wait.ms",
     "topics",
@@ -95,6 +97,7 @@ pub struct KafkaSettings {
     pub warnings: Vec<String>,
     properties: Properties,
     security: Security,
+    spoof: Spoof,
     /// What all of it was read from.
     read_from: Settings,
 }
@@ -150,6 +153,7 @@ impl KafkaSettings {
             warnings,
             properties: Properties(properties),
             security,
+            spoof: Spoof::read(settings)?,
             read_from: settings.clone(),
         })
     }
@@ -160,6 +164,11 @@ impl KafkaSettings {
     /// As [`Self::read`].
     pub fn with_credentials(&self, credentials: &Map<String, Value>) -> Result<Self, Failure> {
         Self::read(&self.read_from.with_credentials(credentials)?)
+    }
+
+    /// Brokers that are reached at another address than they advertise.
+    pub(super) const fn spoof(&self) -> &Spoof {
+        &self.spoof
     }
 
     /// Where tokens come from, where the login takes some.
