@@ -29,6 +29,7 @@ mod refused;
 mod security;
 mod settings;
 mod spoof;
+mod stall;
 mod token;
 mod topics;
 
@@ -52,6 +53,7 @@ use self::reader::{Did, Reader};
 pub use self::settings::{
     CLASSES, KEYS, KafkaSettings, MEMORY_BYTES_DEFAULT, OnGap, PROPERTY_PREFIX,
 };
+use self::stall::Stalls;
 use self::token::Refresher;
 pub use self::topics::{Pattern, Selection, TOPICS_MAX};
 use super::{Cancel, Discovery, Lag, Polled, Probe, RowSink, Source, Split, Start, Topology};
@@ -80,6 +82,7 @@ pub struct KafkaSource {
     fetched_ids: BTreeMap<String, String>,
     /// Whether the two differ for a topic: then nothing is delivered.
     foreign: bool,
+    stalls: Stalls,
 }
 
 impl KafkaSource {
@@ -104,6 +107,7 @@ impl KafkaSource {
             ids,
             fetched_ids,
             foreign,
+            stalls: Stalls::new(),
         })
     }
 
@@ -342,7 +346,10 @@ impl Source for KafkaSource {
         match did {
             Did::Full => Ok(Polled::Full),
             Did::Something => Ok(Polled::Progress),
-            Did::Nothing => self.idle(),
+            Did::Nothing => {
+                self.watch_stalls()?;
+                self.idle()
+            }
         }
     }
 

@@ -166,6 +166,15 @@ pub(super) fn corrupt(place: &Place, offset: i64, text: &str) -> Failure {
     Failure::new(Code::DecodeFailed, text).with("offset", offset)
 }
 
+/// The client delivers nothing although there is something.
+pub(super) fn stalled(place: &Place, position: i64, end: i64) -> Failure {
+    let text = format!(
+        "{place}: the brokers have records from offset {position} to {end} and the client delivers \
+         none; the partition is read anew from there"
+    );
+    Failure::new(Code::SourceUnavailable, text).with("offset", position).with("latest", end)
+}
+
 /// A topic or a partition that was there is no more. `pattern`: what chose the topic, unless a list
 /// names it.
 pub(super) fn vanished(what: &str, servers: &str, pattern: Option<&Pattern>) -> Failure {

@@ -92,7 +92,8 @@ impl KafkaSource {
         Ok(())
     }
 
-    fn restart(&mut self, index: usize, failure: Failure) -> Result<(), Failure> {
+    /// Fetches a partition anew at its position, or breaks it after too many attempts.
+    pub(super) fn restart(&mut self, index: usize, failure: Failure) -> Result<(), Failure> {
         let again = self.reader.parts.get_mut(index).is_some_and(|part| part.restart(failure));
         if again {
             return self.reader.start_again(index);

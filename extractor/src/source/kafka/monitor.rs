@@ -193,9 +193,17 @@ pub(super) const fn is_unknown(code: RDKafkaErrorCode) -> bool {
     )
 }
 
+/// Ends of partitions that the source asked for, and the answer.
+#[derive(Debug, Default)]
+struct Ends {
+    asked: Vec<Place>,
+    found: Vec<(Place, i64)>,
+}
+
 #[derive(Debug, Default)]
 struct Shared {
     watch: Mutex<Watch>,
+    ends: Mutex<Ends>,
     now: AtomicBool,
     stop: AtomicBool,
 }
@@ -203,6 +211,10 @@ struct Shared {
 impl Shared {
     fn watch(&self) -> MutexGuard<'_, Watch> {
         self.watch.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn ends(&self) -> MutexGuard<'_, Ends> {
+        self.ends.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -257,6 +269,16 @@ impl Monitor {
         }
     }
 
+    /// Asks for the ends of partitions; the answer comes through [`Monitor::take_ends`], or never.
+    pub(super) fn ask_ends(&self, places: Vec<Place>) {
+        self.shared.ends().asked = places;
+    }
+
+    /// The ends that were found since the last call.
+    pub(super) fn take_ends(&self) -> Vec<(Place, i64)> {
+        std::mem::take(&mut self.shared.ends().found)
+    }
+
     /// Partitions that appeared since the last call, and where each begins.
     pub(super) fn take_added(&self) -> Vec<(Place, i64)> {
         std::mem::take(&mut self.shared.watch().added)
@@ -274,6 +296,7 @@ fn run(client: &Client, shared: &Shared, terms: &Terms) {
     let mut last = Instant::now();
     while !shared.stop.load(Ordering::Acquire) {
         client.drain_events();
+        find_ends(client, shared);
         let (names, suspect) = {
             let watch = shared.watch();
             (watch.topics.keys().cloned().collect::<Vec<_>>(), watch.suspect)
@@ -292,6 +315,19 @@ fn run(client: &Client, shared: &Shared, terms: &Terms) {
             tracing::debug!(?code, "the brokers did not describe the topics");
         }
         last = Instant::now();
+    }
+}
+
+/// Answers a question for ends. Why here: it waits for brokers, and the reader does not.
+fn find_ends(client: &Client, shared: &Shared) {
+    let places = std::mem::take(&mut shared.ends().asked);
+    if places.is_empty() {
+        return;
+    }
+    // One that cannot be asked leaves all unanswered: it is looked at again.
+    if let Ok(ends) = client.list_offsets(&places, At::Latest, LOOK_TIMEOUT) {
+        let found = places.into_iter().zip(ends);
+        shared.ends().found = found.filter_map(|(place, end)| Some((place, end?))).collect();
     }
 }
 

@@ -210,6 +210,11 @@ impl Part {
         self.flow == Flow::AtEnd
     }
 
+    /// Whether the client should be fetching it.
+    pub(super) fn is_fetched(&self) -> bool {
+        matches!(self.flow, Flow::Reading | Flow::AtEnd)
+    }
+
     /// Whether the partition waits at its `until`.
     pub(super) fn is_held(&self) -> bool {
         self.flow == Flow::Held
