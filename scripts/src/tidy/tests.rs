@@ -97,6 +97,8 @@ fn libraries_stay_behind_their_walls() {
     at("harness/src/run.rs", "use aws_sdk_kinesis::Client;", Some("Kinesis"));
     at("extractor/src/source/kinesis/api.rs", "use aws_sdk_kinesis::Client;", None);
     at("extractor/src/pump.rs", "use nix::poll;", Some("system calls"));
+    at("extractor/src/source/kafka/queue.rs", "use libc::poll;", Some("system calls"));
+    at("extractor/src/source/kafka/handle.rs", "use libc::addrinfo;", None);
     at("harness/src/child.rs", "use nix::poll;", None);
     at("extractor/src/pipe/os.rs", "use nix::poll; use std::io::stdout;", None);
     at("extractor/src/main.rs", "fn f() { std::io::stdout(); }", Some("the wire"));

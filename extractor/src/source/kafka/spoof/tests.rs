@@ -1,3 +1,5 @@
+//! What is a table of addresses, and what is found in it.
+
 use serde_json::{Map, json};
 
 use super::*;
