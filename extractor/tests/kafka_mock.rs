@@ -218,7 +218,7 @@ fn a_new_assignment_forgets_the_old_one() {
 }
 
 #[test]
-fn null_empty_and_headers_arrive_as_they_are() {
+fn f20_null_empty_and_headers_arrive_as_they_are() {
     let cluster = cluster("t", 1);
     let producer = producer(&cluster);
     let headers = OwnedHeaders::new()
@@ -506,7 +506,7 @@ fn an_out_of_range_that_is_not_true_is_tried_again() {
 }
 
 #[test]
-fn a_change_of_leader_loses_nothing() {
+fn f26_a_change_of_leader_loses_nothing() {
     let cluster = MockCluster::new(2).unwrap();
     cluster.create_topic("t", 1, 2).unwrap();
     let producer = producer(&cluster);
@@ -662,7 +662,7 @@ fn cancel_ends_a_call_at_once() {
 }
 
 #[test]
-fn every_codec_decodes() {
+fn f28_every_codec_decodes() {
     for codec in ["none", "gzip", "snappy", "lz4", "zstd"] {
         let cluster = cluster("t", 1);
         let producer: BaseProducer = ClientConfig::new()

@@ -390,7 +390,7 @@ fn a_deleted_topic_is_an_error() {
 }
 
 #[test]
-fn e05_new_partitions_are_reported_from_their_beginning() {
+fn f21_e05_new_partitions_are_reported_from_their_beginning() {
     let Some(topic) = Topic::new("e05-grow", 1, &[]) else { return };
     let mut source = topic.source(&json!({}));
     source.discover(&Cancel::default()).unwrap();
@@ -420,7 +420,7 @@ fn e05_new_partitions_are_reported_from_their_beginning() {
 }
 
 #[test]
-fn z49_every_codec_decodes() {
+fn f28_z49_every_codec_decodes() {
     for codec in ["none", "gzip", "snappy", "lz4", "zstd"] {
         let Some(topic) = Topic::new(codec, 1, &[]) else { return };
         let values = json_numbers(0..3000);

@@ -1,12 +1,7 @@
 //! Which topics the Kafka source reads and how they hold each other up: patterns, topics that come
 //! and go, idle partitions, brokers that are away. Against librdkafka's mock cluster, and against a
 //! real broker where `KAFKA_BOOTSTRAP=host:port` names one.
-#![expect(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    clippy::print_stderr,
-    reason = "a test ends where it fails and says when it is skipped"
-)]
+#![expect(clippy::unwrap_used, reason = "a test ends where it fails")]
 
 #[path = "kafka_support/support.rs"]
 mod support;

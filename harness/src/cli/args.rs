@@ -30,7 +30,7 @@ pub(super) struct Arguments {
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     /// Run a pipeline until it is stopped.
-    Run(RunArgs),
+    Run(Box<RunArgs>),
     /// Show pipelines: what they do, how much they loaded, where they stand.
     Status(StatusArgs),
     /// Show the newest batches of a pipeline.

@@ -1,3 +1,5 @@
+//! Which names a pattern takes, and which patterns are refused.
+
 use protocol::Code;
 use serde_json::{Map, Value, json};
 
