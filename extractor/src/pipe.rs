@@ -145,8 +145,8 @@ impl Link {
     }
 
     /// The pump waits until `at` because of `message`: the host is told at once.
-    pub fn back_off(&self, at: Instant, message: String) {
-        self.board.back_off(at, message);
+    pub fn back_off(&self, at: Instant, phase: Phase, message: String) {
+        self.board.back_off(at, phase, message);
         self.progress();
     }
 

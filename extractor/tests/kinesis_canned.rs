@@ -241,6 +241,29 @@ fn f17_silence_is_an_error_in_bounded_time() {
     assert!(started.elapsed() < Duration::from_secs(2));
 }
 
+/// F17: an address that does not even take a connection: its queue is full, so that more are left
+/// without an answer, as by a firewall that drops.
+#[test]
+fn f17_an_address_that_takes_no_connection_is_an_error_in_bounded_time() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let mut waiting = Vec::new();
+    loop {
+        match std::net::TcpStream::connect_timeout(&address, Duration::from_millis(200)) {
+            Ok(stream) => waiting.push(stream),
+            Err(error) if error.kind() == std::io::ErrorKind::TimedOut => break,
+            Err(error) => panic!("{error}"),
+        }
+        assert!(waiting.len() < 5_000, "the queue of a listener has no end");
+    }
+    let settings = json!({"kinesis.connect.timeout.ms": 500});
+    let mut source = open(&format!("http://{address}"), &settings);
+    let started = Instant::now();
+    let failure = source.check(&Cancel::default()).unwrap_err();
+    assert_eq!(failure.code, Code::Timeout, "{failure}");
+    assert!(started.elapsed() < Duration::from_secs(4), "{:?}", started.elapsed());
+}
+
 #[test]
 fn f17_silence_while_reading_is_told_and_reading_goes_on() {
     let server =

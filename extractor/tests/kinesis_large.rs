@@ -1,7 +1,7 @@
 //! The largest records, and many shards that catch up at once, through the program itself: memory
 //! is that of the process (`VmHWM`), not an estimate. The answers are canned, because no server to
 //! be had gives records over 1 MiB.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test ends where it fails")]
+#![expect(clippy::unwrap_used, reason = "a test ends where it fails")]
 
 #[path = "kinesis_support/canned.rs"]
 mod canned;

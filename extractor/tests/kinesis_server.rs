@@ -163,7 +163,7 @@ fn f03_latest_of_a_quiet_shard_survives_a_restart() {
     assert_eq!(sink.payloads(), (10..20).map(|n| n.to_string()).collect::<Vec<_>>());
 }
 
-/// F1, F2, F10: each step is read by a source of its own, which knows only what was committed.
+/// F1, F10: each step is read by a source of its own, which knows only what was committed.
 #[test]
 fn f10_splits_and_merges_lose_and_repeat_nothing_across_restarts() {
     let server = Server::start(1);
@@ -210,6 +210,60 @@ fn f01_a_fresh_start_reads_closed_parents_first() {
     assert_eq!(follower.readable().len(), 1, "the parent alone");
     follower.follow(&mut source, usize::MAX);
     assert_once_in_order(&follower.rows, 200);
+}
+
+/// F2: the process died after the end of the parent was committed and before its children were
+/// written down. Who has only that offset is told of them again.
+#[test]
+fn f02_the_children_of_a_finished_parent_are_told_again_after_a_restart() {
+    let server = Server::start(1);
+    server.put(&records(0..50));
+    server.split(&shard(0));
+    server.put(&records(50..100));
+    let end = {
+        let mut source = open(&server.url, &json!({}));
+        assign(&mut source, &[(key(0), horizon())]);
+        let sink = read_all(&mut source);
+        assert_eq!(sink.rows.len(), 50);
+        source.position(0).unwrap()
+    };
+    assert!(end.is_end(), "{end}");
+    let mut follower = Follower::new();
+    follower.offsets.insert(key(0), end.clone());
+    let mut source = open(&server.url, &json!({}));
+    source.assign("", &[(key(0), end)], &Cancel::default()).unwrap();
+    let news = source.topology().unwrap();
+    assert_eq!(news.closed, [key(0)]);
+    for (split, start) in news.added {
+        assert_eq!(split.parents, [key(0)]);
+        follower.offsets.insert(split.key, start);
+    }
+    assert_eq!(follower.offsets.len(), 3);
+    follower.follow(&mut source, usize::MAX);
+    let mut numbers: Vec<u32> =
+        follower.rows.iter().map(|row| row.payload().parse().unwrap()).collect();
+    numbers.sort_unstable();
+    assert_eq!(numbers, (50..100).collect::<Vec<_>>());
+}
+
+/// F4: a pipeline that began at the end; its children begin at their oldest record all the same.
+#[test]
+fn f04_children_of_a_shard_that_began_at_latest_are_read_from_their_beginning() {
+    let server = Server::start(1);
+    server.put(&records(0..10));
+    std::thread::sleep(Duration::from_millis(3_100));
+    let mut source = open(&server.url, &json!({"kinesis.record.limit": 7}));
+    let values = source.offsets(Start::Latest, &[key(0)], &Cancel::default()).unwrap();
+    let mut follower = Follower::new();
+    follower.offsets.insert(key(0), values[0].clone());
+    server.put(&records(10..30));
+    server.split(&shard(0));
+    server.put(&records(30..60));
+    follower.follow(&mut source, usize::MAX);
+    let mut numbers: Vec<u32> =
+        follower.rows.iter().map(|row| row.payload().parse().unwrap()).collect();
+    numbers.sort_unstable();
+    assert_eq!(numbers, (10..60).collect::<Vec<_>>());
 }
 
 /// A shard that nobody told of is found by looking again.

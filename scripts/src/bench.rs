@@ -115,6 +115,7 @@ fn address(variable: &str, services: &Services, name: Name) -> Result<String> {
     match name {
         Name::Kafka => services.kafka_bootstrap(),
         Name::Mariadb => services.mariadb_url(),
+        Name::Kinesis => services.kinesis_endpoint(),
     }
 }
 

@@ -22,11 +22,12 @@ usage: cargo xtask check  formatting, lints and tidy: what must hold before test
                           [start] [idle] [read] [load]
                           what binaries built by ./scripts/bench cost; table and JSON file
        cargo xtask services COMMAND [--dir DIR]
-         up [kafka] [mariadb] [--kafka-arg KEY=VALUE]... [--mariadb-arg --OPTION]...
-                          bring up (default: both) and wait until they answer
+         up [kafka] [mariadb] [kinesis] [--kafka-arg KEY=VALUE]... [--mariadb-arg --OPTION]...
+                          bring up (default: all) and wait until they answer
          down             stop all and remove their data (logs are kept)
          status           what runs where
-         env              shell lines with KAFKA_BOOTSTRAP, MARIADB_URL, S2X_SERVICES_DIR
+         env              shell lines with KAFKA_BOOTSTRAP, MARIADB_URL, KINESIS_ENDPOINT,
+                          S2X_SERVICES_DIR
          start NAME       again, at the same port with the same data
          stop NAME        cleanly
          restart NAME     stop, then start
@@ -114,7 +115,7 @@ fn services(args: &[String]) -> Result<ExitCode> {
         ("restart", &[name]) => services.restart(name)?,
         ("kill", &[name]) => services.kill(name)?,
         ("start" | "stop" | "restart" | "kill", _) => {
-            bail!("services {command} takes one name: kafka or mariadb")
+            bail!("services {command} takes one name: kafka, mariadb or kinesis")
         }
         ("down" | "status" | "env", _) => bail!("services {command} takes no name"),
         _ => bail!("no command `services {command}`: see `cargo xtask help`"),

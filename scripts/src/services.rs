@@ -1,5 +1,5 @@
-//! Real services for tests, demo and benchmarks: Apache Kafka's own broker and MariaDB, on
-//! 127.0.0.1 only, each with its data in a private folder.
+//! Real services for tests, demo and benchmarks: Apache Kafka's own broker, MariaDB and a server of
+//! Kinesis's protocol, on 127.0.0.1 only, each with its data in a private folder.
 //!
 //! May touch: the services folder, the cache folder, the processes it started. Invariants: a
 //! service keeps its port and its data until `down`, whatever happens to its process; `up` and
@@ -18,6 +18,7 @@ use crate::cache::{self, Cache};
 
 mod broker;
 mod database;
+mod kinesis;
 mod ports;
 mod probe;
 mod process;
@@ -43,11 +44,13 @@ pub enum Name {
     Kafka,
     /// MariaDB with an empty database `s2x`.
     Mariadb,
+    /// kinesis-mock, a server of Kinesis's protocol.
+    Kinesis,
 }
 
 impl Name {
     /// Every service.
-    pub const ALL: [Self; 2] = [Self::Kafka, Self::Mariadb];
+    pub const ALL: [Self; 3] = [Self::Kafka, Self::Mariadb, Self::Kinesis];
 
     /// As typed and as used in file names.
     #[must_use]
@@ -55,13 +58,14 @@ impl Name {
         match self {
             Self::Kafka => "kafka",
             Self::Mariadb => "mariadb",
+            Self::Kinesis => "kinesis",
         }
     }
 
     /// Ports it needs; clients use the first.
     fn port_count(self) -> usize {
         match self {
-            Self::Kafka => 2,
+            Self::Kafka | Self::Kinesis => 2,
             Self::Mariadb => 1,
         }
     }
@@ -73,6 +77,7 @@ impl Name {
         let wanted = match self {
             Self::Kafka => broker::programs(),
             Self::Mariadb => database::programs(),
+            Self::Kinesis => kinesis::programs(),
         };
         let missing: Vec<_> = wanted.iter().filter(|path| !cache::is_installed(path)).collect();
         let names: Vec<_> = missing.iter().map(|path| path.display().to_string()).collect();
@@ -92,7 +97,7 @@ impl FromStr for Name {
 
     fn from_str(text: &str) -> Result<Self> {
         let found = Self::ALL.into_iter().find(|name| name.as_str() == text);
-        found.with_context(|| format!("no service `{text}`: there are kafka and mariadb"))
+        found.with_context(|| format!("no service `{text}`: there are kafka, mariadb and kinesis"))
     }
 }
 
@@ -110,6 +115,7 @@ impl Extra {
         match name {
             Name::Kafka => &self.kafka,
             Name::Mariadb => &self.mariadb,
+            Name::Kinesis => &[],
         }
     }
 }
@@ -231,6 +237,11 @@ impl Services {
         Ok(format!("mysql://root@127.0.0.1:{}/s2x", self.port(Name::Mariadb)?))
     }
 
+    /// URL of the server of Kinesis's protocol, whether it runs or not.
+    pub fn kinesis_endpoint(&self) -> Result<String> {
+        Ok(format!("http://127.0.0.1:{}", self.port(Name::Kinesis)?))
+    }
+
     /// The variables by which tests find the services that are up.
     pub fn variables(&self) -> Result<Vec<(&'static str, String)>> {
         let mut list = Vec::new();
@@ -238,6 +249,7 @@ impl Services {
             list.push(match name {
                 Name::Kafka => ("KAFKA_BOOTSTRAP", self.kafka_bootstrap()?),
                 Name::Mariadb => ("MARIADB_URL", self.mariadb_url()?),
+                Name::Kinesis => ("KINESIS_ENDPOINT", self.kinesis_endpoint()?),
             });
         }
         if list.is_empty() {
@@ -317,6 +329,7 @@ impl Services {
         let command = match name {
             Name::Kafka => broker::prepare(&self.cache, &folder, service)?,
             Name::Mariadb => database::prepare(&self.cache, &folder, service)?,
+            Name::Kinesis => kinesis::prepare(&self.cache, &folder, service)?,
         };
         let log = self.folder.log(name);
         // The log of the run before tells why that one ended; there may be none.
@@ -348,7 +361,8 @@ impl Services {
                 database::create(port)?;
                 return Ok(true);
             }
-            Name::Kafka | Name::Mariadb => {}
+            Name::Kinesis if kinesis::answers(port) => return Ok(true),
+            Name::Kafka | Name::Mariadb | Name::Kinesis => {}
         }
         if begun.elapsed() > READY_WAIT {
             process.kill()?;

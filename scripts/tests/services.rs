@@ -156,3 +156,22 @@ fn mariadb_keeps_address_and_data() {
                    where schema_name = 's2x'";
     assert_eq!(query(charset).unwrap(), "utf8mb4");
 }
+
+#[test]
+fn kinesis_answers_at_its_address_and_nowhere_else() {
+    if skipped("kinesis_answers_at_its_address_and_nowhere_else", Name::Kinesis) {
+        return;
+    }
+    let own = Own::new("kinesis");
+    own.services.up(&[Name::Kinesis], &Extra::default()).unwrap();
+    let url = own.services.kinesis_endpoint().unwrap();
+    let address = url.strip_prefix("http://").unwrap().to_owned();
+    assert!(std::net::TcpStream::connect(&address).is_ok());
+    // The whole of 127.0.0.0/8 is this machine: who listens everywhere answers here too.
+    let port = address.rsplit(':').next().unwrap();
+    assert!(std::net::TcpStream::connect(format!("127.0.0.2:{port}")).is_err());
+    own.services.restart(Name::Kinesis).unwrap();
+    assert_eq!(own.services.kinesis_endpoint().unwrap(), url);
+    own.services.stop(Name::Kinesis).unwrap();
+    assert!(std::net::TcpStream::connect(&address).is_err());
+}

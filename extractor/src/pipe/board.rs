@@ -54,9 +54,9 @@ impl Board {
     }
 
     /// The pump waits until `at` because of `message`.
-    pub(super) fn back_off(&self, at: Instant, message: String) {
+    pub(super) fn back_off(&self, at: Instant, phase: Phase, message: String) {
         if let Some(request) = &mut lock(&self.state).request {
-            request.phase = Phase::Backoff;
+            request.phase = phase;
             request.told = None;
             request.retry = Some((at, message));
         }

@@ -165,7 +165,7 @@ fn progress_is_due_at_once_when_the_phase_changes() {
     assert!(board.due().is_none());
     board.begin(3, 9, Phase::Polling);
     assert!(board.due().is_none(), "it has just begun");
-    board.back_off(Instant::now() + Duration::from_secs(2), "down".to_owned());
+    board.back_off(Instant::now() + Duration::from_secs(2), Phase::Backoff, "down".to_owned());
     let busy = board.due().unwrap();
     assert_eq!((busy.seq, busy.epoch, busy.phase), (3, 9, Phase::Backoff));
     assert!(busy.retry_after_ms.unwrap() > 1_000 && busy.message.as_deref() == Some("down"));

@@ -160,7 +160,11 @@ impl Pump {
             let code = failure.code.name();
             tracing::warn!(code, "source failed, trying again: {}", failure.message);
         }
-        self.link.back_off(retry.at, failure.to_string());
+        let phase = match failure.code {
+            Code::SourceThrottled => Phase::Throttled,
+            _ => Phase::Backoff,
+        };
+        self.link.back_off(retry.at, phase, failure.to_string());
         self.retry = Some(retry);
         Ok(Look::Again)
     }

@@ -15,6 +15,7 @@ mod clock;
 mod failure;
 mod fetch;
 mod identity;
+mod lag;
 mod monitor;
 mod open;
 mod pace;
@@ -35,6 +36,7 @@ use serde_json::{Map, Value};
 
 use self::client::Service;
 use self::clock::PIN_MARGIN_MS;
+use self::lag::LagLog;
 pub use self::open::open;
 use self::part::Part;
 use self::position::{Position, shard_of};
@@ -70,6 +72,7 @@ pub struct KinesisSource {
     found: Vec<(Split, OffsetValue)>,
     /// Until when an end that was just told keeps the source from being caught up.
     settling: Option<Instant>,
+    lag_log: LagLog,
 }
 
 impl KinesisSource {
@@ -85,6 +88,7 @@ impl KinesisSource {
             news: Topology::default(),
             found: Vec::new(),
             settling: None,
+            lag_log: LagLog::default(),
         }
     }
 
@@ -281,6 +285,10 @@ impl Source for KinesisSource {
             return Ok(Polled::ReachedUntil);
         }
         self.reader.receive(wait);
+        let lags = self.reader.parts.iter().map(|part| (part.shard.as_str(), part.lag_ms()));
+        if let Some(line) = self.lag_log.line(lags) {
+            tracing::info!("{line}");
+        }
         self.apply_policy()?;
         let polled = self.reader.deliver(sink)?;
         let ends = self.reader.take_ends();

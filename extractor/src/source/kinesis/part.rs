@@ -47,6 +47,8 @@ pub(super) struct Part {
     pub(super) broken: Option<Failure>,
     /// The newest time of the service at which the shard was not empty.
     fresh_ms: Option<i64>,
+    /// When the last record that was delivered arrived.
+    delivered_ms: Option<i64>,
 }
 
 /// What became of the pages of a part.
@@ -85,6 +87,7 @@ impl Part {
             trouble: None,
             broken: None,
             fresh_ms: None,
+            delivered_ms: None,
         }
     }
 
@@ -103,6 +106,18 @@ impl Part {
         if position != self.position {
             self.position = position;
             self.assigned = None;
+        }
+    }
+
+    /// The last place that is known to be delivered, for people.
+    pub(super) fn last_place(&self) -> String {
+        match (&self.position, self.delivered_ms) {
+            (Position::TrimHorizon | Position::End(None), _) => "the beginning".to_owned(),
+            (Position::AtTimestamp(ms), _) => format!("time {ms}"),
+            (Position::After(last) | Position::End(Some(last)), Some(ms)) => {
+                format!("time {ms} (record {last})")
+            }
+            (Position::After(last) | Position::End(Some(last)), None) => format!("record {last}"),
         }
     }
 
@@ -253,9 +268,8 @@ impl Part {
                 self.past_until();
                 return Ok(Delivered::Something);
             }
-            if let Some(ms) = record.approximate_arrival_timestamp.as_ref().and_then(millis) {
-                self.fresh_ms = self.fresh_ms.max(Some(ms));
-            }
+            let arrived = record.approximate_arrival_timestamp.as_ref().and_then(millis);
+            self.fresh_ms = self.fresh_ms.max(arrived);
             match sink.row(number, &mut |out| frame.write(out, record)) {
                 Taken::Yes => {}
                 Taken::No => return Ok(Delivered::Full),
@@ -269,6 +283,7 @@ impl Part {
             self.done += 1;
             self.assigned = None;
             self.position = Position::After(sequence);
+            self.delivered_ms = arrived;
             delivered = Delivered::Something;
         }
         Ok(delivered)

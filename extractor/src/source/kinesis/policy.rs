@@ -27,7 +27,8 @@ impl KinesisSource {
                 continue;
             }
             let failure = failure::expired(&part.shard, part.position(), Some(oldest));
-            match self.next_place(&part.shard, failure) {
+            let gap = Gap { from: part.last_place(), oldest_ms: Some(oldest) };
+            match self.next_place(&part.shard, &gap, failure) {
                 Ok(position) => part.move_to(position),
                 Err(failure) => return Err(failure.at(number, Some(part.value()))),
             }
@@ -40,8 +41,12 @@ impl KinesisSource {
         for (index, news) in self.reader.take_stuck() {
             let Some(part) = self.reader.parts.get(index) else { continue };
             let shard = part.shard.clone();
+            let mut gap = Gap { from: part.last_place(), oldest_ms: None };
             let (failure, gone) = match news {
-                News::Expired(oldest) => (failure::expired(&shard, part.position(), oldest), false),
+                News::Expired(oldest) => {
+                    gap.oldest_ms = oldest;
+                    (failure::expired(&shard, part.position(), oldest), false)
+                }
                 News::Refused(failure) => (failure, false),
                 News::Vanished => (failure::vanished(&shard, &part.key), true),
                 News::Broken(failure) => {
@@ -50,7 +55,7 @@ impl KinesisSource {
                 }
                 News::Page(_) | News::Trouble(_) | News::End(_) => continue,
             };
-            match self.next_place(&shard, failure) {
+            match self.next_place(&shard, &gap, failure) {
                 Ok(_) if gone => self.reader.end_part(index),
                 Ok(position) => self.reader.go_on(index, position),
                 Err(failure) => self.reader.break_part(index, failure),
@@ -59,22 +64,44 @@ impl KinesisSource {
         self.reader.first_broken()
     }
 
-    /// Where a part goes on that can not go on where it stands.
-    fn next_place(&mut self, shard: &str, failure: Failure) -> Result<Position, Failure> {
-        let position = match self.settings.on_invalid {
+    /// Where a part goes on that can not go on where it stands. Who opted in is told what may be
+    /// missing: from where to which time.
+    fn next_place(
+        &mut self,
+        shard: &str,
+        gap: &Gap,
+        failure: Failure,
+    ) -> Result<Position, Failure> {
+        let (position, to) = match self.settings.on_invalid {
             OnInvalid::Error => return Err(failure),
-            OnInvalid::Earliest => Position::TrimHorizon,
+            OnInvalid::Earliest => (Position::TrimHorizon, gap.oldest()),
             OnInvalid::Latest => match self.service()?.shared().clock.pin_ms() {
-                Some(ms) => Position::AtTimestamp(ms),
+                Some(ms) => (Position::AtTimestamp(ms), format!("time {ms}")),
                 None => return Err(failure),
             },
         };
         tracing::warn!(
             shard,
             to = %position.to_value(),
-            "going on as on.invalid.offset says: {}",
+            "records may be missing from {} up to {to}; going on as on.invalid.offset says: {}",
+            gap.from,
             failure.message
         );
         Ok(position)
+    }
+}
+
+/// What may be missing where a part can not go on.
+struct Gap {
+    /// The last place that is known to be delivered.
+    from: String,
+    /// When the oldest record that is left arrived, if the service showed it.
+    oldest_ms: Option<i64>,
+}
+
+impl Gap {
+    fn oldest(&self) -> String {
+        let time = self.oldest_ms.map_or_else(String::new, |ms| format!(", of time {ms}"));
+        format!("the oldest record that is left{time}")
     }
 }

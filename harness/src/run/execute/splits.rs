@@ -31,6 +31,7 @@ impl Coordinator {
         }
         let start = self.start_of_new(known.is_empty());
         self.require_named(&start, "start")?;
+        self.tell_aged_out(&known);
         if !new.is_empty() {
             let pairs = begin::places(task, &start, "start", new)?;
             let starts: Vec<(&str, &str)> =
@@ -42,6 +43,24 @@ impl Coordinator {
         let tasks = own_slots(share).len().min(discovered.splits.len());
         self.setup.tell(&Event::Discovered { splits: discovered.splits.len(), tasks });
         Ok(())
+    }
+
+    /// Splits that were read to their end and that the source has let go since are left out; their
+    /// offsets stay, so that they are never read again.
+    fn tell_aged_out(&self, known: &[Split]) {
+        let is_end =
+            |split: &&Split| OffsetValue::parse(&split.value).is_ok_and(|value| value.is_end());
+        let gone = known.iter().filter(|split| self.left.contains(&split.key)).filter(is_end);
+        let mut gone = gone.map(|split| split.key.as_str());
+        let Some(first) = gone.next() else { return };
+        let count = 1 + gone.count();
+        self.setup.tell(&Event::Log {
+            level: "info".to_owned(),
+            line: format!(
+                "the source lists {count} splits no more that were read to their end, {first} among \
+                 them; they are left out, and their offsets stay"
+            ),
+        });
     }
 
     /// Where a split without an offset begins. One that was not there when the pipeline began starts
