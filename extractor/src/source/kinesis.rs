@@ -9,6 +9,7 @@
 //! table, no consumer. The client is made at the first call, so that a process starts in
 //! milliseconds.
 
+mod aggregate;
 mod budget;
 mod client;
 mod clock;
@@ -41,7 +42,7 @@ pub use self::open::open;
 use self::part::Part;
 use self::position::{Position, shard_of};
 use self::reader::Reader;
-pub use self::settings::{CLASSES, Credentials, KinesisSettings, OnInvalid, Role, keys};
+pub use self::settings::{CLASSES, Credentials, KinesisSettings, OnInvalid, Outside, Role, keys};
 use self::shards::{Listing, Summary};
 use super::{Cancel, Discovery, Lag, Polled, Probe, RowSink, Source, Split, Start, Topology};
 use crate::config::Settings;
@@ -240,7 +241,7 @@ impl Source for KinesisSource {
         self.settling = None;
         let mut wanted = Vec::with_capacity(parts.len());
         for (key, value) in parts {
-            let (shard, position) = (shard_of(key)?, Position::from_value(value)?);
+            let (shard, position) = (shard_of(key)?, self.position_of(value)?);
             self.known.insert(shard.clone());
             wanted.push(Part::new(key.clone(), shard, position, value.clone()));
         }
@@ -253,8 +254,11 @@ impl Source for KinesisSource {
         let ended: Vec<_> = wanted.iter().filter(|part| part.has_ended()).collect();
         let ended: Vec<_> = ended.into_iter().map(|part| part.key.clone()).collect();
         self.check_age(&mut wanted, &summary)?;
-        if !ended.is_empty() {
+        if !ended.is_empty() || self.settings.deaggregate.is_some() {
             let listing = self.list(cancel)?;
+            for part in &mut wanted {
+                part.range = listing.get(&part.shard).and_then(|listed| listed.range);
+            }
             for key in ended {
                 let shard = shard_of(&key)?;
                 let ours = |(_, it): &(&String, &shards::Listed)| it.parents.contains(&shard);
@@ -272,7 +276,7 @@ impl Source for KinesisSource {
     fn set_until(&mut self, until: &[(u32, OffsetValue)]) -> Result<(), Failure> {
         let mut ends = std::collections::BTreeMap::new();
         for (part, value) in until {
-            let end = Position::from_value(value).map_err(|e| e.at(*part, Some(value.clone())))?;
+            let end = self.position_of(value).map_err(|e| e.at(*part, Some(value.clone())))?;
             ends.insert(usize::try_from(*part).unwrap_or(usize::MAX), end);
         }
         self.reader.set_until(&mut ends);
@@ -335,6 +339,15 @@ impl Source for KinesisSource {
 }
 
 impl KinesisSource {
+    /// Reads a VALUE that this pipeline can go on from.
+    fn position_of(&self, value: &OffsetValue) -> Result<Position, Failure> {
+        let position = Position::from_value(value)?;
+        if matches!(position, Position::Inside(..)) && self.settings.deaggregate.is_none() {
+            return Err(failure::left_whole(value));
+        }
+        Ok(position)
+    }
+
     /// A time that is surely not after what arrives from now on, by the service's clock.
     fn pin(&mut self, cancel: &Cancel) -> Result<i64, Failure> {
         self.describe(cancel)?;

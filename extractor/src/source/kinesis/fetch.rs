@@ -213,7 +213,10 @@ impl Fetch {
             return (behind_ms == 0 || ended).then_some(News::Expired(None));
         };
         if Sequence::parse(&first.sequence_number).as_ref() == Some(expected) {
-            records.remove(0);
+            // What is left of a packed record is still to be delivered.
+            if !matches!(self.from, Position::Inside(..)) {
+                records.remove(0);
+            }
             self.expect = None;
             return None;
         }
@@ -263,6 +266,9 @@ impl Fetch {
                 let ms = self.shared.clock.now_ms().map_or(*ms, |now| now.min(*ms));
                 call.shard_iterator_type(Type::AtTimestamp).timestamp(DateTime::from_millis(ms))
             }
+            Position::Inside(sequence, _) => call
+                .shard_iterator_type(Type::AtSequenceNumber)
+                .starting_sequence_number(sequence.as_str()),
             Position::After(sequence) | Position::End(Some(sequence)) => {
                 let kind = match self.expect {
                     Some(_) => Type::AtSequenceNumber,
@@ -281,7 +287,7 @@ impl Fetch {
             Err(error) => {
                 let (kind, failure) = failure::from_sdk(&what, &error);
                 Err(match (kind, &self.from) {
-                    (Kind::Refused, Position::After(sequence)) => {
+                    (Kind::Refused, Position::After(sequence) | Position::Inside(sequence, _)) => {
                         News::Refused(failure::foreign(&self.shard, sequence, &failure.message))
                     }
                     _ if failure.code == Code::SourceNotFound => self.missing(failure).await,

@@ -1,16 +1,21 @@
 //! One assigned shard on the delivering side: where it stands, the pages that wait, and what its
 //! task told. The task is told apart from earlier ones by its generation.
 
+mod unfold;
+
 use std::collections::VecDeque;
 
-use aws_sdk_kinesis::types::Record;
 use protocol::avro::ErrorRow;
 use protocol::{Code, Failure, OffsetKey, OffsetValue};
 use tokio::task::AbortHandle;
 
+pub(super) use self::unfold::Unfolding;
+use self::unfold::{Opened, Unfolded};
+use super::aggregate::{self, Broken, HashRange, Packed};
+use super::failure;
 use super::fetch::{Page, Seen};
 use super::position::{Position, Sequence};
-use super::row::{Frame, millis};
+use super::row::{Entry, Frame};
 use super::shards::Listing;
 use crate::source::{RowSink, Taken};
 
@@ -49,6 +54,8 @@ pub(super) struct Part {
     fresh_ms: Option<i64>,
     /// When the last record that was delivered arrived.
     delivered_ms: Option<i64>,
+    /// Which hash keys belong to the shard, where packed records are taken apart.
+    pub(super) range: Option<HashRange>,
 }
 
 /// What became of the pages of a part.
@@ -88,6 +95,7 @@ impl Part {
             broken: None,
             fresh_ms: None,
             delivered_ms: None,
+            range: None,
         }
     }
 
@@ -114,10 +122,14 @@ impl Part {
         match (&self.position, self.delivered_ms) {
             (Position::TrimHorizon | Position::End(None), _) => "the beginning".to_owned(),
             (Position::AtTimestamp(ms), _) => format!("time {ms}"),
-            (Position::After(last) | Position::End(Some(last)), Some(ms)) => {
-                format!("time {ms} (record {last})")
-            }
-            (Position::After(last) | Position::End(Some(last)), None) => format!("record {last}"),
+            (
+                Position::After(last) | Position::Inside(last, _) | Position::End(Some(last)),
+                Some(ms),
+            ) => format!("time {ms} (record {last})"),
+            (
+                Position::After(last) | Position::Inside(last, _) | Position::End(Some(last)),
+                None,
+            ) => format!("record {last}"),
         }
     }
 
@@ -235,11 +247,13 @@ impl Part {
         }
     }
 
-    /// Delivers what waits, until the sink is full.
+    /// Delivers what waits, until the sink is full. Packed records are taken apart where `unfolding`
+    /// is given.
     pub(super) fn deliver(
         &mut self,
         number: u32,
         frame: &Frame<'_>,
+        unfolding: &mut Option<Unfolding>,
         sink: &mut dyn RowSink,
     ) -> Result<Delivered, Failure> {
         let mut delivered = Delivered::Nothing;
@@ -258,27 +272,49 @@ impl Part {
                 let text = format!("{}: a record has no sequence number of digits", self.shard);
                 return Err(Failure::new(Code::SourceUnavailable, text));
             };
-            if self.position.sequence().is_some_and(|last| sequence <= *last) {
+            let Some(first) = self.first_due(&sequence)? else {
                 // An iterator never goes back; a service that does must not repeat a row.
                 tracing::warn!(shard = self.shard, %sequence, "a record came again and is left out");
                 self.done += 1;
                 continue;
-            }
-            if matches!(&self.until, Some(Position::After(until)) if sequence > *until) {
+            };
+            if self.lies_after_until(&sequence) {
                 self.past_until();
                 return Ok(Delivered::Something);
             }
-            let arrived = record.approximate_arrival_timestamp.as_ref().and_then(millis);
+            let entry = Entry::of(record);
+            let arrived = entry.arrival_ms;
             self.fresh_ms = self.fresh_ms.max(arrived);
-            match sink.row(number, &mut |out| frame.write(out, record)) {
-                Taken::Yes => {}
-                Taken::No => return Ok(Delivered::Full),
-                Taken::TooLarge { bytes } => {
-                    let reason = format!("row has {bytes} bytes, which is over the limit");
-                    if self.refuse(number, record, &reason, sink) == Taken::No {
-                        return Ok(Delivered::Full);
+            let mut broken = None;
+            if let Some(unfolding) = unfolding
+                && aggregate::looks_packed(entry.data)
+            {
+                let (bytes, arrival_ms) = (entry.data.to_vec(), arrived);
+                match aggregate::read(&bytes) {
+                    Packed::Yes(aggregate) => {
+                        let opened =
+                            Opened { number, frame, aggregate, sequence, arrival_ms, first };
+                        delivered = Delivered::Something;
+                        match self.unfold(&opened, unfolding, sink)? {
+                            Unfolded::Whole => self.done += 1,
+                            Unfolded::Until => {}
+                            Unfolded::Full => return Ok(Delivered::Full),
+                        }
+                        continue;
                     }
+                    Packed::Broken(why) => broken = Some(why),
+                    Packed::No => {}
                 }
+            }
+            if first > 0 {
+                let why = broken.map_or("the record is not one", |Broken(why)| why);
+                return Err(failure::no_such_place(&self.shard, &self.value(), why));
+            }
+            if self.row(number, frame, &entry, sink) == Taken::No {
+                return Ok(Delivered::Full);
+            }
+            if let (Some(Broken(why)), Some(unfolding)) = (broken, unfolding.as_mut()) {
+                unfolding.passed_on(&self.shard, &sequence, why);
             }
             self.done += 1;
             self.assigned = None;
@@ -289,6 +325,44 @@ impl Part {
         Ok(delivered)
     }
 
+    /// The first user record of this record that is still to be delivered (0 for a plain one), or
+    /// nothing if it was delivered already.
+    fn first_due(&self, sequence: &Sequence) -> Result<Option<u64>, Failure> {
+        match &self.position {
+            Position::Inside(begun, last) if begun == sequence => Ok(last.checked_add(1)),
+            Position::Inside(begun, _) if begun < sequence => {
+                let why = "another record came instead of it";
+                Err(failure::no_such_place(&self.shard, &self.value(), why))
+            }
+            other if other.sequence().is_some_and(|last| sequence <= last) => Ok(None),
+            _ => Ok(Some(0)),
+        }
+    }
+
+    fn lies_after_until(&self, sequence: &Sequence) -> bool {
+        match &self.until {
+            Some(Position::After(until) | Position::Inside(until, _)) => sequence > until,
+            _ => false,
+        }
+    }
+
+    /// Delivers one row, or an error row in its place if it is too large.
+    fn row(
+        &self,
+        number: u32,
+        frame: &Frame<'_>,
+        entry: &Entry<'_>,
+        sink: &mut dyn RowSink,
+    ) -> Taken {
+        match sink.row(number, &mut |out| frame.write(out, entry)) {
+            Taken::TooLarge { bytes } => {
+                let reason = format!("row has {bytes} bytes, which is over the limit");
+                self.refuse(number, entry, &reason, sink)
+            }
+            taken => taken,
+        }
+    }
+
     /// Leaves what comes after `until` to later; the task would hold memory meanwhile.
     fn past_until(&mut self) {
         self.stop();
@@ -296,14 +370,20 @@ impl Part {
     }
 
     /// Delivers a record that is too large as an error row.
-    fn refuse(&self, number: u32, record: &Record, reason: &str, sink: &mut dyn RowSink) -> Taken {
+    fn refuse(
+        &self,
+        number: u32,
+        entry: &Entry<'_>,
+        reason: &str,
+        sink: &mut dyn RowSink,
+    ) -> Taken {
         let value = self.value();
         let row = ErrorRow {
             split: self.key.as_str(),
             position: value.as_str(),
-            timestamp: record.approximate_arrival_timestamp.as_ref().and_then(millis),
-            key: record.partition_key.as_deref().map(str::as_bytes),
-            value: Some(record.data.as_ref()),
+            timestamp: entry.arrival_ms,
+            key: entry.key.map(str::as_bytes),
+            value: Some(entry.data),
             headers: Vec::new(),
             code: Code::RowTooLarge.name(),
             reason,

@@ -16,7 +16,7 @@ use super::client::Shared;
 use super::fetch::{Fetch, News, Seen, TURNS, Told};
 use super::monitor::{self, Sight};
 use super::pace::Pace;
-use super::part::{Delivered, Part};
+use super::part::{Delivered, Part, Unfolding};
 use super::position::Position;
 use super::row::Frame;
 use super::settings::KinesisSettings;
@@ -49,6 +49,8 @@ pub(super) struct Reader {
     /// The service's clock, once there is a service.
     shared: Option<Arc<Shared>>,
     handle: Option<Handle>,
+    /// How packed records are taken apart, where they are.
+    unfolding: Option<Unfolding>,
     settings: KinesisSettings,
 }
 
@@ -70,6 +72,7 @@ impl Reader {
             turn: 0,
             shared: None,
             handle: None,
+            unfolding: settings.deaggregate.map(Unfolding::new),
             settings: settings.clone(),
         }
     }
@@ -242,7 +245,7 @@ impl Reader {
             let shard = part.shard.clone();
             let frame = Frame { topic: &self.topic, stream: &self.stream, shard: &shard };
             let number = u32::try_from(index).unwrap_or(u32::MAX);
-            match part.deliver(number, &frame, sink)? {
+            match part.deliver(number, &frame, &mut self.unfolding, sink)? {
                 Delivered::Nothing => {}
                 Delivered::Something => moved = true,
                 Delivered::Full => return Ok(Polled::Full),

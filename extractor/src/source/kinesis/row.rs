@@ -20,30 +20,54 @@ pub(super) struct Frame<'a> {
     pub(super) shard: &'a str,
 }
 
+/// What differs from row to row: a record, or a user record of a packed one.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Entry<'a> {
+    /// When the service took the record, milliseconds since the epoch.
+    pub(super) arrival_ms: Option<i64>,
+    /// The partition key.
+    pub(super) key: Option<&'a str>,
+    /// The payload.
+    pub(super) data: &'a [u8],
+    /// The sequence number of the record.
+    pub(super) sequence: &'a str,
+}
+
+impl<'a> Entry<'a> {
+    /// A record as it is.
+    pub(super) fn of(record: &'a Record) -> Self {
+        Self {
+            arrival_ms: record.approximate_arrival_timestamp.as_ref().and_then(millis),
+            key: record.partition_key.as_deref(),
+            data: record.data.as_ref(),
+            sequence: &record.sequence_number,
+        }
+    }
+}
+
 impl Frame<'_> {
     /// Appends the row of one record.
-    pub(super) fn write(&self, out: &mut Vec<u8>, record: &Record) {
-        let key = record.partition_key.as_deref();
+    pub(super) fn write(&self, out: &mut Vec<u8>, entry: &Entry<'_>) {
         let id = |out: &mut Vec<u8>| {
             out.extend_from_slice(b"{\"partitionKey\":");
-            write_text_or_null(out, key);
+            write_text_or_null(out, entry.key);
             out.push(b'}');
         };
-        write_static_row(out, self.topic, id, |out| self.write_record(out, record));
+        write_static_row(out, self.topic, id, |out| self.write_record(out, entry));
     }
 
-    fn write_record(&self, out: &mut Vec<u8>, record: &Record) {
+    fn write_record(&self, out: &mut Vec<u8>, entry: &Entry<'_>) {
         out.extend_from_slice(b"{\"approximateArrivalTimestamp\":");
-        match record.approximate_arrival_timestamp.as_ref().and_then(millis) {
+        match entry.arrival_ms {
             Some(ms) => write_integer(out, ms),
             None => out.extend_from_slice(b"null"),
         }
         out.extend_from_slice(b",\"data\":");
-        write_json_base64(out, record.data.as_ref());
+        write_json_base64(out, entry.data);
         out.extend_from_slice(b",\"partitionKey\":");
-        write_text_or_null(out, record.partition_key.as_deref());
+        write_text_or_null(out, entry.key);
         for (name, text) in [
-            (b",\"sequenceNumber\":".as_slice(), record.sequence_number.as_str()),
+            (b",\"sequenceNumber\":".as_slice(), entry.sequence),
             (b",\"shardId\":", self.shard),
             (b",\"streamName\":", self.stream),
         ] {

@@ -27,6 +27,7 @@ const READING_KEYS: &[&str] = &[
     "kafka.topic",
     "kinesis.connect.timeout.ms",
     "kinesis.deaggregate",
+    "kinesis.deaggregate.outside",
     "kinesis.empty.records.backoff.ms",
     "kinesis.memory.bytes",
     "kinesis.position",
@@ -73,6 +74,15 @@ pub enum OnInvalid {
     Latest,
 }
 
+/// What to do with an aggregate that holds user records of other shards.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outside {
+    /// Deliver it. The default: whoever packed the records may have written them only once.
+    Keep,
+    /// Leave all of it out, as the KCL does: the KPL writes such records again where they belong.
+    Drop,
+}
+
 /// The settings of one Kinesis pipeline.
 #[derive(Clone, Debug)]
 pub struct KinesisSettings {
@@ -114,6 +124,8 @@ pub struct KinesisSettings {
     pub request_timeout: Duration,
     /// What to do when the service can not go on at an offset.
     pub on_invalid: OnInvalid,
+    /// Whether packed (KPL) records are taken apart, and what is done with those of other shards.
+    pub deaggregate: Option<Outside>,
     /// What the user should know, one line each.
     pub warnings: Vec<String>,
 }
@@ -135,10 +147,6 @@ impl KinesisSettings {
         let idle_default = if older { 5_000 } else { 1_000 };
         let modes = [("polling", ()), ("poll", ())];
         settings.choice("kinesis.read.mode", &modes, ())?;
-        if settings.flag("kinesis.deaggregate", false)? {
-            let text = "this build passes aggregated records on as they are";
-            return Err(settings.invalid("kinesis.deaggregate", text));
-        }
         let policies = [
             ("error", OnInvalid::Error),
             ("earliest", OnInvalid::Earliest),
@@ -170,6 +178,7 @@ impl KinesisSettings {
             connect_timeout: millis("kinesis.connect.timeout.ms", 100..=60_000, 3_000)?,
             request_timeout: millis("kinesis.request.timeout.ms", 500..=300_000, 20_000)?,
             on_invalid,
+            deaggregate: deaggregate(settings)?,
             warnings: warnings(settings, on_invalid),
         })
     }
@@ -200,6 +209,17 @@ fn shards(settings: &Settings) -> Result<Option<Regex>, Failure> {
             Err(_) => Err(settings.invalid(KEY, "allowed: a regular expression")),
         },
     }
+}
+
+fn deaggregate(settings: &Settings) -> Result<Option<Outside>, Failure> {
+    const KEY: &str = "kinesis.deaggregate.outside";
+    let rules = [("keep", Outside::Keep), ("drop", Outside::Drop)];
+    let rule = settings.choice(KEY, &rules, Outside::Keep)?;
+    let on = settings.flag("kinesis.deaggregate", false)?;
+    if !on && settings.text(KEY).is_some() {
+        return Err(settings.invalid(KEY, "it means nothing without kinesis.deaggregate=true"));
+    }
+    Ok(on.then_some(rule))
 }
 
 /// Where a pipeline begins is asked for by the host, which makes it durable; the key is checked.

@@ -16,7 +16,7 @@ fn golden() -> Value {
 /// The row as it is read back: topic, id and record.
 fn written(frame: &Frame<'_>, record: &Record) -> Value {
     let mut out = Vec::new();
-    frame.write(&mut out, record);
+    frame.write(&mut out, &Entry::of(record));
     let mut cursor = protocol::avro::Cursor::new(&out);
     let row = RowRef::read(&mut cursor).unwrap();
     assert!(cursor.is_empty());

@@ -149,12 +149,22 @@ fn what_can_not_work_is_named() {
     let both = json!({"kinesis.endpoint": "https://h", "kinesis.fips": true});
     refused(&both, "kinesis.fips", "names the endpoint already");
     refused(&json!({"kinesis.memory.bytes": 1}), "kinesis.memory.bytes", "from 16777216");
-    refused(&json!({"kinesis.deaggregate": true}), "kinesis.deaggregate", "as they are");
+    let outside = "kinesis.deaggregate.outside";
+    refused(&json!({outside: "keep"}), outside, "means nothing without");
+    refused(&json!({"kinesis.deaggregate": true, outside: "all"}), outside, "allowed: keep, drop");
     refused(&json!({"kinesis.read.mode": "efo"}), "kinesis.read.mode", "allowed: polling");
     refused(&json!({"on.invalid.offset": "skip"}), "on.invalid.offset", "earliest");
     let unknown = KinesisSettings::unknown(&given(&json!({"kinesis.strem": "x"})));
     assert_eq!(unknown.len(), 1);
     assert_eq!(unknown[0].nearest.as_deref(), Some("kinesis.stream"));
+}
+
+#[test]
+fn aggregates_are_left_whole_unless_asked_for() {
+    assert_eq!(read(&json!({})).deaggregate, None);
+    assert_eq!(read(&json!({"kinesis.deaggregate": "true"})).deaggregate, Some(Outside::Keep));
+    let drop = json!({"kinesis.deaggregate": true, "kinesis.deaggregate.outside": "drop"});
+    assert_eq!(read(&drop).deaggregate, Some(Outside::Drop));
 }
 
 #[test]
