@@ -2,17 +2,19 @@
 //!
 //! ```text
 //! service ─► client ─► fetch (a task per shard) ─► part ─► row ─► sink
+//!               ├────► subscribe: the same by enhanced fan-out, as a consumer
 //!               └────► monitor: new shards, another life of the stream
 //! ```
 //!
 //! It reads what it is assigned from where it is told, and leaves no trace in the account: no lease
-//! table, no consumer. The client is made at the first call, so that a process starts in
-//! milliseconds.
+//! table, and no consumer but one that its settings name. The client is made at the first call, so
+//! that a process starts in milliseconds.
 
 mod aggregate;
 mod budget;
 mod client;
 mod clock;
+mod consumer;
 mod failure;
 mod fetch;
 mod identity;
@@ -27,6 +29,7 @@ mod reader;
 mod row;
 mod settings;
 mod shards;
+mod subscribe;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -42,7 +45,10 @@ pub use self::open::open;
 use self::part::Part;
 use self::position::{Position, shard_of};
 use self::reader::Reader;
-pub use self::settings::{CLASSES, Credentials, KinesisSettings, OnInvalid, Outside, Role, keys};
+pub use self::settings::{
+    CLASSES, ConsumerId, Credentials, FanOut, KinesisSettings, OnInvalid, OnUnusable, Outside,
+    Role, keys,
+};
 use self::shards::{Listing, Summary};
 use super::{Cancel, Discovery, Lag, Polled, Probe, RowSink, Source, Split, Start, Topology};
 use crate::config::Settings;

@@ -142,7 +142,8 @@ impl Server {
     }
 
     pub(crate) fn delete(&self) {
-        self.wait(self.client.delete_stream().stream_name(STREAM).send()).unwrap();
+        let call = self.client.delete_stream().stream_name(STREAM).enforce_consumer_deletion(true);
+        self.wait(call.send()).unwrap();
         let gone = |server: &Self| {
             let call = server.client.describe_stream_summary().stream_name(STREAM);
             server.wait(call.send()).is_err()

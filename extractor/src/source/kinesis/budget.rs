@@ -45,6 +45,12 @@ impl Budget {
 }
 
 impl Room {
+    /// Whether it is enough for `bytes`.
+    pub(super) fn holds(&self, bytes: u64) -> bool {
+        let held = self.0.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
+        usize::try_from(bytes.div_ceil(UNIT)).is_ok_and(|need| need <= held)
+    }
+
     /// Gives back what is not needed. An answer that is larger than expected keeps what it has: the
     /// expectation is the most that the service sends.
     pub(super) fn shrink_to(&mut self, bytes: usize) {

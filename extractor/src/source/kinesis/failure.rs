@@ -105,7 +105,8 @@ fn no_credentials(what: &str, chain: &str, lower: &str) -> Failure {
     Failure::new(Code::SourceUnavailable, text)
 }
 
-fn from_code(what: &str, name: &str, message: &str) -> (Kind, Failure) {
+/// The same for an error that is only known by its name.
+pub(super) fn from_code(what: &str, name: &str, message: &str) -> (Kind, Failure) {
     let said = if message.is_empty() { name.to_owned() } else { format!("{name}: {message}") };
     let of = |code: Code, advice: &str| {
         (Kind::Other, Failure::new(code, format!("{what}: {said}{advice}")))

@@ -104,7 +104,7 @@ pub(super) struct Fetch {
 }
 
 /// How one round ended.
-enum Round {
+pub(super) enum Round {
     Again,
     Over,
 }
@@ -147,7 +147,7 @@ impl Fetch {
     }
 
     /// Tells what a call that failed means, and plans the next one if there is one.
-    async fn failed(&mut self, news: News) -> Round {
+    pub(super) async fn failed(&mut self, news: News) -> Round {
         match news {
             News::Trouble(failure) => {
                 self.pace.trouble(failure.code == Code::SourceThrottled);
@@ -202,7 +202,7 @@ impl Fetch {
 
     /// A position is the last record delivered, and reading begins *at* it: when another record
     /// comes first, or none although this is the end, the record has expired, and maybe others.
-    fn meet_expected(
+    pub(super) fn meet_expected(
         &mut self,
         records: &mut Vec<Record>,
         behind_ms: i64,
@@ -226,7 +226,7 @@ impl Fetch {
 
     /// No iterator follows, and no children were told: true of some services, and false for moments
     /// of a reshard. The listing knows.
-    async fn confirm_end(&mut self, false_ends: &mut u32) -> Round {
+    pub(super) async fn confirm_end(&mut self, false_ends: &mut u32) -> Round {
         let listing = shards::list(&self.shared, &self.stream).await;
         let failure = match listing {
             Ok(listing) => {
@@ -298,7 +298,7 @@ impl Fetch {
     }
 
     /// What is not there: the shard, or the stream?
-    async fn missing(&self, failure: Failure) -> News {
+    pub(super) async fn missing(&self, failure: Failure) -> News {
         match shards::list(&self.shared, &self.stream).await {
             Ok(listing) if listing.contains_key(&self.shard) => {
                 News::Trouble(Failure::new(Code::SourceUnavailable, failure.message))
@@ -327,7 +327,7 @@ impl Fetch {
     }
 
     /// The channel has room for every page that may exist; trouble can wait a moment.
-    async fn tell(&self, news: News) {
+    pub(super) async fn tell(&self, news: News) {
         const PAUSE: Duration = Duration::from_millis(5);
         let mut told = Told { part: self.part, generation: self.generation, news };
         while let Err(error) = self.news.try_send(told) {
@@ -342,7 +342,7 @@ impl Fetch {
 
 /// Leaves out what arrived before the start, for services that begin earlier where nothing newer is
 /// there yet. Whole seconds are compared, because some give no more.
-fn leave_out_before(records: &mut Vec<Record>, start_ms: i64) {
+pub(super) fn leave_out_before(records: &mut Vec<Record>, start_ms: i64) {
     let second = |ms: i64| ms.div_euclid(1_000);
     let arrived = |record: &Record| {
         record.approximate_arrival_timestamp.as_ref().and_then(super::row::millis)
@@ -353,12 +353,12 @@ fn leave_out_before(records: &mut Vec<Record>, start_ms: i64) {
 }
 
 /// What is tried again, and what is not.
-fn transient(failure: Failure) -> News {
+pub(super) fn transient(failure: Failure) -> News {
     if failure.retryable { News::Trouble(failure) } else { News::Broken(failure) }
 }
 
 /// Bytes that a record holds in memory.
-fn cost(record: &Record) -> usize {
+pub(super) fn cost(record: &Record) -> usize {
     /// What the types of the SDK take beside their text.
     const OVERHEAD: usize = 256;
     let key = record.partition_key.as_ref().map_or(0, String::len);

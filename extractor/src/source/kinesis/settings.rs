@@ -4,6 +4,7 @@
 //! No text of this file holds a secret: credentials are kept in a type that prints nothing.
 
 mod credentials;
+mod fanout;
 mod place;
 
 use std::time::Duration;
@@ -12,6 +13,7 @@ use protocol::Failure;
 use regex_lite::{Regex, RegexBuilder};
 
 pub use self::credentials::{Credentials, Role};
+pub use self::fanout::{ConsumerId, FanOut, OnUnusable};
 use crate::config::{Settings, Unknown};
 
 /// The older connector, whose defaults for pauses and page size are kept for its class name.
@@ -32,7 +34,6 @@ const READING_KEYS: &[&str] = &[
     "kinesis.memory.bytes",
     "kinesis.position",
     "kinesis.quiet.pin.ms",
-    "kinesis.read.mode",
     "kinesis.record.limit",
     "kinesis.request.timeout.ms",
     "kinesis.shard.id",
@@ -43,7 +44,8 @@ const READING_KEYS: &[&str] = &[
 
 /// Every key that this source reads.
 pub fn keys() -> impl Iterator<Item = &'static str> {
-    READING_KEYS.iter().chain(&credentials::KEYS).chain(&place::KEYS).copied()
+    let others = credentials::KEYS.iter().chain(&place::KEYS).chain(&fanout::KEYS);
+    READING_KEYS.iter().chain(others).copied()
 }
 
 /// Keys that every connector has and that concern the host.
@@ -126,6 +128,8 @@ pub struct KinesisSettings {
     pub on_invalid: OnInvalid,
     /// Whether packed (KPL) records are taken apart, and what is done with those of other shards.
     pub deaggregate: Option<Outside>,
+    /// How shards are read by enhanced fan-out; they are polled without it.
+    pub fan_out: Option<FanOut>,
     /// What the user should know, one line each.
     pub warnings: Vec<String>,
 }
@@ -145,8 +149,6 @@ impl KinesisSettings {
         let limit_default = if older { 500 } else { RECORD_LIMIT_MAX };
         let limit = settings.number("kinesis.record.limit", 1..=RECORD_LIMIT_MAX, limit_default)?;
         let idle_default = if older { 5_000 } else { 1_000 };
-        let modes = [("polling", ()), ("poll", ())];
-        settings.choice("kinesis.read.mode", &modes, ())?;
         let policies = [
             ("error", OnInvalid::Error),
             ("earliest", OnInvalid::Earliest),
@@ -154,6 +156,7 @@ impl KinesisSettings {
         ];
         let on_invalid = settings.choice("on.invalid.offset", &policies, OnInvalid::Error)?;
         check_position(settings)?;
+        let fan_out = fanout::read(settings, &place.stream)?;
         Ok(Self {
             topic: settings.text("kafka.topic").unwrap_or(&place.stream).to_owned(),
             credentials: credentials::credentials(settings)?,
@@ -179,6 +182,7 @@ impl KinesisSettings {
             request_timeout: millis("kinesis.request.timeout.ms", 500..=300_000, 20_000)?,
             on_invalid,
             deaggregate: deaggregate(settings)?,
+            fan_out,
             warnings: warnings(settings, on_invalid),
         })
     }

@@ -22,6 +22,8 @@ const PAGES_MAX: usize = 100;
 pub(super) struct Summary {
     /// Changes when the stream is deleted and created again.
     pub(super) incarnation: String,
+    /// Names the stream among all.
+    pub(super) arn: String,
     /// How long records are kept, in milliseconds.
     pub(super) retention_ms: i64,
 }
@@ -74,7 +76,7 @@ pub(super) async fn describe(shared: &Arc<Shared>, stream: &str) -> Result<Summa
     let created = super::row::millis(&summary.stream_creation_timestamp).unwrap_or_default();
     let incarnation = format!("{}@{created}", summary.stream_arn);
     let retention_ms = i64::from(summary.retention_period_hours).saturating_mul(3_600_000);
-    Ok(Summary { incarnation, retention_ms })
+    Ok(Summary { incarnation, arn: summary.stream_arn, retention_ms })
 }
 
 /// Lists all shards, closed ones that have records left included.
