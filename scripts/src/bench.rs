@@ -70,8 +70,9 @@ pub fn run(
 ) -> Result<ExitCode> {
     let root = cache::workspace_root()?;
     let plan = Plan::parse(args, &root)?;
-    for program in [&plan.extractor, &plan.harness] {
-        if !program.is_file() {
+    let programs = [(&plan.extractor, true), (&plan.harness, plan.wants("load"))];
+    for (program, is_needed) in programs {
+        if is_needed && !program.is_file() {
             bail!("no program {}: run ./scripts/bench, which builds it", program.display());
         }
     }
