@@ -122,24 +122,23 @@ impl Bed<'_> {
     fn bare_sqlite(&self) -> Result<f64> {
         let path = self.fresh_file("bare.db")?;
         let ddl = output(self.harness().args(["ddl", "--dialect", "sqlite", NAME]))?;
-        output(self.harness().args(["sql", "--store", &format!("sqlite:{path}"), "-e", &ddl]))?;
-        self.bare(&path)
+        self.bare(&path, &[&ddl])
     }
 
     fn bare_mariadb(&self, url: &str) -> Result<f64> {
         let ddl = output(self.harness().args(["ddl", "--dialect", "mariadb", NAME]))?;
         let client = client(url)?;
         client.execute(&ddl)?;
-        let speed = self.bare(url);
+        let speed = self.bare(url, &[]);
         client.execute(&format!("DROP TABLE {NAME}"))?;
         speed
     }
 
     /// Rows per second of the loop alone, by its own clock.
-    fn bare(&self, store: &str) -> Result<f64> {
+    fn bare(&self, store: &str, ddl: &[&str]) -> Result<f64> {
         let program = self.plan.harness.with_file_name("bare_load");
         let mut load = Command::new(&program);
-        load.args([store, NAME]).arg(&self.rows).stdin(Stdio::null());
+        load.args([store, NAME]).arg(&self.rows).args(ddl).stdin(Stdio::null());
         let what = || format!("{}: run ./scripts/bench, which builds it", program.display());
         let done = load.output().with_context(what)?;
         let text = String::from_utf8_lossy(&done.stderr);

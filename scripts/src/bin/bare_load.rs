@@ -1,8 +1,9 @@
 //! What the harness is measured against: the best loop that loads rows and does nothing else. No
 //! Kafka, pipe, offsets, checks or retries.
 //!
-//! `bare_load STORE TABLE ROWS` reads lines of topic, id and record between tabs into memory, then
-//! loads them into an existing table and prints the seconds of that on stderr. STORE is
+//! `bare_load STORE TABLE ROWS [DDL]` reads lines of topic, id and record between tabs into memory, then
+//! loads them into the table and prints the seconds of that on stderr. DDL makes the table in a new
+//! file of SQLite. STORE is
 //! `mysql://USER[:PASSWORD]@HOST[:PORT]/DATABASE` or a path for SQLite.
 #![expect(clippy::print_stderr, reason = "the figure is what a benchmark reads")]
 
@@ -27,6 +28,9 @@ fn main() -> Result<()> {
     let (store, table, path) = (args.next(), args.next(), args.next());
     let path = path.context("give STORE TABLE ROWS")?;
     let (store, table) = store.zip(table).context("give STORE TABLE ROWS")?;
+    if let Some(ddl) = args.next() {
+        Connection::open(&store)?.execute_batch(&ddl)?;
+    }
     let text = std::fs::read_to_string(&path).with_context(|| format!("read {path}"))?;
     let mut rows = Vec::new();
     for line in text.lines() {
