@@ -7,7 +7,7 @@
 //! librdkafka stops fetching when its queue holds so many bytes of payload or so many records, all
 //! partitions together; what a Fetch brings that was under way then comes on top, one from each
 //! broker. Both limits of the queue are made from the budget, since a record costs memory of its own
-//! that its payload does not tell: without the second one, records of 100 bytes take five times the
+//! that its payload does not tell: without the second one, small records take several times the
 //! budget. Compressed batches are counted as what they hold, once they have come.
 
 /// Bytes that may be set, and what is used where nothing is.
@@ -25,7 +25,8 @@ const MIB: u64 = 1024 * 1024;
 
 /// Bytes that librdkafka and the allocator need for a record beside its payload.
 ///
-/// Why 512: about 350 were measured, and the payload of a small record is of that order.
+/// Why 512: with it, 16 partitions of 100-byte records in the default budget were measured at 14 to
+/// 18 MiB of heap; by payload alone 168,000 records would fit.
 const RECORD_COST_BYTES: u64 = 512;
 
 /// Brokers whose answers are expected where nothing is known yet.
