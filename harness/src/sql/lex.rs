@@ -214,9 +214,8 @@ fn quoted(input: &mut Input<'_>, quote: char, rules: Rules) -> Result<(), EmptyE
     let escapes = rules == Rules::Server && quote != '`';
     loop {
         take_till(0.., |c| c == quote || escapes && c == '\\').parse_next(input)?;
-        if any.parse_next(input)? == '\\' && escapes {
-            any.parse_next(input)?;
-        } else if input.starts_with(quote) {
+        let found = any.parse_next(input)?;
+        if found == '\\' && escapes || input.starts_with(quote) {
             any.parse_next(input)?;
         } else {
             return Ok(());

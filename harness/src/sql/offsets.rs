@@ -46,7 +46,9 @@ pub(crate) fn moved(json: &Json, splits: &[Split], all: bool) -> Result<Vec<Spli
 fn short(name: &str, place: &Value, splits: &[Split]) -> Result<(String, String), String> {
     let fields = |split: &Split| OffsetKey::parse(&split.key).map(|key| key.to_map()).ok();
     let is_partition = |map: &Map<String, Value>| {
-        map.get("partition").is_some_and(|number| number.to_string() == name)
+        map.get("partition")
+            .and_then(Value::as_u64)
+            .is_some_and(|number| name.parse() == Ok(number))
     };
     let is_shard = |map: &Map<String, Value>| {
         map.get("shardId").is_some_and(|shard| shard.as_str() == Some(name))

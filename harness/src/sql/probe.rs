@@ -55,7 +55,7 @@ impl Probe {
     /// # Errors
     /// The source does not answer, refuses the login, has no such topic, or the configuration is wrong.
     pub(crate) fn splits(mut self, start: Option<Points>) -> Result<Found, SqlError> {
-        self.plan.start = start.or(self.plan.start.take());
+        self.plan.start = start.or_else(|| self.plan.start.take());
         self.plan.until = Until::Stopped;
         // Everything that is asked here was answered by the time that this event comes.
         self.run(|event| matches!(event, Event::Discovered { .. }))?;

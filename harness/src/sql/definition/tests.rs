@@ -1,3 +1,5 @@
+//! What a definition keeps, and the plan that comes of it.
+
 use std::path::PathBuf;
 
 use super::{Definition, Needs};

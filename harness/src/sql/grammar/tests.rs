@@ -1,3 +1,5 @@
+//! Every statement as it is read, and errors as they are shown. Touches nothing.
+
 use protocol::message::Start;
 
 use super::parse;

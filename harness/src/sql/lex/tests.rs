@@ -1,3 +1,5 @@
+//! Where statements end, and whose they are. Touches nothing.
+
 use super::{Kind, Rules, split};
 
 fn texts(script: &str, rules: Rules) -> Vec<&str> {

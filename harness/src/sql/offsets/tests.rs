@@ -1,3 +1,5 @@
+//! The JSON of SET OFFSETS. Touches nothing.
+
 use super::moved;
 use crate::catalogue::Split;
 use crate::sql::statement::Json;

@@ -1,3 +1,5 @@
+//! The file of secrets: who may read it, what comes out of it again.
+
 use std::ffi::OsString;
 use std::os::unix::fs::PermissionsExt as _;
 

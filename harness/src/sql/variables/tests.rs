@@ -1,3 +1,5 @@
+//! Patterns, values and defaults of variables. Touches nothing.
+
 use super::{FEATURES, Values, is_like, known};
 
 #[test]

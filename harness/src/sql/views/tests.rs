@@ -1,3 +1,5 @@
+//! Names of views in statements. Touches nothing.
+
 use super::mapped;
 use crate::sql::lex::{Rules, split};
 use crate::store::Dialect;

@@ -1,3 +1,5 @@
+//! The functions on JSON, value by value. Touches nothing.
+
 use super::{extract_bigint, extract_string, from_base64};
 
 #[test]
