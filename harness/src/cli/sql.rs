@@ -38,10 +38,9 @@ pub(super) fn sql(args: &SqlArgs) -> Result<Exit, CliError> {
     let style = if args.json { Style::Quiet } else { Style::Progress };
     if scripts.iter().any(|(_, script)| sql::has_own(script, &url)) {
         // A statement for the database is ended by Ctrl-C as ever; what runs here commits first.
-        signals::watch(
-            &control,
-            &Report::start("sql", None, style, Verbosity::Warnings, &control),
-        )?;
+        // A report that shows progress would go on showing that of no run.
+        let report = Report::start("sql", None, Style::Quiet, Verbosity::Warnings, &control);
+        signals::watch(&control, &report)?;
     }
     let wishes = Wishes {
         url,
