@@ -266,6 +266,7 @@ fn variables_are_kept_and_shown() {
     );
     assert_eq!(wrong.out, "1\n-\n1\n", "what stands before is done");
     bench.script("CREATE PIPELIN p", &[]).fails(78, "; did you mean PIPELINE?");
+    bench.script("CREATE INFERED PIPELINE p", &[]).fails(78, "; did you mean INFERRED?");
 }
 
 #[test]

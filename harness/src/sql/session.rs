@@ -369,9 +369,9 @@ fn variable_rows(values: Vec<(&'static str, String)>) -> RowSet {
     RowSet { columns, rows: values.into_iter().map(row).collect(), affected: 0 }
 }
 
-/// PIPELINE, where one of the first words looks as if it was meant.
+/// A word that makes a statement the harness's own, where one of the first words looks as if it was meant.
 fn slip(piece: &Piece<'_>) -> Option<&'static str> {
-    const WORDS: [&str; 2] = ["PIPELINE", "PIPELINES"];
+    const WORDS: [&str; 3] = ["PIPELINE", "PIPELINES", "INFERRED"];
     piece.tokens.iter().take(6).find_map(|token| {
         let found = nearest(&token.text.to_ascii_uppercase(), WORDS.into_iter())?;
         WORDS.into_iter().find(|word| *word == found && !token.is(word))
