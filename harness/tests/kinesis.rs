@@ -16,6 +16,7 @@ mod server;
 mod support;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 // What `server.rs` names, which the extractor's tests use as well.
@@ -25,6 +26,8 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use fastrand::Rng;
 use ferrokinesis as _;
+use harness::catalogue::Catalogue;
+use harness::store::StoreUrl;
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 use tokio as _;
@@ -109,6 +112,37 @@ fn the_documented_pipeline_loads_what_was_put() {
     server.put(&[("user-c".to_owned(), "{\"seq\":200}".to_owned())]);
     pipeline.run(&[]);
     assert_eq!(pipeline.try_number("SELECT COUNT(*) FROM kinesis_pipeline"), Some(201));
+    pipeline.assert_no_process_left();
+}
+
+/// A shard that aged out before it was read to its end: the next run stops, and goes on only where the
+/// setting allows that. Nothing is forgotten, no run is without end (E11).
+#[test]
+fn e11_a_shard_that_aged_out_unread_stops_the_pipeline_unless_wanted() {
+    let server = Server::start(1);
+    server.put(&[("user-c".to_owned(), "{}".to_owned())]);
+    let pipeline = Pipeline::new("kinesis_pipeline", None, &documented(&server));
+    pipeline.run(&[]);
+    let gone = format!("{{\"shardId\":\"{}\"}}", shard(9));
+    let url: StoreUrl = pipeline.store.parse().unwrap();
+    let mut catalogue = Catalogue::open(Arc::new(url)).unwrap();
+    let id = catalogue.pipeline(&pipeline.name).unwrap().unwrap().id;
+    let unread = r#"{"sequenceNumber":"49590338271490256608559692538361571095921575989136588898"}"#;
+    catalogue.insert_splits(id, &[(gone.as_str(), unread)]).unwrap();
+    server.put(&[("user-c".to_owned(), "{}".to_owned())]);
+
+    let mut refused = pipeline.start(&["--until-caught-up"]);
+    assert_eq!(refused.wait(), Some(65), "{}", refused.log());
+    let log = refused.log();
+    assert!(log.contains("OFFSET_OUT_OF_RANGE") && log.contains(&shard(9)), "{log}");
+    assert_eq!(offsets(&pipeline)[&gone], unread);
+
+    let mut config = documented(&server);
+    config["on.invalid.offset"] = json!("earliest");
+    pipeline.configure(&config);
+    pipeline.run(&[]);
+    assert_eq!(pipeline.try_number("SELECT COUNT(*) FROM kinesis_pipeline"), Some(2));
+    assert!(offsets(&pipeline)[&gone].contains("shardEnd"), "{:?}", offsets(&pipeline));
     pipeline.assert_no_process_left();
 }
 

@@ -175,7 +175,7 @@ struct Coordinator {
     news: Receiver<News>,
     tell: SyncSender<News>,
     parents: Parents,
-    /// Splits that the source lists.
+    /// Splits that the source lists, or listed once and has let go unread.
     listed: HashSet<String>,
     /// Splits of the catalogue that are not part of the pipeline any more.
     left: HashSet<String>,

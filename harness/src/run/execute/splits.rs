@@ -152,8 +152,9 @@ impl Coordinator {
             self.left.insert(split.key.clone());
             return Ok(());
         }
-        // It is assigned as it stands: the source says what is lost, or goes on where its settings
-        // allow that.
+        // It is assigned as it stands, and its children wait for its end: the source says what is
+        // lost, or goes on where its settings allow that.
+        self.listed.insert(key.clone());
         self.setup.tell(&Event::Warning(format!(
             "the source does not list split {key} any more, which stands at {}",
             split.value
