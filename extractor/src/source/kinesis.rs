@@ -1,7 +1,7 @@
 //! The Kinesis source: shards of a stream as splits. AWS types stop here and below.
 //!
 //! ```text
-//! service ─► client ─► fetch (a task per shard) ─► part ─► row ─► sink
+//! service ─► client ─► fetch (a task per shard) ─► read ─► scan ─► part ─► row ─► sink
 //!               └────► monitor: new shards, another life of the stream
 //! ```
 //!
@@ -22,8 +22,11 @@ mod pace;
 mod part;
 mod policy;
 mod position;
+mod read;
 mod reader;
+mod records;
 mod row;
+mod scan;
 mod settings;
 mod shards;
 

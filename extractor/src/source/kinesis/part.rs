@@ -3,14 +3,14 @@
 
 use std::collections::VecDeque;
 
-use aws_sdk_kinesis::types::Record;
 use protocol::avro::ErrorRow;
 use protocol::{Code, Failure, OffsetKey, OffsetValue};
 use tokio::task::AbortHandle;
 
 use super::fetch::{Page, Seen};
-use super::position::{Position, Sequence};
-use super::row::{Frame, millis};
+use super::position::Position;
+use super::records::View;
+use super::row::Frame;
 use super::shards::Listing;
 use crate::source::{RowSink, Taken};
 
@@ -167,7 +167,7 @@ impl Part {
     pub(super) fn page(&mut self, page: Page, seen: Seen) {
         self.trouble = None;
         self.seen = Some(seen);
-        if !page.records.is_empty() {
+        if page.records.len() > 0 {
             self.pages.push_back(page);
         }
     }
@@ -254,35 +254,33 @@ impl Part {
                 delivered = Delivered::Something;
                 continue;
             };
-            let Some(sequence) = Sequence::parse(&record.sequence_number) else {
-                let text = format!("{}: a record has no sequence number of digits", self.shard);
-                return Err(Failure::new(Code::SourceUnavailable, text));
-            };
-            if self.position.sequence().is_some_and(|last| sequence <= *last) {
+            if self.position.sequence().is_some_and(|last| !last.is_before(record.sequence)) {
                 // An iterator never goes back; a service that does must not repeat a row.
-                tracing::warn!(shard = self.shard, %sequence, "a record came again and is left out");
+                let sequence = record.sequence;
+                tracing::warn!(shard = self.shard, sequence, "a record came again and is left out");
                 self.done += 1;
                 continue;
             }
-            if matches!(&self.until, Some(Position::After(until)) if sequence > *until) {
+            if matches!(&self.until, Some(Position::After(until)) if until.is_before(record.sequence))
+            {
                 self.past_until();
                 return Ok(Delivered::Something);
             }
-            let arrived = record.approximate_arrival_timestamp.as_ref().and_then(millis);
+            let arrived = record.arrival_ms;
             self.fresh_ms = self.fresh_ms.max(arrived);
-            match sink.row(number, &mut |out| frame.write(out, record)) {
+            match sink.row(number, &mut |out| frame.write(out, &record)) {
                 Taken::Yes => {}
                 Taken::No => return Ok(Delivered::Full),
                 Taken::TooLarge { bytes } => {
                     let reason = format!("row has {bytes} bytes, which is over the limit");
-                    if self.refuse(number, record, &reason, sink) == Taken::No {
+                    if self.refuse(number, &record, &reason, sink) == Taken::No {
                         return Ok(Delivered::Full);
                     }
                 }
             }
             self.done += 1;
             self.assigned = None;
-            self.position = Position::After(sequence);
+            self.position.move_after(record.sequence);
             self.delivered_ms = arrived;
             delivered = Delivered::Something;
         }
@@ -296,14 +294,21 @@ impl Part {
     }
 
     /// Delivers a record that is too large as an error row.
-    fn refuse(&self, number: u32, record: &Record, reason: &str, sink: &mut dyn RowSink) -> Taken {
+    fn refuse(
+        &self,
+        number: u32,
+        record: &View<'_>,
+        reason: &str,
+        sink: &mut dyn RowSink,
+    ) -> Taken {
         let value = self.value();
+        let (key, bytes) = (record.key_text(), record.bytes());
         let row = ErrorRow {
             split: self.key.as_str(),
             position: value.as_str(),
-            timestamp: record.approximate_arrival_timestamp.as_ref().and_then(millis),
-            key: record.partition_key.as_deref().map(str::as_bytes),
-            value: Some(record.data.as_ref()),
+            timestamp: record.arrival_ms,
+            key: key.as_deref().map(str::as_bytes),
+            value: bytes.as_deref(),
             headers: Vec::new(),
             code: Code::RowTooLarge.name(),
             reason,

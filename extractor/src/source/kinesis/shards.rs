@@ -5,7 +5,6 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use aws_sdk_kinesis::types::ChildShard;
 use protocol::{Code, Failure};
 
 use super::client::Shared;
@@ -41,14 +40,6 @@ pub(super) type Listing = BTreeMap<String, Listed>;
 pub(super) fn split_of(shard: &str, listed: &Listed) -> Result<Split, Failure> {
     let parents = listed.parents.iter().map(|parent| key_of(parent)).collect::<Result<_, _>>()?;
     Ok(Split { key: key_of(shard)?, parents, closed: listed.closed })
-}
-
-/// Children that the end of a shard told.
-pub(super) fn children(told: &[ChildShard]) -> Listing {
-    let child = |child: &ChildShard| {
-        (child.shard_id.clone(), Listed { parents: child.parent_shards.clone(), closed: false })
-    };
-    told.iter().map(child).collect()
 }
 
 /// Asks what the stream is; the answer also tells the time.
