@@ -13,7 +13,9 @@ use anyhow::{Context, Result, bail};
 use crate::cache;
 use crate::services::{Extra, Name, Services};
 
+mod gate;
 mod host;
+mod kinesis;
 mod load;
 mod machine;
 mod process;
@@ -37,11 +39,18 @@ struct Plan {
     json: PathBuf,
     /// Whether to put the table into README.md.
     for_readme: bool,
+    /// Whether a missed gate is a failure.
+    is_gated: bool,
     /// What to measure; everything when empty.
-    only: Vec<String>,
+    only: Vec<&'static str>,
 }
 
-const PARTS: [&str; 4] = ["start", "idle", "read", "load"];
+/// What can be measured alone.
+const PARTS: [&str; 5] = ["start", "idle", "read", "load", "kinesis"];
+
+/// Words for several parts.
+const GROUPS: [(&str, &[&str]); 2] =
+    [("all", &PARTS), ("kafka", &["start", "idle", "read", "load"])];
 
 /// Runs what `args` ask for; prints the table on stdout through `print`.
 pub fn run(
@@ -72,7 +81,12 @@ pub fn run(
         report.put_into(&root.join("README.md"))?;
         say("README.md has the table now");
     }
-    print(&report.table())
+    let code = print(&report.table())?;
+    let missed = report.missed();
+    for line in &missed {
+        say(&format!("gate missed: {line}"));
+    }
+    Ok(if plan.is_gated && !missed.is_empty() { ExitCode::FAILURE } else { code })
 }
 
 fn measure(
@@ -85,6 +99,10 @@ fn measure(
     if plan.wants("start") {
         say("start: from spawn to the answer to HELLO");
         start::spawn(plan, folder, report)?;
+    }
+    if plan.wants("kinesis") {
+        say("kinesis: shards, extractor, pipe");
+        kinesis::all(plan, folder, report, say)?;
     }
     if !["idle", "read", "load"].iter().any(|part| plan.wants(part)) {
         return Ok(());
@@ -131,6 +149,7 @@ impl Plan {
             is_quick: false,
             json: target.join("bench.json"),
             for_readme: false,
+            is_gated: false,
             only: Vec::new(),
         };
         let mut rest = args.iter();
@@ -142,24 +161,31 @@ impl Plan {
             match arg.as_str() {
                 "--quick" => plan.is_quick = true,
                 "--readme" => plan.for_readme = true,
+                "--gate" => plan.is_gated = true,
                 "--json" => plan.json = std::path::absolute(value()?)?,
                 "--extractor" => plan.extractor = std::path::absolute(value()?)?,
                 "--harness" => plan.harness = std::path::absolute(value()?)?,
-                part if PARTS.contains(&part) => plan.only.push(arg.clone()),
-                other => bail!("bench takes no `{other}`: see `cargo xtask help`"),
+                word => plan.only.extend(parts_of(word)?),
             }
         }
         Ok(plan)
     }
 
     fn wants(&self, part: &str) -> bool {
-        self.only.is_empty() || self.only.iter().any(|only| only == part)
+        self.only.is_empty() || self.only.contains(&part)
     }
 
     /// How often a measurement of seconds is repeated; the median counts.
     fn rounds(&self) -> usize {
         if self.is_quick { 1 } else { 3 }
     }
+}
+
+/// The parts that a word means.
+fn parts_of(word: &str) -> Result<&'static [&'static str]> {
+    let part = PARTS.iter().position(|part| *part == word).and_then(|at| PARTS.get(at..=at));
+    let group = GROUPS.iter().find(|(name, _)| *name == word).map(|(_, parts)| *parts);
+    part.or(group).with_context(|| format!("bench takes no `{word}`: see `cargo xtask help`"))
 }
 
 /// The middle of some measurements; of an even number the lower one of two.

@@ -18,8 +18,8 @@ use crate::{bench, cache, check, kafka, tidy};
 const USAGE: &str = "\
 usage: cargo xtask check  formatting, lints and tidy: what must hold before tests run
        cargo xtask tidy   the house rules that no compiler checks, each with file and line
-       cargo xtask bench [--quick] [--readme] [--json FILE] [--extractor PATH] [--harness PATH]
-                          [start] [idle] [read] [load]
+       cargo xtask bench [--quick] [--readme] [--gate] [--json FILE] [--extractor PATH]
+                          [--harness PATH] [all] [kafka] [kinesis] [start] [idle] [read] [load]
                           what binaries built by ./scripts/bench cost; table and JSON file
        cargo xtask services COMMAND [--dir DIR]
          up [kafka] [mariadb] [kinesis] [--kafka-arg KEY=VALUE]... [--mariadb-arg --OPTION]...

@@ -5,6 +5,7 @@
 use std::fs;
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
@@ -24,10 +25,31 @@ pub(super) fn describe(root: &Path, args: &[String]) -> Result<Value> {
         "memory": field("/proc/meminfo", "MemTotal"),
         "kernel": first_line(Command::new("uname").arg("-sr")),
         "date": first_line(Command::new("date").args(["-u", "+%Y-%m-%d %H:%M UTC"])),
+        "quiet": is_quiet()?,
         "load_before": load.split_whitespace().take(3).collect::<Vec<_>>().join(" "),
         "commit": first_line(Command::new("git").arg("-C").arg(root).args(["rev-parse", "--short", "HEAD"])),
         "command": command,
     }))
+}
+
+/// How long other work is looked for.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// Whether the processors had nearly nothing to do for a second: less than a fifth of one core.
+fn is_quiet() -> Result<bool> {
+    let before = idle_ticks()?;
+    std::thread::sleep(LOOK);
+    let idle = idle_ticks()?.saturating_sub(before);
+    let cores = std::thread::available_parallelism().context("count the cores")?.get() as u64;
+    Ok(idle + 20 >= cores * 100 * LOOK.as_secs())
+}
+
+/// Hundredths of a second that all processors together spent doing nothing, since the start.
+fn idle_ticks() -> Result<u64> {
+    let text = fs::read_to_string("/proc/stat").context("read /proc/stat")?;
+    let fields = text.lines().next().unwrap_or_default().split_ascii_whitespace();
+    let idle = fields.skip(4).take(2).map(|field| field.parse::<u64>().unwrap_or(0));
+    Ok(idle.sum())
 }
 
 fn field(path: &str, name: &str) -> String {

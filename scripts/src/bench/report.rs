@@ -8,6 +8,8 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
+use super::gate::{Gate, Verdict};
+
 const BEGIN: &str = "<!-- figures: begin -->";
 const END: &str = "<!-- figures: end -->";
 
@@ -19,11 +21,12 @@ pub(super) struct Figure {
     unit: &'static str,
     baseline: Option<(String, f64)>,
     target: Option<&'static str>,
+    gate: Option<Gate>,
 }
 
 impl Figure {
     pub(super) fn new(name: &str, value: f64, unit: &'static str) -> Self {
-        Self { name: name.to_owned(), value, unit, baseline: None, target: None }
+        Self { name: name.to_owned(), value, unit, baseline: None, target: None, gate: None }
     }
 
     /// The same of something else, measured in the same run.
@@ -38,22 +41,40 @@ impl Figure {
         Self { target: Some(target), ..self }
     }
 
-    fn json(&self) -> Value {
+    /// What it must be, or `--gate` fails: the ratio where there is a baseline, else the value.
+    #[must_use]
+    pub(super) fn gate(self, gate: Gate) -> Self {
+        Self { gate: Some(gate), ..self }
+    }
+
+    /// How the gate went; `None` without one.
+    pub(super) fn verdict(&self, is_quiet: bool) -> Option<Verdict> {
+        let measured = self.baseline.as_ref().map_or(self.value, |(_, value)| self.value / value);
+        self.gate.map(|gate| gate.judge(measured, is_quiet))
+    }
+
+    fn json(&self, is_quiet: bool) -> Value {
         let baseline = self.baseline.as_ref().map(
             |(what, value)| json!({"what": what, "value": value, "ratio": self.value / value}),
         );
         json!({
             "name": self.name, "value": self.value, "unit": self.unit, "baseline": baseline,
-            "target": self.target,
+            "target": self.target, "gate": self.gate.map(|gate| gate.to_string()),
+            "verdict": self.verdict(is_quiet).map(|verdict| verdict.to_string()),
         })
     }
 
-    fn cells(&self) -> [String; 4] {
+    fn cells(&self, is_quiet: bool) -> [String; 4] {
         let baseline = self.baseline.as_ref().map_or_else(String::new, |(what, value)| {
             format!("{} ({what}): {:.2}×", with_unit(*value, self.unit), self.value / value)
         });
         let value = with_unit(self.value, self.unit);
-        [self.name.clone(), value, baseline, self.target.unwrap_or_default().to_owned()]
+        let gate = self.gate.zip(self.verdict(is_quiet));
+        let target = gate.map_or_else(
+            || self.target.unwrap_or_default().to_owned(),
+            |(gate, verdict)| format!("{gate}: {verdict}"),
+        );
+        [self.name.clone(), value, baseline, target]
     }
 }
 
@@ -74,6 +95,22 @@ impl Report {
         self.figures.push(figure);
     }
 
+    /// The gates that were missed, as lines for people.
+    pub(super) fn missed(&self) -> Vec<String> {
+        let missed = self.figures.iter().filter_map(|figure| {
+            let verdict = figure.verdict(self.is_quiet())?;
+            let gate = figure.gate?;
+            matches!(verdict, Verdict::Missed(_))
+                .then(|| format!("{}: {gate}: {verdict}", figure.name))
+        });
+        missed.collect()
+    }
+
+    /// Whether the machine did nothing else before the run.
+    fn is_quiet(&self) -> bool {
+        self.machine.get("quiet").and_then(Value::as_bool).unwrap_or(false)
+    }
+
     /// Says that a figure could not be taken, and why.
     pub(super) fn skip(&mut self, name: &str, reason: &str) {
         self.skipped.push((name.to_owned(), reason.to_owned()));
@@ -81,7 +118,8 @@ impl Report {
 
     /// Writes the JSON file.
     pub(super) fn write(&self, path: &Path) -> Result<()> {
-        let figures: Vec<Value> = self.figures.iter().map(Figure::json).collect();
+        let figures: Vec<Value> =
+            self.figures.iter().map(|figure| figure.json(self.is_quiet())).collect();
         let skipped: Vec<Value> = self
             .skipped
             .iter()
@@ -94,9 +132,9 @@ impl Report {
 
     /// The table, in Markdown that reads well as plain text.
     pub(super) fn table(&self) -> String {
-        const HEADS: [&str; 4] = ["what", "measured", "beside: ratio", "target when quiet"];
+        const HEADS: [&str; 4] = ["what", "measured", "beside: ratio", "gate or target"];
         let mut rows = vec![HEADS.map(str::to_owned)];
-        rows.extend(self.figures.iter().map(Figure::cells));
+        rows.extend(self.figures.iter().map(|figure| figure.cells(self.is_quiet())));
         let mut widths = [0; 4];
         for row in &rows {
             for (width, cell) in widths.iter_mut().zip(row) {

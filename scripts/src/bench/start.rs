@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 
 use super::Plan;
+use super::gate::Gate;
 use super::host::Host;
 use super::process;
 use super::records::Records;
@@ -37,10 +38,11 @@ pub(super) fn spawn(plan: &Plan, folder: &Path, report: &mut Report) -> Result<(
     let ours = minimum(&ours);
     let figure = Figure::new("spawn to HELLO_OK, minimum of 20", ours, "ms");
     let bare = minimum(&bare);
-    report.add(figure.clone().beside("spawn and end of `true`", bare).target("≤ 3 ms quiet"));
+    report.add(figure.clone().gate(Gate::at_most(5.0, "ms")));
+    report.add(figure.clone().beside("spawn and end of `true`", bare));
     match java(folder) {
         Ok(java) => report.add(
-            figure.beside("`java` saying hello, minimum of 5", java).target("≤ 1/10 of the JVM"),
+            figure.beside("`java` saying hello, minimum of 5", java).gate(Gate::at_most(0.1, "×")),
         ),
         Err(reason) => report.skip("spawn beside `java`", &format!("{reason:#}")),
     }
@@ -67,7 +69,8 @@ pub(super) fn idle(plan: &Plan, kafka: &str, report: &mut Report) -> Result<()> 
     quiet.produce(kafka)?;
     let mut host = Host::start(&plan.extractor)?;
     let after_hello = mebibytes(process::memory(host.pid(), "VmRSS")?);
-    report.add(Figure::new("memory after HELLO", after_hello, "MiB").target("≤ 8 MiB"));
+    report
+        .add(Figure::new("memory after HELLO", after_hello, "MiB").gate(Gate::at_most(8.0, "MiB")));
 
     host.assign(kafka, quiet.topic)?;
     host.read(quiet.count.into(), Duration::from_secs(20))?;
@@ -78,7 +81,8 @@ pub(super) fn idle(plan: &Plan, kafka: &str, report: &mut Report) -> Result<()> 
     let connected = mebibytes(process::memory(host.pid(), "VmRSS")?);
     host.stop()?;
     quiet.remove(kafka)?;
-    report.add(Figure::new("memory connected, no records", connected, "MiB").target("≤ 20 MiB"));
+    let figure = Figure::new("memory connected, no records", connected, "MiB");
+    report.add(figure.gate(Gate::at_most(20.0, "MiB")));
     let share = used / idle.wall.as_secs_f64() * 100.0;
     let name = format!("processor time connected, no records, over {seconds} s");
     report.add(Figure::new(&name, share, "% of a core"));

@@ -17,6 +17,10 @@ fn options_are_understood_or_named() {
     assert_eq!((plan.json, plan.for_readme), (PathBuf::from("/x.json"), false));
     let all = Plan::parse(&[], root).unwrap();
     assert!(PARTS.iter().all(|part| all.wants(part)));
+    let kafka = Plan::parse(&words("kafka --gate"), root).unwrap();
+    assert!(kafka.is_gated && kafka.wants("load") && !kafka.wants("kinesis"));
+    let named = Plan::parse(&words("kinesis idle"), root).unwrap();
+    assert_eq!(PARTS.map(|part| named.wants(part)), [false, true, false, false, true]);
     let error = Plan::parse(&words("--fast"), root).unwrap_err().to_string();
     assert!(error.contains("--fast"), "{error}");
     let error = Plan::parse(&words("--json"), root).unwrap_err().to_string();
@@ -48,6 +52,31 @@ fn the_middle_is_one_of_them() {
     assert_eq!(median(&mut [3.0, 1.0, 2.0]).to_bits(), 2.0_f64.to_bits());
     assert_eq!(median(&mut [2.0, 1.0]).to_bits(), 1.0_f64.to_bits());
     assert!(median(&mut []).is_nan());
+}
+
+#[test]
+fn gates_are_judged() {
+    let most = gate::Gate::at_most(1.5, "×");
+    assert_eq!(most.to_string(), "≤ 1.5×");
+    assert_eq!(most.judge(1.5, false), gate::Verdict::Met);
+    assert_eq!(most.judge(1.8, false).to_string(), "missed by 20 %");
+    assert!(matches!(most.judge(f64::NAN, true), gate::Verdict::Missed(_)));
+    let least = gate::Gate::at_least(2.0, "ms").when_quiet();
+    assert_eq!(least.to_string(), "≥ 2 ms when quiet");
+    assert_eq!(least.judge(1.0, false), gate::Verdict::NotJudged);
+    assert_eq!(least.judge(1.0, true).to_string(), "missed by 50 %");
+    assert_eq!(least.judge(3.0, true), gate::Verdict::Met);
+}
+
+#[test]
+fn missed_gates_are_told() {
+    let mut report = Report::new(&json!({"quiet": true}));
+    let gate = gate::Gate::at_most(1.5, "×");
+    report.add(Figure::new("good", 3.0, "s").beside("other", 2.0).gate(gate));
+    report.add(Figure::new("bad", 3.0, "s").beside("other", 1.0).gate(gate));
+    report.add(Figure::new("bare", 3.0, "s"));
+    assert_eq!(report.missed(), ["bad: ≤ 1.5×: missed by 100 %"]);
+    assert!(report.table().contains("≤ 1.5×: met"), "{}", report.table());
 }
 
 #[test]
