@@ -7,6 +7,9 @@ const BYTES_MAX: usize = 64;
 /// Digits that are counted with. Why 30: with the powers of ten below they fit 128 bits.
 const DIGITS_MAX: u32 = 30;
 
+/// Digits that fit 64 bits with a sign, whatever they are.
+const SHORT_DIGITS_MAX: usize = 18;
+
 /// Bytes of the number at the start of `text`, by the grammar of RFC 8259 section 6.
 pub(super) fn len(text: &[u8]) -> Option<usize> {
     let digits = |from: usize| {
@@ -56,16 +59,22 @@ pub(super) fn millis(text: &[u8]) -> Option<i64> {
         Some(whole) => (true, whole),
         None => (false, whole),
     };
+    let shift = exponent.checked_sub(i32::try_from(fraction.len()).ok()?)?.checked_add(3)?;
+    if shift == 0 && whole.len() + fraction.len() <= SHORT_DIGITS_MAX {
+        // What the service sends: seconds with three decimals, in either notation.
+        let digits = whole.bytes().chain(fraction.bytes());
+        let number = digits.fold(0_i64, |number, digit| number * 10 + i64::from(digit & 0xf));
+        return Some(if negative { -number } else { number });
+    }
     let (mut number, mut count) = (0_i128, 0);
     for digit in whole.bytes().chain(fraction.bytes()) {
-        number = number * 10 + i128::from(digit.wrapping_sub(b'0'));
+        number = number * 10 + i128::from(digit & 0xf);
         count += u32::from(number != 0);
         if count > DIGITS_MAX {
             return None;
         }
     }
     let number = if negative { -number } else { number };
-    let shift = exponent.checked_sub(i32::try_from(fraction.len()).ok()?)?.checked_add(3)?;
     let ms = match u32::try_from(shift) {
         _ if number == 0 => 0,
         Ok(up) => number.checked_mul(10_i128.checked_pow(up)?)?,
