@@ -21,6 +21,8 @@ use protocol::session::host::{Event, HostSession, Sent, SessionError};
 use protocol::wire::{Direction, FrameDecoder};
 use serde_json::{Map, Value, json};
 
+mod source;
+
 /// Why: no answer takes longer, and PROGRESS comes every few seconds.
 const SILENCE_MAX: Duration = Duration::from_secs(60);
 
