@@ -17,6 +17,7 @@ use protocol::avro::row::{ERROR_SCHEMA_NUMBER, STATIC_SCHEMA_NUMBER};
 use protocol::avro::{ErrorRow, Marker};
 use protocol::limits::{DATA_FRAME_BYTES_MAX, HEADER_LEN, ROW_BYTES_MAX};
 use protocol::message::{BATCH_PREFIX_LEN, BatchPrefix, Extract, Move, Operation, Reason};
+use protocol::wire::checksum::combine;
 use protocol::wire::{Head, Kind};
 
 use crate::pipe::{Link, OutFrame, Pool, ROOM};
@@ -114,7 +115,6 @@ pub struct Batch {
     link: Arc<Link>,
     pool: Pool,
     marker: Marker,
-    marker_crc: u32,
     head: Head,
     /// Largest encoded row.
     row_bytes_max: usize,
@@ -139,7 +139,6 @@ impl Batch {
             link,
             pool: Pool::default(),
             marker: Marker([0; MARKER_LEN]),
-            marker_crc: 0,
             head: Head::new(Kind::Batch, 0),
             row_bytes_max: 0,
             frame_rows_max: 0,
@@ -173,7 +172,6 @@ impl Batch {
     pub fn assign(&mut self, marker: Marker, parts: usize) {
         self.drop_rows();
         self.marker = marker;
-        self.marker_crc = crc32c::crc32c(&marker.0);
         self.parts.clear();
         self.parts.resize_with(parts, Part::default);
     }
@@ -349,8 +347,8 @@ impl Batch {
         let Block { mut buffer, count } = std::mem::take(block);
         let rows = buffer.get(ROOM..).unwrap_or_default();
         let (rows_len, rows_crc) = (rows.len(), crc32c::crc32c(rows));
-        if content == Content::Rows {
-            slot.digest = crc32c::crc32c_combine(slot.digest, rows_crc, rows_len);
+        if self.digests && content == Content::Rows {
+            slot.digest = combine(slot.digest, rows_crc, rows_len);
         }
         let mut before = content.prefix().encode().to_vec();
         put_block_start(&mut before, count, rows_len);
@@ -359,8 +357,8 @@ impl Batch {
             room.copy_from_slice(&before);
         }
         buffer.extend_from_slice(&self.marker.0);
-        let crc = crc32c::crc32c_combine(crc32c::crc32c(&before), rows_crc, rows_len);
-        let crc = crc32c::crc32c_combine(crc, self.marker_crc, MARKER_LEN);
+        let crc = combine(crc32c::crc32c(&before), rows_crc, rows_len);
+        let crc = crc32c::crc32c_append(crc, &self.marker.0);
         let frame = OutFrame::data(self.head.part(part), buffer, start, crc);
         self.counts.frames += 1;
         self.counts.payload_bytes += frame.payload_len() as u64;

@@ -209,7 +209,7 @@ impl Row<'_> {
 /// Bytes that were checked to be what they are declared as.
 #[derive(Clone, Copy, Debug)]
 enum Text<'a> {
-    Json(&'a str),
+    Json(&'a [u8]),
     String(&'a str),
     Bytes(&'a [u8]),
 }
@@ -217,7 +217,7 @@ enum Text<'a> {
 impl<'a> Text<'a> {
     fn check(format: Format, role: &'static str, bytes: &'a [u8]) -> Result<Self, Undecodable> {
         Ok(match format {
-            Format::Json => Self::Json(checked(role, utf8(role, bytes)?)?),
+            Format::Json => Self::Json(checked(role, bytes)?),
             Format::String => Self::String(utf8(role, bytes)?),
             Format::Bytes => Self::Bytes(bytes),
         })
@@ -233,7 +233,7 @@ impl<'a> Text<'a> {
 
     fn write(self, out: &mut Vec<u8>) {
         match self {
-            Self::Json(text) => out.extend_from_slice(text.as_bytes()),
+            Self::Json(text) => out.extend_from_slice(text),
             Self::String(text) => write_json_string(out, text),
             Self::Bytes(bytes) => write_json_base64(out, bytes),
         }
@@ -251,12 +251,14 @@ fn utf8<'a>(role: &'static str, bytes: &'a [u8]) -> Result<&'a str, Undecodable>
     std::str::from_utf8(bytes).map_err(|e| Undecodable::Utf8 { role, at: e.valid_up_to() })
 }
 
-fn checked<'a>(role: &'static str, text: &'a str) -> Result<&'a str, Undecodable> {
-    json::check(text).map_err(|fault| match fault.expected {
-        Some(expected) => Undecodable::Json { role, len: text.len(), at: fault.at, expected },
+fn checked<'a>(role: &'static str, bytes: &'a [u8]) -> Result<&'a [u8], Undecodable> {
+    let Err(fault) = json::check(bytes) else { return Ok(bytes) };
+    // The checker may have stopped before it saw whether this is text at all.
+    let len = utf8(role, bytes)?.len();
+    Err(match fault.expected {
+        Some(expected) => Undecodable::Json { role, len, at: fault.at, expected },
         None => Undecodable::Depth { role, at: fault.at },
-    })?;
-    Ok(text)
+    })
 }
 
 #[cfg(test)]

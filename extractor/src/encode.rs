@@ -58,17 +58,64 @@ pub fn write_json_string(out: &mut Vec<u8>, text: &str) {
 
 /// Bytes at the start of `text` that stand in a JSON string as they are.
 pub(crate) fn plain_run(text: &[u8]) -> usize {
-    /// Bytes that are looked at together; the compiler makes vector code of the inner loop.
-    const STRIDE: usize = 16;
+    run::<false>(text)
+}
+
+/// As [`plain_run`], and the run ends at the first byte that is not ASCII.
+pub(crate) fn plain_ascii_run(text: &[u8]) -> usize {
+    run::<true>(text)
+}
+
+/// Most strings are short, some are the whole record: first two words of eight bytes, each looked
+/// at as one number; then strides, of whose inner loop the compiler makes vector code.
+fn run<const ASCII: bool>(text: &[u8]) -> usize {
+    const SHORT: usize = 2 * WORD;
+    const STRIDE: usize = 32;
     let mut run = 0;
-    for chunk in text.chunks_exact(STRIDE) {
-        if chunk.iter().fold(false, |special, byte| special | must_escape(*byte)) {
-            break;
+    while let Some(word) = text.get(run..).and_then(<[u8]>::first_chunk) {
+        let special = specials::<ASCII>(u64::from_le_bytes(*word));
+        if special != 0 {
+            return run + special.trailing_zeros() as usize / 8;
         }
-        run += STRIDE;
+        run += WORD;
+        if run == SHORT {
+            let strides = text.get(run..).unwrap_or_default().chunks_exact(STRIDE);
+            let is_plain = |stride: &&[u8]| {
+                !stride.iter().fold(false, |special, byte| special | ends_run::<ASCII>(*byte))
+            };
+            run += STRIDE * strides.take_while(is_plain).count();
+        }
     }
     let rest = text.get(run..).unwrap_or_default();
-    run + rest.iter().take_while(|byte| !must_escape(**byte)).count()
+    run + rest.iter().take_while(|byte| !ends_run::<ASCII>(**byte)).count()
+}
+
+/// Bytes of a word.
+const WORD: usize = 8;
+
+/// The highest bit of every byte of `word` that ends a run, and no other bit.
+const fn specials<const ASCII: bool>(word: u64) -> u64 {
+    const LOW: u64 = u64::from_le_bytes([0x7f; WORD]);
+    const fn all(byte: u8) -> u64 {
+        u64::from_le_bytes([byte; WORD])
+    }
+    /// The highest bit of each byte that is not zero; no carry leaves a byte.
+    const fn not_zero(word: u64) -> u64 {
+        ((word & LOW) + LOW) | word
+    }
+    let from_space = (word & LOW) + all(0x80 - 0x20);
+    let plain = if ASCII { from_space & !word } else { from_space | word };
+    let (quotation, solidus) = (not_zero(word ^ all(b'"')), not_zero(word ^ all(b'\\')));
+    !(plain & quotation & solidus) & !LOW
+}
+
+const fn ends_run<const ASCII: bool>(byte: u8) -> bool {
+    if ASCII {
+        // As a signed number every byte that is not ASCII is below the space, too.
+        (byte.cast_signed() < 0x20) | (byte == b'"') | (byte == b'\\')
+    } else {
+        must_escape(byte)
+    }
 }
 
 /// RFC 8259 section 7: quotation mark, reverse solidus and the control characters.

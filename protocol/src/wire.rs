@@ -10,6 +10,7 @@
 //!
 //! Integers are big-endian. The checksum covers bytes 0..28 and the payload. `SPEC.md` section 2.
 
+pub mod checksum;
 pub mod frame;
 pub mod header;
 pub mod kind;

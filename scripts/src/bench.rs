@@ -13,6 +13,8 @@ use anyhow::{Context, Result, bail};
 use crate::cache;
 use crate::services::{Extra, Name, Services};
 
+mod chart;
+mod connect;
 mod gate;
 mod host;
 mod kinesis;
@@ -22,8 +24,10 @@ mod process;
 mod read;
 mod records;
 mod report;
+mod stall;
 mod start;
 
+pub(crate) use records::Records;
 use report::Report;
 
 /// What was typed, and what follows from it.
@@ -41,16 +45,22 @@ struct Plan {
     for_readme: bool,
     /// Whether a missed gate is a failure.
     is_gated: bool,
+    /// The only size of records and number of partitions to read, when named.
+    bytes: Option<usize>,
+    partitions: Option<u32>,
     /// What to measure; everything when empty.
     only: Vec<&'static str>,
 }
 
 /// What can be measured alone.
-const PARTS: [&str; 5] = ["start", "idle", "read", "load", "kinesis"];
+const PARTS: [&str; 7] = ["start", "stall", "idle", "canned", "real", "load", "kinesis"];
 
 /// Words for several parts.
-const GROUPS: [(&str, &[&str]); 2] =
-    [("all", &PARTS), ("kafka", &["start", "idle", "read", "load"])];
+const GROUPS: [(&str, &[&str]); 3] = [
+    ("all", &PARTS),
+    ("kafka", &["start", "stall", "idle", "canned", "real", "load"]),
+    ("read", &["canned", "real"]),
+];
 
 /// Runs what `args` ask for; prints the table on stdout through `print`.
 pub fn run(
@@ -60,8 +70,9 @@ pub fn run(
 ) -> Result<ExitCode> {
     let root = cache::workspace_root()?;
     let plan = Plan::parse(args, &root)?;
-    for program in [&plan.extractor, &plan.harness] {
-        if !program.is_file() {
+    let programs = [(&plan.extractor, true), (&plan.harness, plan.wants("load"))];
+    for (program, is_needed) in programs {
+        if is_needed && !program.is_file() {
             bail!("no program {}: run ./scripts/bench, which builds it", program.display());
         }
     }
@@ -79,7 +90,7 @@ pub fn run(
     say(&format!("figures as JSON: {}", plan.json.display()));
     if plan.for_readme {
         report.put_into(&root.join("README.md"))?;
-        say("README.md has the table now");
+        say("README.md has the table and the chart now");
     }
     let code = print(&report.table())?;
     let missed = report.missed();
@@ -104,7 +115,15 @@ fn measure(
         say("kinesis: shards, extractor, pipe");
         kinesis::all(plan, folder, report, say)?;
     }
-    if !["idle", "read", "load"].iter().any(|part| plan.wants(part)) {
+    if plan.wants("stall") {
+        say("stall: a host that stood still reads again");
+        stall::recovery(plan, report)?;
+    }
+    if plan.wants("canned") {
+        say("canned: a broker that is never the limit, extractor, pipe");
+        read::canned(plan, report, say)?;
+    }
+    if !["idle", "real", "load"].iter().any(|part| plan.wants(part)) {
         return Ok(());
     }
     let kafka = address("KAFKA_BOOTSTRAP", services, Name::Kafka)?;
@@ -112,9 +131,9 @@ fn measure(
         say("idle: memory and processor time of an extractor that has nothing to do");
         start::idle(plan, &kafka, report)?;
     }
-    if plan.wants("read") {
-        say("read: broker, extractor, pipe");
-        read::all(plan, &kafka, report, say)?;
+    if plan.wants("real") {
+        say("real: Apache Kafka's broker, extractor, pipe");
+        read::real(plan, folder, &kafka, report, say)?;
     }
     if plan.wants("load") {
         say("load: broker, extractor, harness, database");
@@ -150,6 +169,8 @@ impl Plan {
             json: target.join("bench.json"),
             for_readme: false,
             is_gated: false,
+            bytes: None,
+            partitions: None,
             only: Vec::new(),
         };
         let mut rest = args.iter();
@@ -165,6 +186,8 @@ impl Plan {
                 "--json" => plan.json = std::path::absolute(value()?)?,
                 "--extractor" => plan.extractor = std::path::absolute(value()?)?,
                 "--harness" => plan.harness = std::path::absolute(value()?)?,
+                "--bytes" => plan.bytes = Some(number(&value()?)? as usize),
+                "--partitions" => plan.partitions = Some(number(&value()?)?),
                 word => plan.only.extend(parts_of(word)?),
             }
         }
@@ -175,10 +198,20 @@ impl Plan {
         self.only.is_empty() || self.only.contains(&part)
     }
 
+    /// Records of a run; a quick one has fewer.
+    fn scaled(&self, records: u32) -> u32 {
+        if self.is_quick { records / 2 } else { records }
+    }
+
     /// How often a measurement of seconds is repeated; the median counts.
     fn rounds(&self) -> usize {
         if self.is_quick { 1 } else { 3 }
     }
+}
+
+fn number(text: &Path) -> Result<u32> {
+    let number = text.to_str().and_then(|text| text.parse().ok());
+    number.with_context(|| format!("{} is no number", text.display()))
 }
 
 /// The parts that a word means.

@@ -14,7 +14,9 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, bail};
 
 const POM: &str = include_str!("../kafka/pom.xml");
+const CONNECT_POM: &str = include_str!("../kafka/connect.xml");
 const LOGGING: &str = include_str!("../kafka/log4j2.properties");
+const SINK: &str = include_str!("../kafka/DiscardSink.java");
 const CLIENT: &str = include_str!("../kafka/TxnProducer.java");
 
 /// What to run when a program is missing.
@@ -45,12 +47,12 @@ impl Cache {
 
     /// The class path of Kafka's own broker and client; fetched by Maven when absent.
     pub fn kafka_class_path(&self) -> Result<String> {
-        let libs = self.kafka_libs()?;
-        let shown = libs.to_str().with_context(|| format!("{} is not UTF-8", libs.display()))?;
-        if shown.contains([':', '*']) {
-            bail!("cache folder {shown} has a ':' or '*', which java cannot take: set S2X_CACHE");
-        }
-        Ok(format!("{shown}/*"))
+        class_path(&self.kafka_libs()?)
+    }
+
+    /// The class path of Kafka Connect with the connector that prints; fetched by Maven when absent.
+    pub fn connect_class_path(&self) -> Result<String> {
+        class_path(&self.libs("connect-libs", CONNECT_POM, "Kafka Connect's jars (40 MB)")?)
     }
 
     /// The log settings file shared by broker and client.
@@ -60,31 +62,45 @@ impl Cache {
 
     /// The folder with the compiled test-data client.
     pub fn kafka_client(&self) -> Result<PathBuf> {
-        let class_path = self.kafka_class_path()?;
-        self.entry("kafka-client", CLIENT, |folder| {
-            let source = folder.join("TxnProducer.java");
-            fs::write(&source, CLIENT).with_context(|| format!("write {}", source.display()))?;
+        self.compiled("kafka-client", "TxnProducer", CLIENT, &self.kafka_class_path()?)
+    }
+
+    /// The folder with the compiled sink that throws records away.
+    pub fn connect_sink(&self) -> Result<PathBuf> {
+        self.compiled("connect-sink", "DiscardSink", SINK, &self.connect_class_path()?)
+    }
+
+    /// The folder with one class, compiled from its source.
+    fn compiled(&self, name: &str, class: &str, text: &str, class_path: &str) -> Result<PathBuf> {
+        self.entry(name, text, |folder| {
+            let source = folder.join(format!("{class}.java"));
+            fs::write(&source, text).with_context(|| format!("write {}", source.display()))?;
             let mut javac = Command::new(java_program("javac"));
-            javac.args(["-nowarn", "-cp", &class_path, "-d"]).arg(folder).arg(&source);
-            run(&mut javac, "compile the Kafka test-data client")
+            javac.args(["-nowarn", "-cp", class_path, "-d"]).arg(folder).arg(&source);
+            run(&mut javac, &format!("compile {class}"))
         })
     }
 
     fn kafka_libs(&self) -> Result<PathBuf> {
-        self.entry("kafka-libs", &format!("{POM}{LOGGING}"), |folder| {
-            let pom = folder.join("pom.xml");
-            fs::write(&pom, POM).with_context(|| format!("write {}", pom.display()))?;
+        self.libs("kafka-libs", POM, "Apache Kafka's jars (43 MB)")
+    }
+
+    /// The folder with the jars that `pom` lists, and the log settings.
+    fn libs(&self, name: &str, pom: &str, what: &str) -> Result<PathBuf> {
+        self.entry(name, &format!("{pom}{LOGGING}"), |folder| {
+            let path = folder.join("pom.xml");
+            fs::write(&path, pom).with_context(|| format!("write {}", path.display()))?;
             let logging = folder.join("log4j2.properties");
             fs::write(&logging, LOGGING).with_context(|| format!("write {}", logging.display()))?;
-            (self.say)("fetching Apache Kafka's jars (43 MB) from Maven Central, once");
+            (self.say)(&format!("fetching {what} from Maven Central, once"));
             let mut maven = Command::new("mvn");
             maven
                 .args(["-q", "-B", "-Dstyle.color=never", "-f"])
-                .arg(&pom)
+                .arg(&path)
                 .arg("dependency:copy-dependencies");
             maven.arg("-DincludeScope=runtime");
             maven.arg(joined("-DoutputDirectory=", folder.as_os_str()));
-            run(&mut maven, "fetch Apache Kafka's jars from Maven Central")
+            run(&mut maven, &format!("fetch {what} from Maven Central"))
         })
     }
 
@@ -123,6 +139,15 @@ impl Cache {
         fs::rename(&fresh, &folder).with_context(|| format!("rename {}", fresh.display()))?;
         Ok(folder)
     }
+}
+
+/// All jars of a folder.
+fn class_path(libs: &Path) -> Result<String> {
+    let shown = libs.to_str().with_context(|| format!("{} is not UTF-8", libs.display()))?;
+    if shown.contains([':', '*']) {
+        bail!("cache folder {shown} has a ':' or '*', which java cannot take: set S2X_CACHE");
+    }
+    Ok(format!("{shown}/*"))
 }
 
 /// The folder whose `Cargo.toml` has `[workspace]`, at or above the current one.

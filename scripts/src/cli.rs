@@ -13,14 +13,18 @@ use anyhow::{Context, Result, bail};
 
 use crate::cache::Cache;
 use crate::services::{Extra, Name, Services};
-use crate::{bench, cache, check, kafka, tidy};
+use crate::{bench, cache, check, kafka, tape, tidy};
 
 const USAGE: &str = "\
 usage: cargo xtask check  formatting, lints and tidy: what must hold before tests run
        cargo xtask tidy   the house rules that no compiler checks, each with file and line
-       cargo xtask bench [--quick] [--readme] [--gate] [--json FILE] [--extractor PATH]
-                          [--harness PATH] [all] [kafka] [kinesis] [start] [idle] [read] [load]
+       cargo xtask bench [--quick] [--readme] [--gate] [--json FILE] [--bytes N]
+                          [--partitions N] [--extractor PATH] [--harness PATH] [all]
+                          [kafka] [kinesis] [start] [stall] [idle] [read] [canned] [real]
+                          [load]
                           what binaries built by ./scripts/bench cost; table and JSON file
+       cargo xtask tape [--partitions N] [--records N] [--bytes N]
+                          a broker that plays canned records to readers until stdin ends
        cargo xtask services COMMAND [--dir DIR]
          up [kafka] [mariadb] [kinesis] [--kafka-arg KEY=VALUE]... [--mariadb-arg --OPTION]...
                           bring up (default: all) and wait until they answer
@@ -46,6 +50,7 @@ pub fn run(args: &[String]) -> Result<ExitCode> {
         Some((first, rest)) if first == "kafka" => client(rest),
         Some((first, [])) if first == "check" => check::run(&cache::workspace_root()?, say),
         Some((first, [])) if first == "tidy" => tidy(),
+        Some((first, rest)) if first == "tape" => tape::run(rest, print),
         Some((first, rest)) if first == "bench" => bench::run(rest, say, print),
         Some((first, [word, ..])) if first == "check" || first == "tidy" => {
             bail!("{first} takes no `{word}`: see `cargo xtask help`")

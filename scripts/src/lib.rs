@@ -9,4 +9,5 @@ pub mod check;
 pub mod cli;
 pub mod kafka;
 pub mod services;
+pub mod tape;
 pub mod tidy;

@@ -1,11 +1,12 @@
 //! Tells whether a text is one JSON value (RFC 8259), without building it. Pure.
 //!
 //! Numbers are looked at and never converted. Nesting is a stack of bits, so that a bomb of
-//! brackets costs nothing. The text is known to be UTF-8, which makes every byte from 0x80 on a part
-//! of a string or a fault.
+//! brackets costs nothing. Most texts are ASCII, which this pass sees as it goes; the first byte in
+//! a string that is not has the whole text checked to be UTF-8, once. Outside of strings such a byte
+//! is a fault.
 
 use super::RECORD_DEPTH_MAX;
-use crate::encode::plain_run;
+use crate::encode::{plain_ascii_run, plain_run};
 
 const _: () = assert!(RECORD_DEPTH_MAX <= u128::BITS as usize);
 
@@ -18,9 +19,9 @@ pub(super) struct Fault {
     pub(super) expected: Option<&'static str>,
 }
 
-/// Checks the whole text.
-pub(super) fn check(text: &str) -> Result<(), Fault> {
-    let mut scan = Scan { bytes: text.as_bytes(), at: 0 };
+/// Checks the whole text. What passes is UTF-8; of what does not that is not known.
+pub(super) fn check(bytes: &[u8]) -> Result<(), Fault> {
+    let mut scan = Scan { bytes, at: 0, is_utf8: false };
     let mut open = Stack { objects: 0, depth: 0 };
     loop {
         scan.value_start(&mut open)?;
@@ -82,6 +83,8 @@ impl Stack {
 struct Scan<'a> {
     bytes: &'a [u8],
     at: usize,
+    /// The whole text was found to be UTF-8.
+    is_utf8: bool,
 }
 
 impl Scan<'_> {
@@ -152,7 +155,8 @@ impl Scan<'_> {
     fn string(&mut self) -> Result<(), Fault> {
         self.at += 1;
         loop {
-            self.at += plain_run(self.bytes.get(self.at..).unwrap_or_default());
+            let rest = self.bytes.get(self.at..).unwrap_or_default();
+            self.at += if self.is_utf8 { plain_run(rest) } else { plain_ascii_run(rest) };
             match self.peek() {
                 Some(b'"') => {
                     self.at += 1;
@@ -162,6 +166,8 @@ impl Scan<'_> {
                     self.at += 1;
                     self.escape()?;
                 }
+                Some(0x80..) if std::str::from_utf8(self.bytes).is_ok() => self.is_utf8 = true,
+                Some(0x80..) => return self.fault("UTF-8"),
                 Some(_) => return self.fault("no control character in a string"),
                 None => return self.fault("the end of a string"),
             }

@@ -57,3 +57,29 @@ proptest! {
         prop_assert_eq!(std::str::from_utf8(&out).unwrap().parse::<i64>().unwrap(), number);
     }
 }
+
+#[test]
+fn plain_runs_end_at_the_first_byte_that_must_be_escaped() {
+    let check = |text: &[u8]| {
+        let special = |byte: u8| byte < 0x20 || byte == b'"' || byte == b'\\';
+        let first = |special: &dyn Fn(u8) -> bool| {
+            text.iter().position(|&byte| special(byte)).unwrap_or(text.len())
+        };
+        assert_eq!(plain_run(text), first(&special), "{text:x?}");
+        let ascii = first(&|byte| special(byte) || byte >= 0x80);
+        assert_eq!(plain_ascii_run(text), ascii, "{text:x?}");
+    };
+    let bytes = [0, 0x1f, b'"', b'\\', 0x20, 0x21, b'[', b']', 0x7f, 0x80, 0x9f, 0xa2, 0xdc, 0xff];
+    for len in 0..120 {
+        for (at, byte) in (0..len).flat_map(|at| bytes.map(|byte| (at, byte))) {
+            for around in [b'a', 0x20, 0x7f, 0xff] {
+                let mut text = vec![around; len];
+                text[at] = byte;
+                check(&text);
+            }
+        }
+    }
+    for (high, low) in (0..=255_u8).flat_map(|high| (0..=255_u8).map(move |low| (high, low))) {
+        check(&[low, high, low, high, high, low, b'x', high, low, b'y']);
+    }
+}

@@ -2,16 +2,19 @@
 //!
 //! ```text
 //! service ─► client ─► fetch (a task per shard) ─► read ─► scan ─► part ─► row ─► sink
+//!               ├────► subscribe: the same by enhanced fan-out, as a consumer
 //!               └────► monitor: new shards, another life of the stream
 //! ```
 //!
 //! It reads what it is assigned from where it is told, and leaves no trace in the account: no lease
-//! table, no consumer. The client is made at the first call, so that a process starts in
-//! milliseconds.
+//! table, and no consumer but one that its settings name. The client is made at the first call, so
+//! that a process starts in milliseconds.
 
+mod aggregate;
 mod budget;
 mod client;
 mod clock;
+mod consumer;
 mod failure;
 mod fetch;
 mod identity;
@@ -29,6 +32,7 @@ mod row;
 mod scan;
 mod settings;
 mod shards;
+mod subscribe;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -44,7 +48,10 @@ pub use self::open::open;
 use self::part::Part;
 use self::position::{Position, shard_of};
 use self::reader::Reader;
-pub use self::settings::{CLASSES, Credentials, KinesisSettings, OnInvalid, Role, keys};
+pub use self::settings::{
+    CLASSES, ConsumerId, Credentials, FanOut, KinesisSettings, OnInvalid, OnUnusable, Outside,
+    Role, keys,
+};
 use self::shards::{Listing, Summary};
 use super::{Cancel, Discovery, Lag, Polled, Probe, RowSink, Source, Split, Start, Topology};
 use crate::config::Settings;
@@ -243,7 +250,7 @@ impl Source for KinesisSource {
         self.settling = None;
         let mut wanted = Vec::with_capacity(parts.len());
         for (key, value) in parts {
-            let (shard, position) = (shard_of(key)?, Position::from_value(value)?);
+            let (shard, position) = (shard_of(key)?, self.position_of(value)?);
             self.known.insert(shard.clone());
             wanted.push(Part::new(key.clone(), shard, position, value.clone()));
         }
@@ -256,8 +263,11 @@ impl Source for KinesisSource {
         let ended: Vec<_> = wanted.iter().filter(|part| part.has_ended()).collect();
         let ended: Vec<_> = ended.into_iter().map(|part| part.key.clone()).collect();
         self.check_age(&mut wanted, &summary)?;
-        if !ended.is_empty() {
+        if !ended.is_empty() || self.settings.deaggregate.is_some() {
             let listing = self.list(cancel)?;
+            for part in &mut wanted {
+                part.range = listing.get(&part.shard).and_then(|listed| listed.range);
+            }
             for key in ended {
                 let shard = shard_of(&key)?;
                 let ours = |(_, it): &(&String, &shards::Listed)| it.parents.contains(&shard);
@@ -275,7 +285,7 @@ impl Source for KinesisSource {
     fn set_until(&mut self, until: &[(u32, OffsetValue)]) -> Result<(), Failure> {
         let mut ends = std::collections::BTreeMap::new();
         for (part, value) in until {
-            let end = Position::from_value(value).map_err(|e| e.at(*part, Some(value.clone())))?;
+            let end = self.position_of(value).map_err(|e| e.at(*part, Some(value.clone())))?;
             ends.insert(usize::try_from(*part).unwrap_or(usize::MAX), end);
         }
         self.reader.set_until(&mut ends);
@@ -338,6 +348,15 @@ impl Source for KinesisSource {
 }
 
 impl KinesisSource {
+    /// Reads a VALUE that this pipeline can go on from.
+    fn position_of(&self, value: &OffsetValue) -> Result<Position, Failure> {
+        let position = Position::from_value(value)?;
+        if matches!(position, Position::Inside(..)) && self.settings.deaggregate.is_none() {
+            return Err(failure::left_whole(value));
+        }
+        Ok(position)
+    }
+
     /// A time that is surely not after what arrives from now on, by the service's clock.
     fn pin(&mut self, cancel: &Cancel) -> Result<i64, Failure> {
         self.describe(cancel)?;

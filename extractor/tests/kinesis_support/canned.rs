@@ -11,9 +11,10 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -33,6 +34,22 @@ pub(crate) enum Answer {
     Reset,
     /// No answer for ever.
     Silence,
+    /// A stream of events; it ends well after the last one.
+    Events(Vec<Event>),
+}
+
+/// What happens on a stream of events.
+pub(crate) enum Event {
+    /// An event with this payload.
+    Frame(Value),
+    /// The service says this error.
+    Error(&'static str),
+    /// Half of an event, and the end of the connection.
+    Half(Value),
+    /// Nothing for a while.
+    Pause(Duration),
+    /// Nothing for ever.
+    Silence,
 }
 
 /// One call as it came: operation, input, who signed it, when.
@@ -50,6 +67,7 @@ pub(crate) struct Call {
 pub(crate) struct Canned {
     pub(crate) url: String,
     calls: Arc<Mutex<Vec<Call>>>,
+    events: Arc<AtomicUsize>,
 }
 
 type Script = dyn FnMut(&str, &Value) -> Option<Answer> + Send;
@@ -64,14 +82,22 @@ impl Canned {
         let calls: Arc<Mutex<Vec<Call>>> = Arc::default();
         let script: Arc<Mutex<Box<Script>>> = Arc::new(Mutex::new(Box::new(script)));
         let log = Arc::clone(&calls);
+        let events: Arc<AtomicUsize> = Arc::default();
+        let sent = Arc::clone(&events);
         let started = Instant::now();
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 let (script, log) = (Arc::clone(&script), Arc::clone(&log));
-                thread::spawn(move || serve(stream, &script, &log, started));
+                let sent = Arc::clone(&sent);
+                thread::spawn(move || serve(stream, &script, &log, &sent, started));
             }
         });
-        Self { url, calls }
+        Self { url, calls, events }
+    }
+
+    /// Events of all streams that were written so far.
+    pub(crate) fn events(&self) -> usize {
+        self.events.load(Ordering::SeqCst)
     }
 
     /// The calls of one operation so far.
@@ -81,7 +107,13 @@ impl Canned {
     }
 }
 
-fn serve(stream: TcpStream, script: &Mutex<Box<Script>>, log: &Mutex<Vec<Call>>, started: Instant) {
+fn serve(
+    stream: TcpStream,
+    script: &Mutex<Box<Script>>,
+    log: &Mutex<Vec<Call>>,
+    sent: &AtomicUsize,
+    started: Instant,
+) {
     let mut reader = BufReader::new(stream.try_clone().unwrap());
     let mut writer = stream;
     while let Some(call) = request(&mut reader) {
@@ -108,6 +140,13 @@ fn serve(stream: TcpStream, script: &Mutex<Box<Script>>, log: &Mutex<Vec<Call>>,
             Answer::Silence => loop {
                 thread::park();
             },
+            Answer::Events(events) => {
+                let whole = stream_events(&mut writer, events, sent).is_ok();
+                if whole {
+                    continue;
+                }
+                return;
+            }
         };
         // 1775700271 and the seconds since the start.
         let second = 31 + started.elapsed().as_secs();
@@ -117,15 +156,96 @@ fn serve(stream: TcpStream, script: &Mutex<Box<Script>>, log: &Mutex<Vec<Call>>,
              Content-Type: application/x-amz-json-1.1\r\nContent-Length: {}\r\n\r\n",
             body.len() + missing
         );
-        if writer
-            .write_all(head.as_bytes())
-            .and_then(|()| writer.write_all(body.as_bytes()))
-            .is_err()
-            || missing > 0
-        {
+        // In one piece, or the second one waits for the client's acknowledgement of the first.
+        if writer.write_all((head + &body).as_bytes()).is_err() || missing > 0 {
             return;
         }
     }
+}
+
+/// Writes a chunked answer, one event in a chunk.
+fn stream_events(
+    writer: &mut TcpStream,
+    events: Vec<Event>,
+    sent: &AtomicUsize,
+) -> std::io::Result<()> {
+    let head = "HTTP/1.1 200 X\r\nContent-Type: application/vnd.amazon.eventstream\r\n\
+                Transfer-Encoding: chunked\r\n\r\n";
+    writer.write_all(head.as_bytes())?;
+    let mut chunk = |bytes: &[u8]| -> std::io::Result<()> {
+        let mut whole = format!("{:x}\r\n", bytes.len()).into_bytes();
+        whole.extend_from_slice(bytes);
+        whole.extend_from_slice(b"\r\n");
+        writer.write_all(&whole)
+    };
+    chunk(&frame(&[(":message-type", "event"), (":event-type", "initial-response")], b"{}"))?;
+    let event = |payload: &Value| {
+        let headers = [(":message-type", "event"), (":event-type", "SubscribeToShardEvent")];
+        let kind = (":content-type", "application/json");
+        frame(&[headers[0], headers[1], kind], payload.to_string().as_bytes())
+    };
+    for it in events {
+        match it {
+            Event::Frame(payload) => chunk(&event(&payload))?,
+            Event::Error(name) => {
+                let headers = [(":message-type", "exception"), (":exception-type", name)];
+                chunk(&frame(&headers, br#"{"message":"said so by the test"}"#))?;
+            }
+            Event::Half(payload) => {
+                let whole = event(&payload);
+                chunk(&whole[..whole.len() / 2])?;
+                return Err(std::io::ErrorKind::ConnectionReset.into());
+            }
+            Event::Pause(time) => thread::sleep(time),
+            Event::Silence => loop {
+                thread::park();
+            },
+        }
+        sent.fetch_add(1, Ordering::SeqCst);
+    }
+    chunk(b"")
+}
+
+/// A message of `application/vnd.amazon.eventstream`: two lengths, their checksum, headers, payload,
+/// and the checksum of all.
+fn frame(headers: &[(&str, &str)], payload: &[u8]) -> Vec<u8> {
+    let mut coded = Vec::new();
+    for (name, value) in headers {
+        const STRING: u8 = 7;
+        coded.push(u8::try_from(name.len()).unwrap());
+        coded.extend_from_slice(name.as_bytes());
+        coded.push(STRING);
+        coded.extend_from_slice(&u16::try_from(value.len()).unwrap().to_be_bytes());
+        coded.extend_from_slice(value.as_bytes());
+    }
+    let length = |bytes: usize| u32::try_from(bytes).unwrap().to_be_bytes();
+    let mut whole = length(16 + coded.len() + payload.len()).to_vec();
+    whole.extend_from_slice(&length(coded.len()));
+    whole.extend_from_slice(&crc32(&whole).to_be_bytes());
+    whole.extend_from_slice(&coded);
+    whole.extend_from_slice(payload);
+    whole.extend_from_slice(&crc32(&whole).to_be_bytes());
+    whole
+}
+
+/// The checksum of gzip.
+fn crc32(bytes: &[u8]) -> u32 {
+    const TABLE: [u32; 16] = {
+        let (mut table, mut at) = ([0; 16], 0_u32);
+        while at < 16 {
+            let (mut entry, mut bit) = (at, 0);
+            while bit < 4 {
+                entry = if entry & 1 == 1 { 0xedb8_8320 ^ (entry >> 1) } else { entry >> 1 };
+                bit += 1;
+            }
+            table[at as usize] = entry;
+            at += 1;
+        }
+        table
+    };
+    let half = |crc: u32, bits: u32| TABLE[((crc ^ bits) & 15) as usize] ^ (crc >> 4);
+    let fold = |crc, byte: &u8| half(half(crc, u32::from(*byte)), u32::from(*byte) >> 4);
+    !bytes.iter().fold(!0, fold)
 }
 
 fn request(reader: &mut BufReader<TcpStream>) -> Option<Call> {
@@ -164,6 +284,7 @@ fn usual(operation: &str, input: &Value) -> Answer {
         "ListShards" => json!({"Shards": [shard_json(0, None, false)]}),
         "GetShardIterator" => json!({"ShardIterator": format!("of {input}")}),
         "GetRecords" => page(&[], 0),
+        "DescribeStreamConsumer" => json!({"ConsumerDescription": consumer("ACTIVE")}),
         other => panic!("nobody needs {other}"),
     })
 }
@@ -175,6 +296,18 @@ pub(crate) fn summary() -> Value {
         "StreamStatus": "ACTIVE", "RetentionPeriodHours": 24, "OpenShardCount": 1,
         "StreamCreationTimestamp": 1_775_600_000.5, "EnhancedMonitoring": [],
     }})
+}
+
+/// The ARN of the consumer that is there.
+pub(crate) const CONSUMER: &str =
+    "arn:aws:kinesis:us-east-1:000000000000:stream/my-kinesis-stream/consumer/c:1775600000";
+
+pub(crate) fn consumer(status: &str) -> Value {
+    json!({
+        "ConsumerName": "c", "ConsumerARN": CONSUMER, "ConsumerStatus": status,
+        "ConsumerCreationTimestamp": 1_775_600_000.5,
+        "StreamARN": "arn:aws:kinesis:us-east-1:000000000000:stream/my-kinesis-stream",
+    })
 }
 
 pub(crate) fn shard_json(number: u32, parent: Option<u32>, closed: bool) -> Value {
@@ -191,6 +324,14 @@ pub(crate) fn shard_json(number: u32, parent: Option<u32>, closed: bool) -> Valu
         shard["ParentShardId"] = json!(format!("shardId-{parent:012}"));
     }
     shard
+}
+
+/// An event with these records, after which reading goes on at `next`.
+pub(crate) fn event(numbers: &[u32], next: u32, behind_ms: u64) -> Event {
+    let mut payload = page(numbers, behind_ms);
+    payload.as_object_mut().unwrap().remove("NextShardIterator");
+    payload["ContinuationSequenceNumber"] = json!(next.to_string());
+    Event::Frame(payload)
 }
 
 /// A page of records with these numbers, whose payload is the number.

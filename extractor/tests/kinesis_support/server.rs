@@ -115,6 +115,13 @@ impl Server {
         put
     }
 
+    /// Puts one record of any bytes.
+    pub(crate) fn put_bytes(&self, key: &str, data: &[u8]) -> Put {
+        let call = self.client.put_record().stream_name(STREAM).partition_key(key);
+        let answer = self.wait(call.data(Blob::new(data)).send()).unwrap();
+        Put { shard: answer.shard_id, sequence: answer.sequence_number }
+    }
+
     pub(crate) fn split(&self, shard: &str) {
         let call = self.client.list_shards().stream_name(STREAM);
         let shards = self.wait(call.send()).unwrap().shards.unwrap();
@@ -135,7 +142,8 @@ impl Server {
     }
 
     pub(crate) fn delete(&self) {
-        self.wait(self.client.delete_stream().stream_name(STREAM).send()).unwrap();
+        let call = self.client.delete_stream().stream_name(STREAM).enforce_consumer_deletion(true);
+        self.wait(call.send()).unwrap();
         let gone = |server: &Self| {
             let call = server.client.describe_stream_summary().stream_name(STREAM);
             server.wait(call.send()).is_err()

@@ -2,6 +2,7 @@
 
 use byteorder::{BigEndian, ByteOrder};
 
+use super::checksum::combine;
 use super::kind::Kind;
 use crate::limits::HEADER_LEN;
 
@@ -120,6 +121,6 @@ impl RawHeader {
 
     /// Checksum over the first 28 header bytes and a payload whose checksum is given.
     pub(super) fn checksum(covered: &[u8], payload_crc: u32, length: u32) -> u32 {
-        crc32c::crc32c_combine(crc32c::crc32c(covered), payload_crc, length as usize)
+        combine(crc32c::crc32c(covered), payload_crc, length as usize)
     }
 }

@@ -58,7 +58,9 @@ impl fmt::Display for Gate {
         let sign = if self.is_most { '≤' } else { '≥' };
         let space = if self.unit == "×" { "" } else { " " };
         let quiet = if self.needs_quiet { " when quiet" } else { "" };
-        write!(out, "{sign} {}{space}{}{quiet}", self.limit, self.unit)
+        let limit = format!("{:.2}", self.limit);
+        let limit = limit.trim_end_matches('0').trim_end_matches('.');
+        write!(out, "{sign} {limit}{space}{}{quiet}", self.unit)
     }
 }
 

@@ -14,11 +14,12 @@ use bytes::BytesMut;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use protocol::avro::Marker;
 use protocol::message::{
-    Configure, Extract, GetOffsets, Hello, Operation, Peer, Settings, Start, Stop, StopMode,
-    WireLimits,
+    Configure, Extract, GetOffsets, Hello, Operation, PartValue, Peer, Settings, Start, Stop,
+    StopMode, WireLimits,
 };
 use protocol::session::host::{Event, HostSession, Sent, SessionError};
 use protocol::wire::{Direction, FrameDecoder};
+use protocol::{OffsetKey, OffsetValue};
 use serde_json::{Map, Value, json};
 
 mod source;
@@ -44,6 +45,15 @@ pub(super) struct Host {
     session: HostSession,
     decoder: FrameDecoder,
     unread: BytesMut,
+    /// Where each split ends; it is not read further.
+    ends: Vec<PartValue>,
+}
+
+/// What is read, and from where to where.
+struct Assignment {
+    incarnation: String,
+    parts: Vec<(OffsetKey, OffsetValue)>,
+    ends: Vec<PartValue>,
 }
 
 /// What came before it was told to stop.
@@ -68,6 +78,7 @@ impl Host {
             session: HostSession::default(),
             decoder: FrameDecoder::new(Direction::FromExtractor),
             unread: BytesMut::new(),
+            ends: Vec::new(),
         };
         let hello = Hello {
             protocols: vec![protocol::message::PROTOCOL],
@@ -90,8 +101,30 @@ impl Host {
         self.child.id()
     }
 
+    /// Reads a topic whose partitions it learns first; the time counts from the assignment.
+    pub(super) fn read_topic(
+        &mut self,
+        bootstrap: &str,
+        topic: &str,
+        rows: u64,
+        patience: Duration,
+    ) -> Result<Received> {
+        let assignment = self.prepare(bootstrap, topic)?;
+        let begun = Instant::now();
+        self.begin(&assignment)?;
+        // The last batch ends when the last record is in it, and not after its interval.
+        self.ends = assignment.ends;
+        let received = self.read(rows, patience)?;
+        Ok(Received { wall: begun.elapsed(), ..received })
+    }
+
     /// Has it read every partition of a topic from the start.
     pub(super) fn assign(&mut self, bootstrap: &str, topic: &str) -> Result<()> {
+        let assignment = self.prepare(bootstrap, topic)?;
+        self.begin(&assignment)
+    }
+
+    fn prepare(&mut self, bootstrap: &str, topic: &str) -> Result<Assignment> {
         let config = json!({
             "connector.class": "kafka", "bootstrap.servers": bootstrap, "topics": topic,
         });
@@ -106,13 +139,27 @@ impl Host {
         let found = self.ask(sent, |event| matches!(event, Event::Discovered(_)))?;
         let Event::Discovered(found) = found else { bail!("no answer to DISCOVER") };
         let keys: Vec<_> = found.splits.iter().map(|split| split.key.clone()).collect();
-        let sent = self.session.get_offsets(&GetOffsets { start: Start::Earliest, keys });
+        let parts = self.offsets(Start::Earliest, keys.clone())?;
+        let ends = (0..).zip(self.offsets(Start::Latest, keys)?);
+        let ends = ends.map(|(part, (_, value))| PartValue { part, value }).collect();
+        Ok(Assignment { incarnation: found.incarnation, parts, ends })
+    }
+
+    fn offsets(
+        &mut self,
+        start: Start,
+        keys: Vec<OffsetKey>,
+    ) -> Result<Vec<(OffsetKey, OffsetValue)>> {
+        let sent = self.session.get_offsets(&GetOffsets { start, keys });
         let offsets = self.ask(sent, |event| matches!(event, Event::Offsets(_)))?;
         let Event::Offsets(offsets) = offsets else { bail!("no answer to GET_OFFSETS") };
-        let parts: Vec<_> =
-            offsets.offsets.into_iter().map(|entry| (entry.key, entry.value)).collect();
+        Ok(offsets.offsets.into_iter().map(|entry| (entry.key, entry.value)).collect())
+    }
+
+    fn begin(&mut self, assignment: &Assignment) -> Result<()> {
         let marker = Marker(*b"marker of bench!");
-        let sent = self.session.assign(1, marker, &found.incarnation, &parts);
+        let Assignment { incarnation, parts, .. } = assignment;
+        let sent = self.session.assign(1, marker, incarnation, parts);
         self.ask(sent, |event| matches!(event, Event::Assigned(_)))?;
         Ok(())
     }
@@ -138,6 +185,37 @@ impl Host {
         Ok(received)
     }
 
+    /// Reads for `time` and tells how many rows came in each `moment` of it.
+    pub(super) fn read_moments(&mut self, time: Duration, moment: Duration) -> Result<Vec<u32>> {
+        let begun = Instant::now();
+        let count = time.as_nanos().div_ceil(moment.as_nanos().max(1));
+        let mut moments = vec![0_u32; usize::try_from(count).context("count moments")?];
+        for _ in self.session.credits()..CREDITS {
+            self.credit()?;
+        }
+        while begun.elapsed() < time {
+            match self.event()? {
+                Event::Rows(rows) => {
+                    let at = begun.elapsed().as_nanos() / moment.as_nanos().max(1);
+                    let slot = usize::try_from(at).ok().and_then(|at| moments.get_mut(at));
+                    if let Some(slot) = slot {
+                        *slot += u32::try_from(rows.count).unwrap_or(u32::MAX);
+                    }
+                }
+                Event::BatchEnd(_) => self.credit()?,
+                _ => {}
+            }
+        }
+        Ok(moments)
+    }
+
+    /// Ends it in the middle of its work.
+    pub(super) fn kill(mut self) -> Result<()> {
+        self.child.kill().context("kill the extractor")?;
+        self.child.wait().context("wait for the extractor")?;
+        Ok(())
+    }
+
     /// Ends the session as a host does.
     pub(super) fn stop(mut self) -> Result<()> {
         let sent = self.session.stop(Stop { mode: StopMode::Now, deadline_ms: 5_000 });
@@ -147,7 +225,7 @@ impl Host {
     }
 
     fn credit(&mut self) -> Result<()> {
-        let sent = self.session.extract(&CREDIT);
+        let sent = self.session.extract(&Extract { until: self.ends.clone(), ..CREDIT });
         self.send(sent)
     }
 

@@ -7,8 +7,8 @@
 mod server;
 
 use std::path::Path;
-use std::process::Command;
-use std::time::Duration;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use serde_json::json;
@@ -16,7 +16,7 @@ use serde_json::json;
 use self::server::Server;
 use super::gate::Gate;
 use super::host::Host;
-use super::process::{self, Ran};
+use super::process;
 use super::report::{Figure, Report};
 use super::start::mebibytes;
 use super::{Plan, median};
@@ -76,6 +76,13 @@ pub(super) fn all(plan: &Plan, _folder: &Path, report: &mut Report, say: fn(&str
     Ok(())
 }
 
+/// One reading of everything.
+#[derive(Debug, Clone, Copy)]
+struct Ran {
+    wall: Duration,
+    cpu_seconds: f64,
+}
+
 /// Medians of several rounds.
 #[derive(Debug, Default)]
 struct Rounds {
@@ -101,7 +108,7 @@ fn one(plan: &Plan, program: &Path, load: Load, report: &mut Report) -> Result<(
         for (word, rounds) in [("touch", &mut touch), ("rows", &mut rows)] {
             let mut plain = Command::new(program);
             plain.args([word, &server.url, &load.shards.to_string()]);
-            rounds.add(process::run(&mut plain)?);
+            rounds.add(run(&mut plain)?);
         }
     }
     let (size, kind, megabytes) = (load.bytes, load.server, load.megabytes());
@@ -119,6 +126,20 @@ fn one(plan: &Plan, program: &Path, load: Load, report: &mut Report) -> Result<(
     let name = format!("… peak memory, {size} B, {kind}");
     report.add(Figure::new(&name, median(&mut peaks), "MiB").gate(Gate::at_most(128.0, "MiB")));
     Ok(())
+}
+
+/// Runs a plain loop to its end.
+fn run(command: &mut Command) -> Result<Ran> {
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    let begun = Instant::now();
+    let mut child = command.spawn().context("start the plain loop")?;
+    let cpu_seconds = process::wait_and_read(&child)?;
+    let wall = begun.elapsed();
+    let status = child.wait().context("wait for the plain loop")?;
+    if !status.success() {
+        bail!("the plain loop ended with {status}");
+    }
+    Ok(Ran { wall, cpu_seconds })
 }
 
 /// Reads everything once; processor time from the assignment to the last row.

@@ -10,14 +10,23 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
+/// Options whose values are paths.
+const PATHS: [&str; 3] = ["--json", "--extractor", "--harness"];
+
 /// Machine, moment, commit and command.
 pub(super) fn describe(root: &Path, args: &[String]) -> Result<Value> {
     let cores = std::thread::available_parallelism().context("count the cores")?.get();
     let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
     let mut command = "./scripts/bench".to_owned();
-    for arg in args {
+    let mut words = args.iter();
+    while let Some(word) = words.next() {
+        if PATHS.contains(&word.as_str()) {
+            // Where things lie on this machine helps nobody to repeat it.
+            words.next();
+            continue;
+        }
         command.push(' ');
-        command.push_str(arg);
+        command.push_str(word);
     }
     Ok(json!({
         "cpu": field("/proc/cpuinfo", "model name"),

@@ -16,20 +16,15 @@ pub(super) const PARTITIONS: u32 = 4;
 
 /// A set of records.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Records {
-    pub(super) topic: &'static str,
-    pub(super) count: u32,
-    pub(super) bytes: usize,
+pub(crate) struct Records {
+    pub(crate) topic: &'static str,
+    pub(crate) count: u32,
+    pub(crate) bytes: usize,
 }
 
 impl Records {
-    /// Payload of all of them.
-    pub(super) fn gigabytes(&self) -> f64 {
-        f64::from(self.count) * f64::from(u32::try_from(self.bytes).unwrap_or(u32::MAX)) / 1e9
-    }
-
     /// Record `n`: JSON of exactly `bytes` bytes, without a character that any format escapes.
-    fn write(&self, n: u32, line: &mut Vec<u8>) -> Result<()> {
+    pub(crate) fn write(&self, n: u32, line: &mut Vec<u8>) -> Result<()> {
         line.clear();
         // Ten digits, none of them a leading zero.
         let number = u64::from(n) + 1_000_000_000;
@@ -44,12 +39,17 @@ impl Records {
         Ok(())
     }
 
-    /// Makes the topic anew and fills it.
+    /// Makes the topic of the usual partitions anew and fills it.
     pub(super) fn produce(&self, bootstrap: &str) -> Result<()> {
+        self.produce_to(bootstrap, PARTITIONS)
+    }
+
+    /// Makes the topic anew and fills it.
+    pub(super) fn produce_to(&self, bootstrap: &str, partitions: u32) -> Result<()> {
         let mut client = Client::start(bootstrap)?;
         // There is none on a broker of our own.
         client.call(&format!("topic-delete {}", self.topic)).ok();
-        client.call(&format!("topic-create {} partitions={PARTITIONS}", self.topic))?;
+        client.call(&format!("topic-create {} partitions={partitions}", self.topic))?;
         let mut kcat = Command::new("kcat");
         kcat.args(["-P", "-b", bootstrap, "-t", self.topic, "-X", "linger.ms=20"]);
         kcat.args(["-X", "batch.size=262144", "-X", "queue.buffering.max.messages=500000"]);

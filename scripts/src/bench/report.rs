@@ -8,6 +8,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
+use super::chart::{self, Chart};
 use super::gate::{Gate, Verdict};
 
 const BEGIN: &str = "<!-- figures: begin -->";
@@ -20,25 +21,25 @@ pub(super) struct Figure {
     value: f64,
     unit: &'static str,
     baseline: Option<(String, f64)>,
-    target: Option<&'static str>,
     gate: Option<Gate>,
+    is_detail: bool,
 }
 
 impl Figure {
     pub(super) fn new(name: &str, value: f64, unit: &'static str) -> Self {
-        Self { name: name.to_owned(), value, unit, baseline: None, target: None, gate: None }
+        Self { name: name.to_owned(), value, unit, baseline: None, gate: None, is_detail: false }
+    }
+
+    /// Left out of README.md.
+    #[must_use]
+    pub(super) fn detail(self) -> Self {
+        Self { is_detail: true, ..self }
     }
 
     /// The same of something else, measured in the same run.
     #[must_use]
     pub(super) fn beside(self, what: &str, value: f64) -> Self {
         Self { baseline: Some((what.to_owned(), value)), ..self }
-    }
-
-    /// What it should be on a quiet machine of this kind.
-    #[must_use]
-    pub(super) fn target(self, target: &'static str) -> Self {
-        Self { target: Some(target), ..self }
     }
 
     /// What it must be, or `--gate` fails: the ratio where there is a baseline, else the value.
@@ -59,7 +60,7 @@ impl Figure {
         );
         json!({
             "name": self.name, "value": self.value, "unit": self.unit, "baseline": baseline,
-            "target": self.target, "gate": self.gate.map(|gate| gate.to_string()),
+            "gate": self.gate.map(|gate| gate.to_string()),
             "verdict": self.verdict(is_quiet).map(|verdict| verdict.to_string()),
         })
     }
@@ -70,10 +71,7 @@ impl Figure {
         });
         let value = with_unit(self.value, self.unit);
         let gate = self.gate.zip(self.verdict(is_quiet));
-        let target = gate.map_or_else(
-            || self.target.unwrap_or_default().to_owned(),
-            |(gate, verdict)| format!("{gate}: {verdict}"),
-        );
+        let target = gate.map_or_else(String::new, |(gate, verdict)| format!("{gate}: {verdict}"));
         [self.name.clone(), value, baseline, target]
     }
 }
@@ -84,11 +82,17 @@ pub(super) struct Report {
     machine: Value,
     figures: Vec<Figure>,
     skipped: Vec<(String, String)>,
+    charts: Vec<Chart>,
 }
 
 impl Report {
     pub(super) fn new(machine: &Value) -> Self {
-        Self { machine: machine.clone(), figures: Vec::new(), skipped: Vec::new() }
+        Self {
+            machine: machine.clone(),
+            figures: Vec::new(),
+            skipped: Vec::new(),
+            charts: Vec::new(),
+        }
     }
 
     pub(super) fn add(&mut self, figure: Figure) {
@@ -109,6 +113,11 @@ impl Report {
     /// Whether the machine did nothing else before the run.
     fn is_quiet(&self) -> bool {
         self.machine.get("quiet").and_then(Value::as_bool).unwrap_or(false)
+    }
+
+    /// Adds bars to compare.
+    pub(super) fn chart(&mut self, title: &str, bars: Vec<(String, f64)>) {
+        self.charts.push(Chart { title: title.to_owned(), bars });
     }
 
     /// Says that a figure could not be taken, and why.
@@ -132,9 +141,18 @@ impl Report {
 
     /// The table, in Markdown that reads well as plain text.
     pub(super) fn table(&self) -> String {
-        const HEADS: [&str; 4] = ["what", "measured", "beside: ratio", "gate or target"];
+        self.table_of(|_| true)
+    }
+
+    fn table_of(&self, is_shown: impl Fn(&Figure) -> bool) -> String {
+        const HEADS: [&str; 4] = ["what", "measured", "beside: ratio", "gate"];
         let mut rows = vec![HEADS.map(str::to_owned)];
-        rows.extend(self.figures.iter().map(|figure| figure.cells(self.is_quiet())));
+        rows.extend(
+            self.figures
+                .iter()
+                .filter(|figure| is_shown(figure))
+                .map(|figure| figure.cells(self.is_quiet())),
+        );
         let mut widths = [0; 4];
         for row in &rows {
             for (width, cell) in widths.iter_mut().zip(row) {
@@ -167,12 +185,19 @@ impl Report {
         )
     }
 
-    /// Puts the table between the two marks of a document.
+    /// Puts chart and table of the headlines between the two marks of a document.
     pub(super) fn put_into(&self, path: &Path) -> Result<()> {
         let text = std::fs::read_to_string(path).context("read README.md")?;
+        let chart = match chart::draw(&self.charts) {
+            none if none.is_empty() => none,
+            bars => format!("```text\n{bars}```\n\n"),
+        };
         let (head, rest) = text.split_once(BEGIN).context("README.md has no mark for figures")?;
         let (_, tail) = rest.split_once(END).context("README.md has no end mark for figures")?;
-        let text = format!("{head}{BEGIN}\n{}{END}{tail}", self.table());
+        let text = format!(
+            "{head}{BEGIN}\n{chart}{}{END}{tail}",
+            self.table_of(|figure| !figure.is_detail)
+        );
         std::fs::write(path, text).context("write README.md")
     }
 }

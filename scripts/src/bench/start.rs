@@ -33,7 +33,7 @@ pub(super) fn spawn(plan: &Plan, folder: &Path, report: &mut Report) -> Result<(
         let host = Host::start(&plan.extractor)?;
         ours.push(begun.elapsed().as_secs_f64() * 1e3);
         drop(host);
-        bare.push(process::run(&mut Command::new("true"))?.wall.as_secs_f64() * 1e3);
+        bare.push(process::run(&mut Command::new("true"))?.as_secs_f64() * 1e3);
     }
     let ours = minimum(&ours);
     let figure = Figure::new("spawn to HELLO_OK, minimum of 20", ours, "ms");
@@ -58,7 +58,7 @@ fn java(folder: &Path) -> Result<f64> {
     for _ in 0..JVM_STARTS {
         let mut java = Command::new(cache::java_program("java"));
         java.arg("-cp").arg(folder).arg("Hello");
-        times.push(process::run(&mut java)?.wall.as_secs_f64() * 1e3);
+        times.push(process::run(&mut java)?.as_secs_f64() * 1e3);
     }
     Ok(minimum(&times))
 }

@@ -13,14 +13,20 @@ fn words(text: &str) -> Vec<String> {
 fn options_are_understood_or_named() {
     let root = Path::new("/repository");
     let plan = Plan::parse(&words("--quick read --json /x.json"), root).unwrap();
-    assert!(plan.is_quick && plan.wants("read") && !plan.wants("load"));
+    assert!(plan.is_quick && plan.wants("canned") && !plan.wants("load"));
     assert_eq!((plan.json, plan.for_readme), (PathBuf::from("/x.json"), false));
     let all = Plan::parse(&[], root).unwrap();
     assert!(PARTS.iter().all(|part| all.wants(part)));
     let kafka = Plan::parse(&words("kafka --gate"), root).unwrap();
     assert!(kafka.is_gated && kafka.wants("load") && !kafka.wants("kinesis"));
+    let shape = Plan::parse(&words("canned --bytes 256 --partitions 8"), root).unwrap();
+    assert_eq!((shape.bytes, shape.partitions), (Some(256), Some(8)));
+    assert!(Plan::parse(&words("--bytes many"), root).is_err());
     let named = Plan::parse(&words("kinesis idle"), root).unwrap();
-    assert_eq!(PARTS.map(|part| named.wants(part)), [false, true, false, false, true]);
+    assert_eq!(
+        PARTS.map(|part| named.wants(part)),
+        [false, false, true, false, false, false, true]
+    );
     let error = Plan::parse(&words("--fast"), root).unwrap_err().to_string();
     assert!(error.contains("--fast"), "{error}");
     let error = Plan::parse(&words("--json"), root).unwrap_err().to_string();
@@ -30,7 +36,7 @@ fn options_are_understood_or_named() {
 #[test]
 fn records_are_json_of_their_size() {
     for bytes in [100, 1024] {
-        let records = records::Records { topic: "t", count: 3, bytes };
+        let records = Records { topic: "t", count: 3, bytes };
         let path = std::env::temp_dir().join(format!("xtask-rows-{bytes}-{}", std::process::id()));
         records.write_rows(&path).unwrap();
         let text = std::fs::read_to_string(&path).unwrap();
@@ -69,6 +75,35 @@ fn gates_are_judged() {
 }
 
 #[test]
+fn bars_have_one_scale() {
+    let chart = |title: &str, bars: &[(&str, f64)]| chart::Chart {
+        title: title.to_owned(),
+        bars: bars.iter().map(|(name, value)| ((*name).to_owned(), *value)).collect(),
+    };
+    let text = chart::draw(&[
+        chart("small", &[("one", 1.0), ("half", 0.5)]),
+        chart("large", &[("much", 40.0), ("nothing", 0.0)]),
+    ]);
+    let long = "█".repeat(40);
+    let lines = ["small", "  one      █ 1.00", "  half     ▌ 0.50", "", "large"];
+    let more = [format!("  much     {long} 40.00"), "  nothing  ▌ 0.00".to_owned()];
+    assert_eq!(
+        text,
+        lines.map(str::to_owned).into_iter().chain(more).collect::<Vec<_>>().join("\n") + "\n"
+    );
+}
+
+#[test]
+fn a_pause_after_a_burst_is_seen() {
+    assert!(stall::slow_for(&[100; 50]) < 1.0);
+    let mut moments = vec![100; 50];
+    (moments[0], moments[1]) = (10, 0);
+    assert!((stall::slow_for(&moments) - 100.0).abs() < 1e-6);
+    moments[30] = 49;
+    assert!((stall::slow_for(&moments) - 1550.0).abs() < 1e-6);
+}
+
+#[test]
 fn missed_gates_are_told() {
     let mut report = Report::new(&json!({"quiet": true}));
     let gate = gate::Gate::at_most(1.5, "×");
@@ -82,10 +117,10 @@ fn missed_gates_are_told() {
 #[test]
 fn the_table_goes_into_the_readme_and_out_again() {
     let mut report = Report::new(&json!({"cpu": "some", "cores": 2}));
-    report
-        .add(Figure::new("speed", 1_234_567.8, "rows/s").beside("other", 617_283.9).target("> 1"));
+    report.add(Figure::new("speed", 1_234_567.8, "rows/s").beside("other", 617_283.9));
     report.add(Figure::new("start", 1.234, "ms"));
     report.skip("rest", "no java");
+    report.chart("who", vec![("we".to_owned(), 1.0)]);
     let table = report.table();
     assert!(table.contains("1,234,568 rows/s"), "{table}");
     assert!(table.contains("617,284 rows/s (other): 2.00×"), "{table}");
@@ -101,4 +136,8 @@ fn the_table_goes_into_the_readme_and_out_again() {
     std::fs::remove_file(&path).unwrap();
     assert!(text.starts_with("head\n<!--") && text.ends_with("-->\ntail\n"), "{text}");
     assert!(text.contains(&table) && !text.contains("old"), "{text}");
+    assert!(text.contains("```text\nwho\n  we  █"), "{text}");
+    report.add(Figure::new("depth", 5.0, "m").detail());
+    report.put_into(&path).unwrap_err();
+    assert!(report.table().contains("depth"));
 }

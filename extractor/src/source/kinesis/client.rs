@@ -14,7 +14,9 @@ use std::time::{Duration, Instant};
 use aws_sdk_kinesis::Client;
 use aws_sdk_kinesis::config::retry::RetryConfig;
 use aws_sdk_kinesis::config::timeout::TimeoutConfig;
-use aws_sdk_kinesis::config::{BehaviorVersion, Config, Region, StalledStreamProtectionConfig};
+use aws_sdk_kinesis::config::{
+    BehaviorVersion, Config, Region, SharedHttpClient, StalledStreamProtectionConfig,
+};
 use aws_smithy_http_client::Builder as HttpBuilder;
 use protocol::{Code, Failure};
 use tokio::runtime::{Builder, Handle};
@@ -157,10 +159,18 @@ fn ready<T: Send + 'static>(
         .map_err(|_| Failure::new(Code::Timeout, "no Kinesis client in time"))
 }
 
+/// Connections of their own, which no other client shares.
+pub(super) fn connections(endpoint: Option<&str>) -> SharedHttpClient {
+    if endpoint.is_some_and(|url| url.starts_with("http://")) {
+        HttpBuilder::new().build_http()
+    } else {
+        identity::https()
+    }
+}
+
 /// Makes the client that the settings describe.
 async fn make_client(settings: KinesisSettings, clock: Clock) -> Client {
-    let plain = settings.endpoint.as_deref().is_some_and(|url| url.starts_with("http://"));
-    let http = if plain { HttpBuilder::new().build_http() } else { identity::https() };
+    let http = connections(settings.endpoint.as_deref());
     let times = TimeoutConfig::builder()
         .connect_timeout(settings.connect_timeout)
         .read_timeout(settings.request_timeout)

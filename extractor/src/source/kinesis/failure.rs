@@ -5,7 +5,7 @@
 use std::error::Error;
 
 use aws_sdk_kinesis::error::{ProvideErrorMetadata, SdkError};
-use protocol::{Code, Failure, OffsetKey};
+use protocol::{Code, Failure, OffsetKey, OffsetValue};
 
 use super::position::{Position, Sequence};
 
@@ -105,7 +105,8 @@ fn no_credentials(what: &str, chain: &str, lower: &str) -> Failure {
     Failure::new(Code::SourceUnavailable, text)
 }
 
-fn from_code(what: &str, name: &str, message: &str) -> (Kind, Failure) {
+/// The same for an error that is only known by its name.
+pub(super) fn from_code(what: &str, name: &str, message: &str) -> (Kind, Failure) {
     let said = if message.is_empty() { name.to_owned() } else { format!("{name}: {message}") };
     let of = |code: Code, advice: &str| {
         (Kind::Other, Failure::new(code, format!("{what}: {said}{advice}")))
@@ -160,6 +161,24 @@ fn from_code(what: &str, name: &str, message: &str) -> (Kind, Failure) {
         // 500, 503, a stream or a key that is being changed: it may work later.
         _ => of(Code::SourceUnavailable, "; it is tried again"),
     }
+}
+
+/// A place inside a packed record, although packed records are to be left whole.
+pub(super) fn left_whole(position: &OffsetValue) -> Failure {
+    let text = format!(
+        "VALUE {position} lies inside an aggregated record: set kinesis.deaggregate to true; \
+         without it the record would be delivered once more, as a whole"
+    );
+    Failure::new(Code::OffsetInvalid, text)
+}
+
+/// A place inside a record that has no such place.
+pub(super) fn no_such_place(shard: &str, position: &OffsetValue, why: &str) -> Failure {
+    let text = format!(
+        "{shard}: VALUE {position} lies inside an aggregated record, but {why}: the offset is not \
+         one of this stream; set it to {{\"position\":\"TRIM_HORIZON\"}}, or to the record alone"
+    );
+    Failure::new(Code::OffsetInvalid, text)
 }
 
 /// A number that is not of this shard.

@@ -117,7 +117,7 @@ enum Missed {
 }
 
 /// How one round ended.
-enum Round {
+pub(super) enum Round {
     Again,
     Over,
 }
@@ -166,7 +166,7 @@ impl Fetch {
     }
 
     /// Tells what a call that failed means, and plans the next one if there is one.
-    async fn failed(&mut self, news: News) -> Round {
+    pub(super) async fn failed(&mut self, news: News) -> Round {
         match news {
             News::Trouble(failure) => {
                 self.pace.trouble(failure.code == Code::SourceThrottled);
@@ -202,8 +202,7 @@ impl Fetch {
             leave_out_before(&mut records, ms);
         }
         room.shrink_to(size.memory);
-        let last = records.len().checked_sub(1).and_then(|index| records.get(index));
-        if let Some(last) = last.and_then(|last| Sequence::parse(last.sequence)) {
+        if let Some(last) = records.last_sequence() {
             self.from = Position::After(last);
         }
         self.tell(News::Page(Page { records, sent, behind_ms, _room: room, _turn: turn })).await;
@@ -220,7 +219,7 @@ impl Fetch {
 
     /// A position is the last record delivered, and reading begins *at* it: when another record
     /// comes first, or none although this is the end, the record has expired, and maybe others.
-    fn meet_expected(
+    pub(super) fn meet_expected(
         &mut self,
         records: &mut Records,
         behind_ms: i64,
@@ -231,7 +230,10 @@ impl Fetch {
             return (behind_ms == 0 || ended).then_some(News::Expired(None));
         };
         if first.sequence == expected.as_str() {
-            records.skip(1);
+            // What is left of a packed record is still to be delivered.
+            if !matches!(self.from, Position::Inside(..)) {
+                records.skip(1);
+            }
             self.expect = None;
             return None;
         }
@@ -240,7 +242,7 @@ impl Fetch {
 
     /// No iterator follows, and no children were told: true of some services, and false for moments
     /// of a reshard. The listing knows.
-    async fn confirm_end(&mut self, false_ends: &mut u32) -> Round {
+    pub(super) async fn confirm_end(&mut self, false_ends: &mut u32) -> Round {
         let listing = shards::list(&self.shared, &self.stream).await;
         let failure = match listing {
             Ok(listing) => {
@@ -280,6 +282,9 @@ impl Fetch {
                 let ms = self.shared.clock.now_ms().map_or(*ms, |now| now.min(*ms));
                 call.shard_iterator_type(Type::AtTimestamp).timestamp(DateTime::from_millis(ms))
             }
+            Position::Inside(sequence, _) => call
+                .shard_iterator_type(Type::AtSequenceNumber)
+                .starting_sequence_number(sequence.as_str()),
             Position::After(sequence) | Position::End(Some(sequence)) => {
                 let kind = match self.expect {
                     Some(_) => Type::AtSequenceNumber,
@@ -298,7 +303,7 @@ impl Fetch {
             Err(error) => {
                 let (kind, failure) = failure::from_sdk(&what, &error);
                 Err(match (kind, &self.from) {
-                    (Kind::Refused, Position::After(sequence)) => {
+                    (Kind::Refused, Position::After(sequence) | Position::Inside(sequence, _)) => {
                         News::Refused(failure::foreign(&self.shard, sequence, &failure.message))
                     }
                     _ if failure.code == Code::SourceNotFound => self.missing(failure).await,
@@ -309,7 +314,7 @@ impl Fetch {
     }
 
     /// What is not there: the shard, or the stream?
-    async fn missing(&self, failure: Failure) -> News {
+    pub(super) async fn missing(&self, failure: Failure) -> News {
         match shards::list(&self.shared, &self.stream).await {
             Ok(listing) if listing.contains_key(&self.shard) => {
                 News::Trouble(Failure::new(Code::SourceUnavailable, failure.message))
@@ -362,7 +367,7 @@ impl Fetch {
     }
 
     /// The channel has room for every page that may exist; trouble can wait a moment.
-    async fn tell(&self, news: News) {
+    pub(super) async fn tell(&self, news: News) {
         const PAUSE: Duration = Duration::from_millis(5);
         let mut told = Told { part: self.part, generation: self.generation, news };
         while let Err(error) = self.news.try_send(told) {
@@ -377,7 +382,7 @@ impl Fetch {
 
 /// Leaves out what arrived before the start, for services that begin earlier where nothing newer is
 /// there yet. Whole seconds are compared, because some give no more.
-fn leave_out_before(records: &mut Records, start_ms: i64) {
+pub(super) fn leave_out_before(records: &mut Records, start_ms: i64) {
     let second = |ms: i64| ms.div_euclid(1_000);
     let is_early = |ms: i64| second(ms) < second(start_ms);
     let early = |index: &usize| {
@@ -389,7 +394,7 @@ fn leave_out_before(records: &mut Records, start_ms: i64) {
 }
 
 /// What is tried again, and what is not.
-fn transient(failure: Failure) -> News {
+pub(super) fn transient(failure: Failure) -> News {
     if failure.retryable { News::Trouble(failure) } else { News::Broken(failure) }
 }
 

@@ -131,6 +131,11 @@ impl Pace {
         self.next = self.called.unwrap_or_else(Instant::now).checked_add(pause);
     }
 
+    /// It works again: nothing is to be waited for.
+    pub(super) const fn recovered(&mut self) {
+        (self.troubles, self.next) = (0, None);
+    }
+
     /// The read failed.
     pub(super) fn trouble(&mut self, throttled: bool) {
         const OTHER_MAX: Duration = Duration::from_secs(5);

@@ -1,14 +1,20 @@
 //! One assigned shard on the delivering side: where it stands, the pages that wait, and what its
 //! task told. The task is told apart from earlier ones by its generation.
 
+mod unfold;
+
 use std::collections::VecDeque;
 
 use protocol::avro::ErrorRow;
 use protocol::{Code, Failure, OffsetKey, OffsetValue};
 use tokio::task::AbortHandle;
 
+pub(super) use self::unfold::Unfolding;
+use self::unfold::{Opened, Unfolded};
+use super::aggregate::{self, Broken, HashRange, Packed};
+use super::failure;
 use super::fetch::{Page, Seen};
-use super::position::Position;
+use super::position::{Position, Sequence};
 use super::records::View;
 use super::row::Frame;
 use super::shards::Listing;
@@ -49,6 +55,8 @@ pub(super) struct Part {
     fresh_ms: Option<i64>,
     /// When the last record that was delivered arrived.
     delivered_ms: Option<i64>,
+    /// Which hash keys belong to the shard, where packed records are taken apart.
+    pub(super) range: Option<HashRange>,
 }
 
 /// What became of the pages of a part.
@@ -88,6 +96,7 @@ impl Part {
             broken: None,
             fresh_ms: None,
             delivered_ms: None,
+            range: None,
         }
     }
 
@@ -114,10 +123,14 @@ impl Part {
         match (&self.position, self.delivered_ms) {
             (Position::TrimHorizon | Position::End(None), _) => "the beginning".to_owned(),
             (Position::AtTimestamp(ms), _) => format!("time {ms}"),
-            (Position::After(last) | Position::End(Some(last)), Some(ms)) => {
-                format!("time {ms} (record {last})")
-            }
-            (Position::After(last) | Position::End(Some(last)), None) => format!("record {last}"),
+            (
+                Position::After(last) | Position::Inside(last, _) | Position::End(Some(last)),
+                Some(ms),
+            ) => format!("time {ms} (record {last})"),
+            (
+                Position::After(last) | Position::Inside(last, _) | Position::End(Some(last)),
+                None,
+            ) => format!("record {last}"),
         }
     }
 
@@ -235,11 +248,13 @@ impl Part {
         }
     }
 
-    /// Delivers what waits, until the sink is full.
+    /// Delivers what waits, until the sink is full. Packed records are taken apart where `unfolding`
+    /// is given.
     pub(super) fn deliver(
         &mut self,
         number: u32,
         frame: &Frame<'_>,
+        unfolding: &mut Option<Unfolding>,
         sink: &mut dyn RowSink,
     ) -> Result<Delivered, Failure> {
         let mut delivered = Delivered::Nothing;
@@ -249,42 +264,110 @@ impl Part {
                 return Ok(Delivered::Something);
             }
             let Some(record) = page.records.get(self.done) else {
+                if self.done < page.records.len() {
+                    let text = format!("{}: a record that was read is not there", self.shard);
+                    return Err(Failure::new(Code::Bug, text));
+                }
                 self.pages.pop_front();
                 self.done = 0;
                 delivered = Delivered::Something;
                 continue;
             };
-            if self.position.sequence().is_some_and(|last| !last.is_before(record.sequence)) {
+            let Some(first) = self.first_due(record.sequence)? else {
                 // An iterator never goes back; a service that does must not repeat a row.
                 let sequence = record.sequence;
                 tracing::warn!(shard = self.shard, sequence, "a record came again and is left out");
                 self.done += 1;
                 continue;
-            }
-            if matches!(&self.until, Some(Position::After(until)) if until.is_before(record.sequence))
-            {
+            };
+            if self.lies_after_until(record.sequence) {
                 self.past_until();
                 return Ok(Delivered::Something);
             }
-            let arrived = record.arrival_ms;
-            self.fresh_ms = self.fresh_ms.max(arrived);
-            match sink.row(number, &mut |out| frame.write(out, &record)) {
-                Taken::Yes => {}
-                Taken::No => return Ok(Delivered::Full),
-                Taken::TooLarge { bytes } => {
-                    let reason = format!("row has {bytes} bytes, which is over the limit");
-                    if self.refuse(number, &record, &reason, sink) == Taken::No {
-                        return Ok(Delivered::Full);
+            let arrival_ms = record.arrival_ms;
+            self.fresh_ms = self.fresh_ms.max(arrival_ms);
+            let mut broken = None;
+            if let Some(unfolding) = unfolding
+                && let Some(bytes) = record.packed()
+            {
+                match aggregate::read(&bytes) {
+                    Packed::Yes(aggregate) => {
+                        let sequence = Sequence::parse(record.sequence);
+                        let Some(sequence) = sequence else { return Err(self.no_number()) };
+                        let opened =
+                            Opened { number, frame, aggregate, sequence, arrival_ms, first };
+                        delivered = Delivered::Something;
+                        match self.unfold(&opened, unfolding, sink)? {
+                            Unfolded::Whole => self.done += 1,
+                            Unfolded::Until => {}
+                            Unfolded::Full => return Ok(Delivered::Full),
+                        }
+                        continue;
                     }
+                    Packed::Broken(why) => broken = Some(why),
+                    Packed::No => {}
                 }
+            }
+            if first > 0 {
+                let why = broken.map_or("the record is not one", |Broken(why)| why);
+                return Err(failure::no_such_place(&self.shard, &self.value(), why));
+            }
+            if self.row(number, frame, &record, sink) == Taken::No {
+                return Ok(Delivered::Full);
+            }
+            if let (Some(Broken(why)), Some(unfolding)) = (broken, unfolding.as_mut()) {
+                unfolding.passed_on(&self.shard, record.sequence, why);
             }
             self.done += 1;
             self.assigned = None;
             self.position.move_after(record.sequence);
-            self.delivered_ms = arrived;
+            self.delivered_ms = arrival_ms;
             delivered = Delivered::Something;
         }
         Ok(delivered)
+    }
+
+    /// The first user record of this record that is still to be delivered (0 for a plain one), or
+    /// nothing if it was delivered already.
+    fn first_due(&self, sequence: &str) -> Result<Option<u64>, Failure> {
+        match &self.position {
+            Position::Inside(begun, last) if begun.as_str() == sequence => Ok(last.checked_add(1)),
+            Position::Inside(begun, _) if begun.is_before(sequence) => {
+                let why = "another record came instead of it";
+                Err(failure::no_such_place(&self.shard, &self.value(), why))
+            }
+            other if other.sequence().is_some_and(|last| !last.is_before(sequence)) => Ok(None),
+            _ => Ok(Some(0)),
+        }
+    }
+
+    fn lies_after_until(&self, sequence: &str) -> bool {
+        match &self.until {
+            Some(Position::After(until) | Position::Inside(until, _)) => until.is_before(sequence),
+            _ => false,
+        }
+    }
+
+    /// Delivers one row, or an error row in its place if it is too large.
+    fn row(
+        &self,
+        number: u32,
+        frame: &Frame<'_>,
+        record: &View<'_>,
+        sink: &mut dyn RowSink,
+    ) -> Taken {
+        match sink.row(number, &mut |out| frame.write(out, record)) {
+            Taken::TooLarge { bytes } => {
+                let reason = format!("row has {bytes} bytes, which is over the limit");
+                self.refuse(number, record, &reason, sink)
+            }
+            taken => taken,
+        }
+    }
+
+    fn no_number(&self) -> Failure {
+        let text = format!("{}: a record has no sequence number of digits", self.shard);
+        Failure::new(Code::SourceUnavailable, text)
     }
 
     /// Leaves what comes after `until` to later; the task would hold memory meanwhile.

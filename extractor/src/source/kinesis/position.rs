@@ -1,7 +1,9 @@
 //! Offsets of the Kinesis source: KEY `{"shardId":"…"}`, VALUE `{"sequenceNumber":"…"}` with the
 //! last record delivered, a pinned start, or the end. Pure. `SPEC.md` section 6.
 //!
-//! Sequence numbers are texts of digits that compare as numbers.
+//! Sequence numbers are texts of digits that compare as numbers. Inside a record that was packed by
+//! its producer, `subSequenceNumber` is the place of the last user record delivered, from 0 on; it
+//! is left out once the record is delivered wholly, so that the plain form stays the usual one.
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -12,6 +14,9 @@ use serde_json::{Map, Value, json};
 
 /// The one key of a KEY.
 pub(super) const KEY: &str = "shardId";
+
+/// The key of a VALUE that lies inside a packed record.
+const SUB: &str = "subSequenceNumber";
 
 /// Digits of a sequence number. Why 128: the service's own limit (numbers have 56 today).
 const SEQUENCE_BYTES_MAX: usize = 128;
@@ -75,6 +80,8 @@ pub(super) enum Position {
     AtTimestamp(i64),
     /// The last record delivered.
     After(Sequence),
+    /// A packed record that was begun, and the last of its user records that was delivered.
+    Inside(Sequence, u64),
     /// Closed and read to the end; the last record delivered, if there was one.
     End(Option<Sequence>),
 }
@@ -92,12 +99,7 @@ impl Position {
             );
             Failure::new(Code::OffsetInvalid, text)
         };
-        let known = ["sequenceNumber", "position", "timestamp", "shardEnd"];
-        if map.contains_key("subSequenceNumber") {
-            return Err(refuse(
-                "it lies inside an aggregated record, which this build leaves whole",
-            ));
-        }
+        let known = ["sequenceNumber", SUB, "position", "timestamp", "shardEnd"];
         if let Some(key) = map.keys().find(|key| !known.contains(&key.as_str()) && !is_advice(key))
         {
             return Err(refuse(&format!("unknown key {key:?}")));
@@ -117,6 +119,14 @@ impl Position {
         };
         let word = map.get("position").map(|word| word.as_str().unwrap_or_default());
         let timestamp = map.contains_key("timestamp");
+        if map.contains_key(SUB) {
+            let sub = integer(&map, SUB).and_then(|sub| u64::try_from(sub).ok());
+            let sub = sub.ok_or_else(|| refuse("subSequenceNumber is no integer from 0 on"))?;
+            return match (word, sequence, end) {
+                (None, Some(sequence), false) if !timestamp => Ok(Self::Inside(sequence, sub)),
+                _ => Err(refuse("its keys do not belong together")),
+            };
+        }
         match (word, sequence, end) {
             (None, sequence, true) if !timestamp => Ok(Self::End(sequence)),
             (None, Some(sequence), false) if !timestamp => Ok(Self::After(sequence)),
@@ -136,6 +146,7 @@ impl Position {
             Self::TrimHorizon => json!({"position": "TRIM_HORIZON"}),
             Self::AtTimestamp(ms) => json!({"position": "AT_TIMESTAMP", "timestamp": ms}),
             Self::After(sequence) => json!({"sequenceNumber": sequence.as_str()}),
+            Self::Inside(sequence, sub) => json!({"sequenceNumber": sequence.as_str(), SUB: sub}),
             Self::End(Some(sequence)) => {
                 json!({"sequenceNumber": sequence.as_str(), "shardEnd": true})
             }
@@ -153,10 +164,12 @@ impl Position {
         }
     }
 
-    /// The last record delivered.
+    /// The last record delivered, wholly or in part.
     pub(super) const fn sequence(&self) -> Option<&Sequence> {
         match self {
-            Self::After(sequence) | Self::End(Some(sequence)) => Some(sequence),
+            Self::After(sequence) | Self::Inside(sequence, _) | Self::End(Some(sequence)) => {
+                Some(sequence)
+            }
             Self::TrimHorizon | Self::AtTimestamp(_) | Self::End(None) => None,
         }
     }
@@ -166,8 +179,10 @@ impl Position {
         match (self, until) {
             (Self::End(_), _) => true,
             (_, Self::End(_)) => false,
-            (Self::After(at), Self::After(until)) => at >= until,
-            (_, Self::After(_)) => false,
+            (Self::After(at), Self::After(until) | Self::Inside(until, _)) => at >= until,
+            (Self::Inside(at, _), Self::After(until)) => at > until,
+            (Self::Inside(at, sub), Self::Inside(until, last)) => (at, sub) >= (until, last),
+            (_, Self::After(_) | Self::Inside(..)) => false,
             // Nothing lies before a start.
             (_, Self::TrimHorizon | Self::AtTimestamp(_)) => true,
         }

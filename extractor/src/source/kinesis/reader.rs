@@ -13,10 +13,11 @@ use tokio::task::AbortHandle;
 
 use super::budget::Budget;
 use super::client::Shared;
+use super::consumer::Consumer;
 use super::fetch::{Fetch, News, Seen, TURNS, Told};
 use super::monitor::{self, Sight};
 use super::pace::Pace;
-use super::part::{Delivered, Part};
+use super::part::{Delivered, Part, Unfolding};
 use super::position::Position;
 use super::row::Frame;
 use super::settings::KinesisSettings;
@@ -49,6 +50,10 @@ pub(super) struct Reader {
     /// The service's clock, once there is a service.
     shared: Option<Arc<Shared>>,
     handle: Option<Handle>,
+    /// Who subscribes to the shards; nobody where they are polled.
+    consumer: Option<Arc<Consumer>>,
+    /// How packed records are taken apart, where they are.
+    unfolding: Option<Unfolding>,
     settings: KinesisSettings,
 }
 
@@ -70,6 +75,8 @@ impl Reader {
             turn: 0,
             shared: None,
             handle: None,
+            consumer: Consumer::new(settings),
+            unfolding: settings.deaggregate.map(Unfolding::new),
             settings: settings.clone(),
         }
     }
@@ -101,6 +108,9 @@ impl Reader {
             send,
         ));
         self.watch = Some(watch.abort_handle());
+        if let Some(consumer) = &self.consumer {
+            consumer.forget();
+        }
         for index in 0..self.parts.len() {
             self.start(index);
         }
@@ -132,7 +142,11 @@ impl Reader {
             expect: from.sequence().cloned(),
             from,
         };
-        part.started(handle.spawn(fetch.run()).abort_handle());
+        let task = match &self.consumer {
+            Some(consumer) => handle.spawn(fetch.subscribe(Arc::clone(consumer))),
+            None => handle.spawn(fetch.run()),
+        };
+        part.started(task.abort_handle());
     }
 
     /// Moves a part and reads it from there.
@@ -152,6 +166,9 @@ impl Reader {
 
     /// Reads again what was refused for the sake of credentials.
     pub(super) fn mend(&mut self) {
+        if let Some(consumer) = &self.consumer {
+            consumer.forget();
+        }
         for index in 0..self.parts.len() {
             let Some(part) = self.parts.get_mut(index) else { break };
             let refused = part.broken.as_ref().is_some_and(|it| it.class == Class::Auth);
@@ -246,7 +263,7 @@ impl Reader {
             }
             let frame = Frame::new(&self.topic, &self.stream, &part.shard);
             let number = u32::try_from(index).unwrap_or(u32::MAX);
-            match part.deliver(number, &frame, sink)? {
+            match part.deliver(number, &frame, &mut self.unfolding, sink)? {
                 Delivered::Nothing => {}
                 Delivered::Something => moved = true,
                 Delivered::Full => {

@@ -1,8 +1,15 @@
 //! Records as they wait for delivery: one buffer, and for each record where its parts lie in it.
 //! Pure.
 
+use std::borrow::Cow;
+
+use aws_sdk_kinesis::types::Record;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+
+use super::aggregate;
+use super::position::Sequence;
+use crate::encode::{write_json_base64, write_json_string};
 
 /// Records of one answer, the service's own limit.
 pub(super) const RECORDS_MAX: usize = 10_000;
@@ -21,6 +28,11 @@ impl Span {
     /// From a byte to before another; nothing where that is over 4 GiB.
     pub(super) fn new(start: usize, end: usize) -> Option<Self> {
         Some(Self { start: u32::try_from(start).ok()?, end: u32::try_from(end).ok()? })
+    }
+
+    /// What lies between the quotation marks of a JSON string.
+    fn inside(self) -> Option<Self> {
+        Some(Self { start: self.start.checked_add(1)?, end: self.end.checked_sub(1)? })
     }
 }
 
@@ -51,23 +63,55 @@ pub(super) struct Records {
 pub(super) struct View<'a> {
     /// Its number within the shard, digits.
     pub(super) sequence: &'a str,
-    /// The data in canonical base64 with padding.
-    pub(super) data: &'a [u8],
-    /// The partition key as a JSON string; none where the stream places records itself.
-    pub(super) key: Option<&'a [u8]>,
+    /// The data.
+    pub(super) data: Data<'a>,
+    /// The partition key; none where the stream places records itself.
+    pub(super) key: Option<Key<'a>>,
     /// When the service took it, milliseconds since the epoch.
     pub(super) arrival_ms: Option<i64>,
 }
 
-impl View<'_> {
+/// The data of a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Data<'a> {
+    /// Canonical base64 with padding: a record as it came.
+    Base64(&'a [u8]),
+    /// The bytes themselves: a user record of a packed one.
+    Bytes(&'a [u8]),
+}
+
+/// A partition key.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Key<'a> {
+    /// A JSON string with its quotation marks: a record as it came.
+    Json(&'a [u8]),
+    /// The text itself: a user record of a packed one.
+    Text(&'a str),
+}
+
+impl<'a> View<'a> {
     /// The data itself.
-    pub(super) fn bytes(&self) -> Option<Vec<u8>> {
-        STANDARD.decode(self.data).ok()
+    pub(super) fn bytes(&self) -> Option<Cow<'a, [u8]>> {
+        match self.data {
+            Data::Base64(text) => STANDARD.decode(text).ok().map(Cow::Owned),
+            Data::Bytes(bytes) => Some(Cow::Borrowed(bytes)),
+        }
+    }
+
+    /// The data itself, where the record came as one and begins as a packed one.
+    pub(super) fn packed(&self) -> Option<Vec<u8>> {
+        match self.data {
+            Data::Base64(text) if aggregate::looks_packed(text) => STANDARD.decode(text).ok(),
+            Data::Base64(_) | Data::Bytes(_) => None,
+        }
     }
 
     /// The partition key itself.
-    pub(super) fn key_text(&self) -> Option<String> {
-        serde_json::from_slice(self.key?).ok()
+    pub(super) fn key_text(&self) -> Option<Cow<'a, str>> {
+        match self.key? {
+            Key::Json(text) => serde_json::from_slice(text).ok().map(Cow::Owned),
+            Key::Text(text) => Some(Cow::Borrowed(text)),
+        }
     }
 }
 
@@ -76,6 +120,46 @@ impl Records {
     pub(super) fn new(mut body: Vec<u8>, aside: &[u8], entries: Vec<Entry>) -> Self {
         body.extend_from_slice(aside);
         Self { buffer: body, entries, skipped: 0 }
+    }
+
+    /// Records of the SDK's own type, as a subscription brings them. Nothing when a record has a
+    /// number that is none, or all together are over 4 GiB.
+    pub(super) fn of(given: &[Record]) -> Option<Self> {
+        let mut records =
+            Self { buffer: Vec::new(), entries: Vec::with_capacity(given.len()), skipped: 0 };
+        let len = |it: &Record| {
+            let key = it.partition_key.as_ref().map_or(0, |key| key.len().saturating_add(2));
+            let data = it.data.as_ref().len().div_ceil(3).saturating_mul(4).saturating_add(2);
+            data.saturating_add(key).saturating_add(it.sequence_number.len())
+        };
+        records.buffer.reserve_exact(given.iter().map(len).fold(0, usize::saturating_add));
+        for record in given {
+            records.push(record)?;
+        }
+        Some(records)
+    }
+
+    fn push(&mut self, record: &Record) -> Option<()> {
+        let number = record.sequence_number.as_bytes();
+        if !Sequence::is_legal(number) {
+            return None;
+        }
+        let sequence = self.put(|buffer| buffer.extend_from_slice(number))?;
+        let data = self.put(|buffer| write_json_base64(buffer, record.data.as_ref()))?;
+        let data = data.inside()?;
+        let key = match &record.partition_key {
+            Some(key) => Some(self.put(|buffer| write_json_string(buffer, key))?),
+            None => None,
+        };
+        let arrival_ms = record.approximate_arrival_timestamp.as_ref().and_then(super::row::millis);
+        self.entries.push(Entry { sequence, data, key, arrival_ms });
+        Some(())
+    }
+
+    fn put(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> Option<Span> {
+        let start = self.buffer.len();
+        write(&mut self.buffer);
+        Span::new(start, self.buffer.len())
     }
 
     /// How many there are.
@@ -87,15 +171,21 @@ impl Records {
     pub(super) fn get(&self, index: usize) -> Option<View<'_>> {
         let entry = self.entries.get(self.skipped.checked_add(index)?)?;
         let key = match entry.key {
-            Some(span) => Some(self.slice(span)?),
+            Some(span) => Some(Key::Json(self.slice(span)?)),
             None => None,
         };
         Some(View {
             sequence: std::str::from_utf8(self.slice(entry.sequence)?).ok()?,
-            data: self.slice(entry.data)?,
+            data: Data::Base64(self.slice(entry.data)?),
             key,
             arrival_ms: entry.arrival_ms,
         })
+    }
+
+    /// The number of the last one.
+    pub(super) fn last_sequence(&self) -> Option<Sequence> {
+        let last = self.get(self.len().checked_sub(1)?)?;
+        Sequence::parse(last.sequence)
     }
 
     /// Leaves out the first ones.
@@ -118,24 +208,5 @@ impl Records {
     fn slice(&self, span: Span) -> Option<&[u8]> {
         let (start, end) = (usize::try_from(span.start).ok()?, usize::try_from(span.end).ok()?);
         self.buffer.get(start..end)
-    }
-}
-
-#[cfg(test)]
-impl Records {
-    /// Adds a record of the SDK's own type: what the scan is compared with.
-    pub(super) fn push(&mut self, record: &aws_sdk_kinesis::types::Record) {
-        let mut put = |write: &dyn Fn(&mut Vec<u8>)| {
-            let start = self.buffer.len();
-            write(&mut self.buffer);
-            Span::new(start, self.buffer.len()).expect("small")
-        };
-        let sequence = put(&|buffer| buffer.extend_from_slice(record.sequence_number.as_bytes()));
-        let text = STANDARD.encode(record.data.as_ref());
-        let data = put(&|buffer| buffer.extend_from_slice(text.as_bytes()));
-        let key = record.partition_key.as_deref();
-        let key = key.map(|key| put(&|buffer| crate::encode::write_json_string(buffer, key)));
-        let arrival_ms = record.approximate_arrival_timestamp.as_ref().and_then(super::row::millis);
-        self.entries.push(Entry { sequence, data, key, arrival_ms });
     }
 }

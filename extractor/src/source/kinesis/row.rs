@@ -5,8 +5,8 @@
 
 use aws_sdk_kinesis::primitives::DateTime;
 
-use super::records::View;
-use crate::encode::{write_integer, write_json_string};
+use super::records::{Data, Key, View};
+use crate::encode::{write_integer, write_json_base64, write_json_string};
 use crate::row::write_static_row;
 
 /// What is the same for all records of a shard.
@@ -31,29 +31,43 @@ impl<'a> Frame<'a> {
 
     /// Appends the row of one record.
     pub(super) fn write(&self, out: &mut Vec<u8>, record: &View<'_>) {
-        // Streams that place records themselves give no key to a record that came without one.
-        let key = record.key.unwrap_or(b"null");
         let id = |out: &mut Vec<u8>| {
             out.extend_from_slice(b"{\"partitionKey\":");
-            out.extend_from_slice(key);
+            write_key(out, record.key);
             out.push(b'}');
         };
-        write_static_row(out, self.topic, id, |out| self.write_record(out, record, key));
+        write_static_row(out, self.topic, id, |out| self.write_record(out, record));
     }
 
-    fn write_record(&self, out: &mut Vec<u8>, record: &View<'_>, key: &[u8]) {
+    fn write_record(&self, out: &mut Vec<u8>, record: &View<'_>) {
         out.extend_from_slice(b"{\"approximateArrivalTimestamp\":");
         match record.arrival_ms {
             Some(ms) => write_integer(out, ms),
             None => out.extend_from_slice(b"null"),
         }
-        out.extend_from_slice(b",\"data\":\"");
-        out.extend_from_slice(record.data);
-        out.extend_from_slice(b"\",\"partitionKey\":");
-        out.extend_from_slice(key);
+        out.extend_from_slice(b",\"data\":");
+        match record.data {
+            Data::Base64(text) => {
+                out.push(b'"');
+                out.extend_from_slice(text);
+                out.push(b'"');
+            }
+            Data::Bytes(bytes) => write_json_base64(out, bytes),
+        }
+        out.extend_from_slice(b",\"partitionKey\":");
+        write_key(out, record.key);
         out.extend_from_slice(b",\"sequenceNumber\":\"");
         out.extend_from_slice(record.sequence.as_bytes());
         out.extend_from_slice(&self.tail);
+    }
+}
+
+/// Streams that place records themselves give none to a record that came without one.
+fn write_key(out: &mut Vec<u8>, key: Option<Key<'_>>) {
+    match key {
+        Some(Key::Json(text)) => out.extend_from_slice(text),
+        Some(Key::Text(text)) => write_json_string(out, text),
+        None => out.extend_from_slice(b"null"),
     }
 }
 

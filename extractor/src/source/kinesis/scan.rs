@@ -13,6 +13,7 @@ mod record;
 use serde::Deserialize;
 
 use self::cursor::Cursor;
+use super::aggregate::HashRange;
 use super::records::{RECORDS_MAX, Records};
 use super::shards::{Listed, Listing};
 
@@ -107,14 +108,26 @@ impl Found {
         struct Child {
             shard_id: String,
             parent_shards: Vec<String>,
+            hash_key_range: Option<Range>,
+        }
+        #[derive(Deserialize)]
+        #[serde(rename_all = "PascalCase", default)]
+        #[derive(Default)]
+        struct Range {
+            starting_hash_key: String,
+            ending_hash_key: String,
         }
         let text = cursor.skipped()?;
         // The text is JSON; it can be other JSON than this.
         let told: Option<Vec<Child>> = serde_json::from_slice(text).map_err(|_| {
             cursor.error("ChildShards before this place are not what they should be")
         })?;
-        let listed =
-            |child: Child| (child.shard_id, Listed { parents: child.parent_shards, closed: false });
+        let listed = |child: Child| {
+            let range = child.hash_key_range.as_ref().and_then(|range| {
+                HashRange::parse(&range.starting_hash_key, &range.ending_hash_key)
+            });
+            (child.shard_id, Listed { parents: child.parent_shards, closed: false, range })
+        };
         self.children = told.unwrap_or_default().into_iter().map(listed).collect();
         Ok(())
     }

@@ -4,6 +4,7 @@
 //! No text of this file holds a secret: credentials are kept in a type that prints nothing.
 
 mod credentials;
+mod fanout;
 mod place;
 
 use std::time::Duration;
@@ -12,6 +13,7 @@ use protocol::Failure;
 use regex_lite::{Regex, RegexBuilder};
 
 pub use self::credentials::{Credentials, Role};
+pub use self::fanout::{ConsumerId, FanOut, OnUnusable};
 use crate::config::{Settings, Unknown};
 
 /// The older connector, whose defaults for pauses and page size are kept for its class name.
@@ -27,11 +29,11 @@ const READING_KEYS: &[&str] = &[
     "kafka.topic",
     "kinesis.connect.timeout.ms",
     "kinesis.deaggregate",
+    "kinesis.deaggregate.outside",
     "kinesis.empty.records.backoff.ms",
     "kinesis.memory.bytes",
     "kinesis.position",
     "kinesis.quiet.pin.ms",
-    "kinesis.read.mode",
     "kinesis.record.limit",
     "kinesis.request.timeout.ms",
     "kinesis.shard.id",
@@ -42,7 +44,8 @@ const READING_KEYS: &[&str] = &[
 
 /// Every key that this source reads.
 pub fn keys() -> impl Iterator<Item = &'static str> {
-    READING_KEYS.iter().chain(&credentials::KEYS).chain(&place::KEYS).copied()
+    let others = credentials::KEYS.iter().chain(&place::KEYS).chain(&fanout::KEYS);
+    READING_KEYS.iter().chain(others).copied()
 }
 
 /// Keys that every connector has and that concern the host.
@@ -71,6 +74,15 @@ pub enum OnInvalid {
     Earliest,
     /// Go on after the newest record.
     Latest,
+}
+
+/// What to do with an aggregate that holds user records of other shards.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outside {
+    /// Deliver it. The default: whoever packed the records may have written them only once.
+    Keep,
+    /// Leave all of it out, as the KCL does: the KPL writes such records again where they belong.
+    Drop,
 }
 
 /// The settings of one Kinesis pipeline.
@@ -114,6 +126,10 @@ pub struct KinesisSettings {
     pub request_timeout: Duration,
     /// What to do when the service can not go on at an offset.
     pub on_invalid: OnInvalid,
+    /// Whether packed (KPL) records are taken apart, and what is done with those of other shards.
+    pub deaggregate: Option<Outside>,
+    /// How shards are read by enhanced fan-out; they are polled without it.
+    pub fan_out: Option<FanOut>,
     /// What the user should know, one line each.
     pub warnings: Vec<String>,
 }
@@ -133,12 +149,6 @@ impl KinesisSettings {
         let limit_default = if older { 500 } else { RECORD_LIMIT_MAX };
         let limit = settings.number("kinesis.record.limit", 1..=RECORD_LIMIT_MAX, limit_default)?;
         let idle_default = if older { 5_000 } else { 1_000 };
-        let modes = [("polling", ()), ("poll", ())];
-        settings.choice("kinesis.read.mode", &modes, ())?;
-        if settings.flag("kinesis.deaggregate", false)? {
-            let text = "this build passes aggregated records on as they are";
-            return Err(settings.invalid("kinesis.deaggregate", text));
-        }
         let policies = [
             ("error", OnInvalid::Error),
             ("earliest", OnInvalid::Earliest),
@@ -146,6 +156,7 @@ impl KinesisSettings {
         ];
         let on_invalid = settings.choice("on.invalid.offset", &policies, OnInvalid::Error)?;
         check_position(settings)?;
+        let fan_out = fanout::read(settings, &place.stream)?;
         Ok(Self {
             topic: settings.text("kafka.topic").unwrap_or(&place.stream).to_owned(),
             credentials: credentials::credentials(settings)?,
@@ -170,6 +181,8 @@ impl KinesisSettings {
             connect_timeout: millis("kinesis.connect.timeout.ms", 100..=60_000, 3_000)?,
             request_timeout: millis("kinesis.request.timeout.ms", 500..=300_000, 20_000)?,
             on_invalid,
+            deaggregate: deaggregate(settings)?,
+            fan_out,
             warnings: warnings(settings, on_invalid),
         })
     }
@@ -200,6 +213,17 @@ fn shards(settings: &Settings) -> Result<Option<Regex>, Failure> {
             Err(_) => Err(settings.invalid(KEY, "allowed: a regular expression")),
         },
     }
+}
+
+fn deaggregate(settings: &Settings) -> Result<Option<Outside>, Failure> {
+    const KEY: &str = "kinesis.deaggregate.outside";
+    let rules = [("keep", Outside::Keep), ("drop", Outside::Drop)];
+    let rule = settings.choice(KEY, &rules, Outside::Keep)?;
+    let on = settings.flag("kinesis.deaggregate", false)?;
+    if !on && settings.text(KEY).is_some() {
+        return Err(settings.invalid(KEY, "it means nothing without kinesis.deaggregate=true"));
+    }
+    Ok(on.then_some(rule))
 }
 
 /// Where a pipeline begins is asked for by the host, which makes it durable; the key is checked.

@@ -5,8 +5,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use aws_sdk_kinesis::types::{ChildShard, HashKeyRange};
 use protocol::{Code, Failure};
 
+use super::aggregate::HashRange;
 use super::client::Shared;
 use super::failure::{self, Kind};
 use super::position::key_of;
@@ -20,6 +22,8 @@ const PAGES_MAX: usize = 100;
 pub(super) struct Summary {
     /// Changes when the stream is deleted and created again.
     pub(super) incarnation: String,
+    /// Names the stream among all.
+    pub(super) arn: String,
     /// How long records are kept, in milliseconds.
     pub(super) retention_ms: i64,
 }
@@ -31,6 +35,8 @@ pub(super) struct Listed {
     pub(super) parents: Vec<String>,
     /// Whether it takes no more records.
     pub(super) closed: bool,
+    /// The hash keys of its records, where they were told.
+    pub(super) range: Option<HashRange>,
 }
 
 /// Shards by their id.
@@ -40,6 +46,21 @@ pub(super) type Listing = BTreeMap<String, Listed>;
 pub(super) fn split_of(shard: &str, listed: &Listed) -> Result<Split, Failure> {
     let parents = listed.parents.iter().map(|parent| key_of(parent)).collect::<Result<_, _>>()?;
     Ok(Split { key: key_of(shard)?, parents, closed: listed.closed })
+}
+
+/// Children that the end of a shard told.
+pub(super) fn children(told: &[ChildShard]) -> Listing {
+    let child = |child: &ChildShard| {
+        let (parents, range) =
+            (child.parent_shards.clone(), range_of(child.hash_key_range.as_ref()));
+        (child.shard_id.clone(), Listed { parents, closed: false, range })
+    };
+    told.iter().map(child).collect()
+}
+
+fn range_of(range: Option<&HashKeyRange>) -> Option<HashRange> {
+    let range = range?;
+    HashRange::parse(&range.starting_hash_key, &range.ending_hash_key)
 }
 
 /// Asks what the stream is; the answer also tells the time.
@@ -55,7 +76,7 @@ pub(super) async fn describe(shared: &Arc<Shared>, stream: &str) -> Result<Summa
     let created = super::row::millis(&summary.stream_creation_timestamp).unwrap_or_default();
     let incarnation = format!("{}@{created}", summary.stream_arn);
     let retention_ms = i64::from(summary.retention_period_hours).saturating_mul(3_600_000);
-    Ok(Summary { incarnation, retention_ms })
+    Ok(Summary { incarnation, arn: summary.stream_arn, retention_ms })
 }
 
 /// Lists all shards, closed ones that have records left included.
@@ -84,9 +105,11 @@ async fn list_once(shared: &Arc<Shared>, stream: &str) -> Result<Listing, (Kind,
         let answer = call.send().await.map_err(|e| failure::from_sdk(&what, &e))?;
         for shard in answer.shards.unwrap_or_default() {
             let parents = [shard.parent_shard_id, shard.adjacent_parent_shard_id];
+            let hashes = range_of(shard.hash_key_range.as_ref());
             let range = shard.sequence_number_range;
             let closed = range.is_some_and(|range| range.ending_sequence_number.is_some());
-            let listed = Listed { parents: parents.into_iter().flatten().collect(), closed };
+            let parents = parents.into_iter().flatten().collect();
+            let listed = Listed { parents, closed, range: hashes };
             listing.insert(shard.shard_id, listed);
         }
         match answer.next_token {

@@ -9,7 +9,7 @@ use crate::run::share::own_slots;
 use crate::run::task::Task;
 use crate::run::{Event, Point, Points, RunError, incarnation};
 use protocol::message::{self, Discovered, Partitions, Start};
-use protocol::{Code, Failure, OffsetKey, OffsetValue};
+use protocol::{OffsetKey, OffsetValue};
 
 impl Coordinator {
     /// Asks the source for its splits, and makes their starts durable before anything is read
@@ -132,7 +132,7 @@ impl Coordinator {
 
     /// Judges a split of the catalogue. One that was read to its end may be gone. One of a topic that
     /// is not part of the pipeline any more is left where it is, with a warning. Anything else that
-    /// the source does not list is a loss, and the user decides (E11).
+    /// the source does not list stays assigned, and the source decides by its settings (E11).
     fn require_listed(&mut self, split: &Split) -> Result<(), Stop> {
         if self.listed.contains(&split.key) {
             return Ok(());
@@ -152,11 +152,12 @@ impl Coordinator {
             self.left.insert(split.key.clone());
             return Ok(());
         }
-        let text = format!(
-            "split {key} stands at {} and the source does not list it any more: what was not read of \
-             it is gone; drop the pipeline and create it again to go on without it",
+        // It is assigned as it stands: the source says what is lost, or goes on where its settings
+        // allow that.
+        self.setup.tell(&Event::Warning(format!(
+            "the source does not list split {key} any more, which stands at {}",
             split.value
-        );
-        Err(RunError::Extractor(Failure::new(Code::OffsetOutOfRange, text)).into())
+        )));
+        Ok(())
     }
 }

@@ -29,6 +29,8 @@ fn every_form_reads_and_writes() {
     check(r#"{"position":"TRIM_HORIZON"}"#, Position::TrimHorizon);
     let pin = r#"{"position":"AT_TIMESTAMP","timestamp":1775700271554}"#;
     check(pin, Position::AtTimestamp(1_775_700_271_554));
+    let inside = r#"{"sequenceNumber":"7","subSequenceNumber":3}"#;
+    check(inside, Position::Inside(sequence("7"), 3));
     check(r#"{"shardEnd":true}"#, Position::End(None));
     check(r#"{"sequenceNumber":"7","shardEnd":true}"#, Position::End(Some(sequence("7"))));
     assert!(Position::End(None).to_value().is_end());
@@ -44,7 +46,17 @@ fn what_is_not_one_of_the_forms_is_refused() {
     refused(r#"{"sequenceNumber":""}"#, "no text of digits");
     refused(&format!(r#"{{"sequenceNumber":"{}"}}"#, "7".repeat(129)), "no text of digits");
     refused(r#"{"sequenceNumber":"7","position":"TRIM_HORIZON"}"#, "do not belong together");
-    refused(r#"{"sequenceNumber":"7","subSequenceNumber":3}"#, "aggregated");
+    for bad in [r#""3""#, "-1", "null", "9007199254740992"] {
+        let text = format!(r#"{{"sequenceNumber":"7","subSequenceNumber":{bad}}}"#);
+        if let Ok(value) = OffsetValue::parse(&text) {
+            let failure = Position::from_value(&value).unwrap_err();
+            assert!(failure.message.contains("no integer from 0 on"), "{failure}");
+        }
+    }
+    let alone = "do not belong together";
+    refused(r#"{"subSequenceNumber":3}"#, alone);
+    refused(r#"{"position":"TRIM_HORIZON","subSequenceNumber":3}"#, alone);
+    refused(r#"{"sequenceNumber":"7","shardEnd":true,"subSequenceNumber":3}"#, alone);
     refused(r#"{"shardEnd":false}"#, "can only be true");
     refused(r#"{"position":"LATEST"}"#, "do not belong together");
     refused(r#"{"position":"AT_TIMESTAMP"}"#, "timestamp is missing");
@@ -70,6 +82,12 @@ fn a_place_reaches_what_lies_before_it() {
     assert!(!horizon.reaches(&after("1")) && !pin.reaches(&after("1")));
     assert!(horizon.reaches(&horizon) && pin.reaches(&pin) && after("1").reaches(&pin));
     assert!(Position::End(None).reaches(&after("1")));
+    let inside = |text, sub| Position::Inside(sequence(text), sub);
+    assert!(inside("9", 3).reaches(&inside("9", 3)) && inside("9", 4).reaches(&inside("9", 3)));
+    assert!(inside("10", 0).reaches(&inside("9", 3)) && !inside("9", 2).reaches(&inside("9", 3)));
+    assert!(after("9").reaches(&inside("9", 3)) && !after("8").reaches(&inside("9", 3)));
+    assert!(!inside("9", 3).reaches(&after("9")) && inside("10", 0).reaches(&after("9")));
+    assert!(inside("9", 0).reaches(&horizon) && !horizon.reaches(&inside("9", 0)));
     assert!(!after("1").reaches(&Position::End(None)));
 }
 

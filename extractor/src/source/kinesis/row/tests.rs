@@ -18,8 +18,7 @@ fn golden() -> Value {
 /// The row as it is read back: topic, id and record.
 fn written(frame: &Frame<'_>, record: &Record) -> Value {
     let mut out = Vec::new();
-    let mut records = Records::default();
-    records.push(record);
+    let records = Records::of(std::slice::from_ref(record)).unwrap();
     frame.write(&mut out, &records.get(0).unwrap());
     let mut cursor = protocol::avro::Cursor::new(&out);
     let row = RowRef::read(&mut cursor).unwrap();

@@ -149,12 +149,54 @@ fn what_can_not_work_is_named() {
     let both = json!({"kinesis.endpoint": "https://h", "kinesis.fips": true});
     refused(&both, "kinesis.fips", "names the endpoint already");
     refused(&json!({"kinesis.memory.bytes": 1}), "kinesis.memory.bytes", "from 16777216");
-    refused(&json!({"kinesis.deaggregate": true}), "kinesis.deaggregate", "as they are");
-    refused(&json!({"kinesis.read.mode": "efo"}), "kinesis.read.mode", "allowed: polling");
+    let outside = "kinesis.deaggregate.outside";
+    refused(&json!({outside: "keep"}), outside, "means nothing without");
+    refused(&json!({"kinesis.deaggregate": true, outside: "all"}), outside, "allowed: keep, drop");
+    refused(&json!({"kinesis.read.mode": "push"}), "kinesis.read.mode", "allowed: polling");
     refused(&json!({"on.invalid.offset": "skip"}), "on.invalid.offset", "earliest");
     let unknown = KinesisSettings::unknown(&given(&json!({"kinesis.strem": "x"})));
     assert_eq!(unknown.len(), 1);
     assert_eq!(unknown[0].nearest.as_deref(), Some("kinesis.stream"));
+}
+
+#[test]
+fn enhanced_fan_out_needs_one_consumer_of_this_stream() {
+    let (mode, arn, name) = ("kinesis.read.mode", "kinesis.consumer.arn", "kinesis.consumer.name");
+    let of = |stream: &str| {
+        format!("arn:aws:kinesis:us-east-1:000000000000:stream/{stream}/consumer/c:1")
+    };
+    refused(&json!({mode: "efo"}), arn, "kinesis.consumer.name");
+    refused(&json!({mode: "efo", arn: of("my-kinesis-stream"), name: "c"}), name, "is set too");
+    refused(&json!({mode: "efo", arn: of("other")}), arn, "a consumer of the stream other");
+    for bad in
+        ["c", "arn:aws:kinesis:r:0:stream/my-kinesis-stream", "arn:aws:sns:r:0:stream/s/consumer/c"]
+    {
+        refused(&json!({mode: "efo", arn: bad}), arn, "allowed: arn:aws:kinesis:REGION");
+    }
+    refused(&json!({mode: "efo", name: "a b"}), name, "1 to 128 letters");
+    refused(
+        &json!({mode: "efo", name: "c", "kinesis.consumer.fallback": "none"}),
+        "kinesis.consumer.fallback",
+        "polling",
+    );
+    assert_eq!(read(&json!({name: "c"})).fan_out, None, "polled unless asked for");
+    let named = read(&json!({mode: "efo", name: "c"})).fan_out.unwrap();
+    assert_eq!(named.consumer, ConsumerId::Name("c".into()));
+    assert_eq!((named.fallback, named.silence.as_secs()), (OnUnusable::Polling, 35));
+    let given = read(
+        &json!({mode: "efo", arn: of("my-kinesis-stream"), "kinesis.consumer.fallback": "error"}),
+    );
+    let given = given.fan_out.unwrap();
+    assert_eq!(given.consumer, ConsumerId::Arn(of("my-kinesis-stream")));
+    assert_eq!(given.fallback, OnUnusable::Error);
+}
+
+#[test]
+fn aggregates_are_left_whole_unless_asked_for() {
+    assert_eq!(read(&json!({})).deaggregate, None);
+    assert_eq!(read(&json!({"kinesis.deaggregate": "true"})).deaggregate, Some(Outside::Keep));
+    let drop = json!({"kinesis.deaggregate": true, "kinesis.deaggregate.outside": "drop"});
+    assert_eq!(read(&drop).deaggregate, Some(Outside::Drop));
 }
 
 #[test]
@@ -328,7 +370,16 @@ mod manual {
         if key.starts_with("aws.role.") || key.starts_with("aws.sts.") {
             return json!({"aws.role.arn": ROLE});
         }
-        json!({})
+        match key {
+            "kinesis.deaggregate.outside" => json!({"kinesis.deaggregate": true}),
+            "kinesis.read.mode" => json!({"kinesis.consumer.name": "reader"}),
+            "kinesis.consumer.fallback"
+            | "kinesis.subscribe.silence.ms"
+            | "kinesis.subscribe.interval.ms" => {
+                json!({"kinesis.read.mode": "efo", "kinesis.consumer.name": "reader"})
+            }
+            _ => json!({}),
+        }
     }
 
     fn with(key: &str, value: Value) -> Value {
