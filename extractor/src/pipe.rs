@@ -85,6 +85,7 @@ pub fn open(dumpable: Dumpable) -> Result<Arc<Link>, NoHost> {
     }
     let parent = os::parent();
     let ends = os::take_over()?;
+    os::share_heaps();
     os::harden(dumpable)?;
     os::block_signals()?;
     let redactor = Arc::new(Redactor::default());

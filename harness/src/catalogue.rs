@@ -28,7 +28,7 @@ use crate::store::{Connect, Store, StoreError};
 
 pub use claims::Claim;
 pub use ends::Ends;
-pub(crate) use ids::{NONCE_LEN, fresh, key_hash, now_us, us};
+pub(crate) use ids::{NONCE_LEN, fresh, fresh_name, key_hash, now_us, us};
 pub use record::{
     Batch, BatchState, Creation, ErrorEntry, ErrorKind, ErrorRow, NewPipeline, Pipeline,
     PipelineState, Split,

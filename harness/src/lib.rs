@@ -9,6 +9,7 @@ pub mod link;
 pub mod pipeline;
 pub mod report;
 pub mod run;
+pub mod sql;
 pub mod stage;
 pub mod store;
 pub mod transaction;

@@ -18,10 +18,14 @@ mod secret;
 
 pub use document::{Document, Entry, PIPELINE_FILE_BYTES_MAX, Place};
 pub use error::PipelineError;
+pub use json::{Refusal, entries};
+pub(crate) use keys::nearest;
 pub use keys::{KEYS, Key, Kind, key, nearest_key};
 pub use plan::{Overrides, Surroundings, load, plan};
 pub use points::{parse_end, parse_start};
-pub use reference::REFERENCE_BYTES_MAX;
+pub(crate) use reference::is_reference;
+pub use reference::{Lookup, REFERENCE_BYTES_MAX};
+pub(crate) use secret::is_open;
 pub use secret::{REDACTED, is_secret_key};
 
 #[cfg(test)]

@@ -54,6 +54,9 @@ pub struct Plan {
     pub on_error: OnError,
     /// How long failures that may pass are retried.
     pub retry: Retry,
+    /// What the catalogue keeps of a pipeline that was created by SQL: the run then needs the pipeline to
+    /// be there with this definition, and ends when STOP PIPELINE says so. `None` for a pipeline file.
+    pub definition: Option<String>,
 }
 
 /// Configuration of the source. Debug shows key names only.
@@ -155,27 +158,42 @@ impl Default for Retry {
 
 /// Lets a signal handler or another thread end a run.
 #[derive(Clone, Debug, Default)]
-pub struct Control(Arc<AtomicU8>);
+pub struct Control {
+    wish: Arc<AtomicU8>,
+    /// The one that ends this run together with others.
+    parent: Option<Arc<AtomicU8>>,
+}
 
 impl Control {
+    /// One for another run, which this one ends too.
+    #[must_use]
+    pub fn child(&self) -> Self {
+        Self { wish: Arc::default(), parent: Some(Arc::clone(&self.wish)) }
+    }
+
     /// Ends the run after what was extracted is committed.
     pub fn drain(&self) {
-        self.0.fetch_max(1, Ordering::AcqRel);
+        self.wish.fetch_max(1, Ordering::AcqRel);
     }
 
     /// Ends the run at once; what is not committed is read again next time.
     pub fn now(&self) {
-        self.0.fetch_max(2, Ordering::AcqRel);
+        self.wish.fetch_max(2, Ordering::AcqRel);
     }
 
     /// Whether the run should end.
     pub fn is_draining(&self) -> bool {
-        self.0.load(Ordering::Acquire) >= 1
+        self.wish() >= 1
     }
 
     /// Whether the run should end at once.
     pub fn is_now(&self) -> bool {
-        self.0.load(Ordering::Acquire) >= 2
+        self.wish() >= 2
+    }
+
+    fn wish(&self) -> u8 {
+        let parent = self.parent.as_ref().map_or(0, |parent| parent.load(Ordering::Acquire));
+        self.wish.load(Ordering::Acquire).max(parent)
     }
 }
 

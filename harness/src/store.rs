@@ -5,6 +5,7 @@
 //! differ in the verbs only. Invariant: nothing here retries or reconnects by itself; an error goes up.
 
 mod error;
+mod functions;
 mod mysql;
 mod sqlite;
 mod table;
@@ -12,6 +13,7 @@ mod url;
 mod value;
 
 pub use error::{MESSAGE_CHARS_MAX, StoreError, StoreErrorKind};
+pub use functions::SERVER_FUNCTIONS;
 pub use table::{
     TABLE_NAME_CHARS_MAX, check_table, create_static_table, require_transactional, static_table_ddl,
 };

@@ -17,6 +17,13 @@ use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::signal::{SigSet, Signal};
 use nix::unistd::{dup2_stderr, dup2_stdin, dup2_stdout, getppid};
 
+/// Heaps that the allocator keeps for threads.
+///
+/// Why 2: what one thread frees for another goes back to the heap that it came from and stays
+/// there, so that each broker's thread would hold on to as much as it ever had in the queue. Two
+/// are one for the thread that encodes and one for the client's.
+const HEAPS_MAX: i32 = 2;
+
 /// Asked for the pipe to the host. Why 1 MiB: four times the throughput of the 64 KiB default, and
 /// the most that an unprivileged process gets.
 const PIPE_BYTES: i32 = 1024 * 1024;
@@ -79,6 +86,16 @@ pub(super) fn harden(dumpable: Dumpable) -> io::Result<()> {
     }
     setrlimit(Resource::RLIMIT_CORE, 0, 0)?;
     Ok(())
+}
+
+/// Keeps the allocator from a heap for each thread; call it before there are any.
+pub(super) fn share_heaps() {
+    #[cfg(target_env = "gnu")]
+    #[expect(unsafe_code, reason = "glibc has no other way but the environment")]
+    // SAFETY: it sets a number inside the allocator; a value that it does not like is refused.
+    unsafe {
+        libc::mallopt(libc::M_ARENA_MAX, HEAPS_MAX);
+    }
 }
 
 /// Blocks SIGINT and SIGHUP for good, and SIGTERM for [`wait_for_sigterm`]. Threads inherit it.

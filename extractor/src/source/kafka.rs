@@ -8,15 +8,18 @@
 //! It reads what it is assigned from where it is told, commits nothing, joins no group and creates
 //! no topic.
 
+mod api;
 mod certificate;
 mod client;
 mod describe;
 mod failure;
+mod fetcher;
 mod find;
 mod handle;
 mod incarnation;
 mod link;
 mod lost;
+mod memory;
 mod monitor;
 mod msk;
 mod oidc;
@@ -26,6 +29,7 @@ mod position;
 mod queue;
 mod reader;
 mod refused;
+mod safe;
 mod security;
 mod settings;
 mod spoof;
@@ -43,16 +47,16 @@ use rdkafka::types::RDKafkaErrorCode;
 use serde_json::{Map, Value};
 
 use self::client::{At, Client, ask};
+use self::fetcher::{Fetched, Fetcher};
 use self::incarnation::{expected_ids, incarnation};
+pub use self::memory::MEMORY_BYTES_DEFAULT;
+use self::memory::Readers;
 use self::monitor::Monitor;
-pub use self::open::open;
+pub use self::open::{KafkaSource, open};
 use self::part::Part;
 use self::position::{Place, Position};
-use self::queue::FetchQueue;
 use self::reader::{Did, Reader};
-pub use self::settings::{
-    CLASSES, KEYS, KafkaSettings, MEMORY_BYTES_DEFAULT, OnGap, PROPERTY_PREFIX,
-};
+pub use self::settings::{CLASSES, KEYS, KafkaSettings, OnGap, PROPERTY_PREFIX};
 use self::stall::Stalls;
 use self::token::Refresher;
 pub use self::topics::{Pattern, Selection, TOPICS_MAX};
@@ -68,14 +72,14 @@ const CHECK_PARTITIONS_MAX: usize = 8;
 pub const OFFSET_KEY: [&str; 2] = ["partition", "topic"];
 
 /// See the file.
-pub struct KafkaSource {
+struct Kafka<F> {
     settings: KafkaSettings,
     retry: Duration,
     client: Arc<Client>,
     /// Renews tokens while it lives, where the login takes some.
     _refresher: Option<Refresher>,
     monitor: Monitor,
-    reader: Reader,
+    reader: Reader<F>,
     /// The id that the broker gave each topic of the assignment.
     ids: BTreeMap<String, String>,
     /// The id under which the client fetches each topic, as far as it said so.
@@ -85,15 +89,15 @@ pub struct KafkaSource {
     stalls: Stalls,
 }
 
-impl KafkaSource {
+impl<F: Fetcher> Kafka<F> {
     /// Makes the client and connects in the background. `retry`: how long unreachable brokers are
     /// tried again inside [`Source::poll`] before that is an error.
-    pub fn open(settings: KafkaSettings, retry: Duration) -> Result<Self, Failure> {
+    fn connect(settings: KafkaSettings, retry: Duration) -> Result<Self, Failure> {
         let client = Arc::new(Client::new(&settings)?);
         let tokens = settings.tokens().cloned();
         let refresher = tokens.map(|tokens| Refresher::start(&client, tokens)).transpose()?;
         let monitor = Monitor::start(Arc::clone(&client), &settings.topics)?;
-        let queue = FetchQueue::new(Arc::clone(&client))
+        let queue = F::open(Arc::clone(&client))
             .ok_or_else(|| Failure::new(Code::OutOfMemory, "librdkafka gave no queue"))?;
         let reader = Reader::new(queue, settings.decoder);
         let (ids, fetched_ids, foreign) = (BTreeMap::new(), BTreeMap::new(), false);
@@ -195,7 +199,7 @@ impl KafkaSource {
     }
 }
 
-impl Source for KafkaSource {
+impl<F: Fetcher> Source for Kafka<F> {
     fn check(&mut self, cancel: &Cancel) -> Result<Vec<Probe>, Failure> {
         let started = Instant::now();
         let topics = self.topics(cancel)?;
@@ -277,6 +281,7 @@ impl Source for KafkaSource {
             self.require_selected(&place.topic, key.as_str())?;
             wanted.push(Part::new(place, key.clone(), Position::from_value(value)?));
         }
+        self.share_memory(&wanted, cancel)?;
         let topics = self.topics(cancel)?;
         let expected = expected_ids(incarnation, &topics)?;
         for part in &wanted {
@@ -392,12 +397,37 @@ impl Source for KafkaSource {
     fn rotate(&mut self, credentials: &Map<String, Value>) -> Result<(), Failure> {
         let fatal = |failure| Failure { fatal: false, ..failure };
         let settings = self.settings.with_credentials(credentials).map_err(fatal)?;
-        let mut fresh = Self::open(settings, self.retry).map_err(fatal)?;
+        let mut fresh = Self::connect(settings, self.retry).map_err(fatal)?;
         fresh.monitor.take_over(&self.monitor);
         fresh.ids = std::mem::take(&mut self.ids);
         for part in self.reader.stop_all() {
             fresh.reader.resume(part)?;
         }
+        *self = fresh;
+        Ok(())
+    }
+}
+
+impl<F: Fetcher> Kafka<F> {
+    /// Divides the budget among the brokers that are fetched from and, where every partition has
+    /// one, among the queues. librdkafka takes its limits only from a new client.
+    fn share_memory(&mut self, parts: &[Part], cancel: &Cancel) -> Result<(), Failure> {
+        let partitions = u64::try_from(parts.len()).unwrap_or(u64::MAX);
+        let queues = if F::QUEUE_PER_PARTITION { partitions } else { 1 };
+        let Some(topic) = parts.first().map(|part| part.place.topic.clone()) else {
+            return Ok(());
+        };
+        let call = move |client: &Client, limit| client.brokers(&topic, limit);
+        let brokers = ask(&self.client, cancel, ASK_TIMEOUT, call)?
+            .map_err(|code| failure::from_code(&self.client, "list brokers", code))?;
+        let brokers = u64::try_from(brokers.len()).unwrap_or(u64::MAX).min(partitions);
+        let mut settings = self.settings.clone();
+        settings.readers = Readers { queues, brokers }.most(settings.readers);
+        if settings.memory() == self.settings.memory() {
+            return Ok(());
+        }
+        let fresh = Self::connect(settings, self.retry)?;
+        fresh.monitor.take_over(&self.monitor);
         *self = fresh;
         Ok(())
     }

@@ -230,9 +230,22 @@ pub(crate) struct OwnTopic {
 
 impl OwnTopic {
     pub(crate) fn create(servers: &str, name: &str, partitions: i32) -> Self {
+        Self::with(servers, name, partitions, &[])
+    }
+
+    /// With settings of the topic.
+    pub(crate) fn with(
+        servers: &str,
+        name: &str,
+        partitions: i32,
+        config: &[(&str, &str)],
+    ) -> Self {
         let admin: AdminClient<_> =
             ClientConfig::new().set("bootstrap.servers", servers).create().unwrap();
-        let topic = NewTopic::new(name, partitions, TopicReplication::Fixed(1));
+        let mut topic = NewTopic::new(name, partitions, TopicReplication::Fixed(1));
+        for (key, value) in config {
+            topic = topic.set(key, value);
+        }
         let options = AdminOptions::new().operation_timeout(Some(Duration::from_secs(20)));
         let results = wait(admin.create_topics([&topic], &options)).unwrap();
         results.into_iter().for_each(|result| drop(result.unwrap()));

@@ -37,6 +37,11 @@ pub(crate) fn fresh() -> [u8; NONCE_LEN] {
     nonce
 }
 
+/// A name for a file that nobody has used before.
+pub(crate) fn fresh_name() -> String {
+    hex(&fresh())
+}
+
 /// The bytes as lower-case hex.
 pub(crate) fn hex(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";

@@ -167,6 +167,15 @@ impl Catalogue {
         })
     }
 
+    /// Removes the errors of every pipeline, because a person said so; the totals of pipelines stay.
+    /// Answers how many there were.
+    ///
+    /// # Errors
+    /// The database cannot be reached.
+    pub fn clear_errors(&mut self) -> Result<u64, StoreError> {
+        self.transact("clear the errors", |store| store.execute("DELETE FROM s2x_errors", &[]))
+    }
+
     /// The value of a variable, if it was set.
     ///
     /// # Errors

@@ -10,6 +10,7 @@ use crate::exit::Exit;
 use crate::pipeline::PipelineError;
 use crate::report::out;
 use crate::run::RunError;
+use crate::sql::SqlError;
 use crate::store::StoreError;
 
 /// Why a command ended early.
@@ -38,6 +39,9 @@ pub enum CliError {
     /// The run.
     #[error("{0}")]
     Run(#[from] RunError),
+    /// A statement.
+    #[error("{0}")]
+    Sql(#[from] SqlError),
     /// Something else, with its exit code.
     #[error("{1}")]
     Other(Exit, String),
@@ -65,6 +69,7 @@ impl CliError {
             Self::Pipeline(error) => error.exit(),
             Self::Store(error) => error.into(),
             Self::Run(error) => error.into(),
+            Self::Sql(error) => error.exit(),
             Self::Other(exit, _) => *exit,
             // `harness sql … | head` has what it wanted.
             Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Done,
@@ -78,7 +83,12 @@ impl CliError {
             Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
             Self::Usage { message, hint } => out::error(message, hint.as_deref()),
             Self::Help(text) => out::note(text.trim_end()),
-            other => out::error(&other.to_string(), None),
+            other => {
+                out::error(&other.to_string(), None);
+                if let Self::Sql(error) = other {
+                    error.excerpt().into_iter().for_each(out::note);
+                }
+            }
         }
     }
 }

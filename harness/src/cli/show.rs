@@ -12,6 +12,7 @@ use super::error::CliError;
 use crate::catalogue::{Catalogue, ErrorEntry, Pipeline};
 use crate::exit::Exit;
 use crate::report::{Align, Table, bytes, count, out};
+use crate::sql;
 use crate::store::{self, Connect, StoreUrl, ToRead};
 
 pub(super) fn status(args: &StatusArgs) -> Result<Exit, CliError> {
@@ -212,6 +213,7 @@ pub(super) fn drop_pipeline(args: &DropArgs) -> Result<Exit, CliError> {
     let (mut catalogue, url) = open(&args.store)?;
     let pipeline = find(&mut catalogue, &args.name, &url)?;
     catalogue.drop_pipeline(&args.name)?;
+    sql::forget_secrets(&pipeline)?;
     out::line(&format!(
         "dropped {} and its offsets; the table {} keeps its rows: the next run of a pipeline of this \
          name reads from the start and adds to them",

@@ -1,14 +1,22 @@
 //! `harness sql` and `harness ddl`.
 //!
-//! May touch: the store. The text of a statement is handed to the database as it is.
+//! May touch: the store, the file of statements, standard input. The text of a statement that is not the
+//! harness's own is handed to the database as it is.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
 
 use serde_json::Value;
 
 use super::args::{DdlArgs, SqlArgs};
 use super::error::CliError;
+use super::signals;
 use crate::exit::Exit;
-use crate::report::{Table, counted, json_cell, out};
-use crate::store::{self, Connect, RowSet, ToRead};
+use crate::report::{Report, Style, Table, Verbosity, counted, json_cell, out};
+use crate::run::Control;
+use crate::sql::{self, Answer, SCRIPT_BYTES_MAX, Session, Wishes};
+use crate::store::{self, RowSet};
 
 pub(super) fn ddl(args: &DdlArgs) -> Result<Exit, CliError> {
     out::line(&store::static_table_ddl(args.dialect.into(), &args.name))?;
@@ -21,12 +29,66 @@ pub(super) fn sql(args: &SqlArgs) -> Result<Exit, CliError> {
     if args.statements.iter().any(is_empty) {
         return Err(CliError::usage("the statement is empty: write one after -e"));
     }
-    let mut store = ToRead(args.store.existing()?).connect()?;
-    for statement in &args.statements {
-        let answer = store.run(statement)?;
-        if args.json { print_json(&answer)? } else { print(&answer)? }
+    let scripts: Vec<(String, String)> = match &args.file {
+        Some(path) => vec![(path.display().to_string(), read(path)?)],
+        None => args.statements.iter().map(|text| ("-e".to_owned(), text.clone())).collect(),
+    };
+    let url = args.store.required()?;
+    let control = Control::default();
+    let style = if args.json { Style::Quiet } else { Style::Progress };
+    if scripts.iter().any(|(_, script)| sql::has_own(script, &url)) {
+        // A statement for the database is ended by Ctrl-C as ever; what runs here commits first.
+        // A report that shows progress would go on showing that of no run.
+        let report = Report::start("sql", None, Style::Quiet, Verbosity::Warnings, &control);
+        signals::watch(&control, &report)?;
     }
+    let wishes = Wishes {
+        url,
+        extractor: args.extractor.clone(),
+        until_caught_up: args.until_caught_up,
+        style,
+        verbosity: Verbosity::Warnings,
+    };
+    let mut session = Session::new(wishes, &control);
+    if args.create_functions {
+        session.create_functions()?;
+    }
+    let mut tell = |answer: Answer| -> Result<(), CliError> {
+        match (answer, args.json) {
+            (Answer::Rows(rows), true) => print_json(&rows),
+            (Answer::Rows(rows), false) => print(&rows),
+            (Answer::Done(text), false) => Ok(out::line(&text)?),
+            (Answer::Done(_), true) => Ok(()),
+        }
+    };
+    let done = scripts.iter().try_for_each(|(name, text)| session.script(name, text, &mut tell));
+    if done.is_err() {
+        session.give_up();
+    }
+    done?;
+    session.finish()?;
     Ok(Exit::Done)
+}
+
+/// The statements of a file, or of standard input.
+fn read(path: &Path) -> Result<String, CliError> {
+    let unreadable = |why: String| {
+        CliError::other(Exit::NoInput, format!("cannot read {}: {why}", path.display()))
+    };
+    let source: Box<dyn Read> = if path == Path::new("-") {
+        Box::new(io::stdin().lock())
+    } else {
+        Box::new(File::open(path).map_err(|error| unreadable(error.to_string()))?)
+    };
+    let mut text = String::new();
+    source
+        .take(SCRIPT_BYTES_MAX + 1)
+        .read_to_string(&mut text)
+        .map_err(|error| unreadable(error.to_string()))?;
+    if text.len() as u64 > SCRIPT_BYTES_MAX {
+        return Err(unreadable(format!("it is larger than {SCRIPT_BYTES_MAX} bytes")));
+    }
+    Ok(text)
 }
 
 /// An answer as a table, or how many rows the statement changed.

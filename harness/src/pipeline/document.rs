@@ -28,6 +28,14 @@ pub struct Place {
 impl Place {
     /// The beginning of a file.
     pub const START: Self = Self { line: 1, column: 1 };
+
+    /// The place of a byte of a text.
+    pub fn in_text(text: &str, at: usize) -> Self {
+        let before = text.get(..at).unwrap_or(text);
+        let line = before.matches('\n').count() + 1;
+        let last = before.rsplit_once('\n').map_or(before, |(_, last)| last);
+        Self { line, column: last.chars().count() + 1 }
+    }
 }
 
 /// One key with its value.
@@ -98,17 +106,25 @@ impl Document {
             from_properties(text).map_err(|(place, reason)| malformed(place, reason))?
         };
         path.clone_into(&mut document.path);
-        for entry in document.config.iter_mut().chain(&mut document.credentials) {
+        document.resolved(env)
+    }
+
+    /// The same with the references of its values resolved.
+    ///
+    /// # Errors
+    /// A reference stands for nothing.
+    pub fn resolved(mut self, env: Lookup<'_>) -> Result<Self, PipelineError> {
+        for entry in self.config.iter_mut().chain(&mut self.credentials) {
             entry.value =
                 reference::resolve(&entry.written, env).map_err(|reason| PipelineError::Value {
-                    path: path.to_owned(),
+                    path: self.path.clone(),
                     line: entry.place.line,
                     column: entry.place.column,
                     key: entry.key.clone(),
                     reason,
                 })?;
         }
-        Ok(document)
+        Ok(self)
     }
 
     /// The error of a value in this file.

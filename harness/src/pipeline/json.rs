@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 use super::document::{Document, Entry, Place};
 
 /// Why the text was refused.
-pub(super) type Refusal = (Place, String);
+pub type Refusal = (Place, String);
 
 /// What a file may look like, for error texts.
 const SHAPE: &str = r#"{"name": "…", "config": {…}, "credentials": {…}}, or one flat object"#;
@@ -26,7 +26,7 @@ pub(super) fn parse(text: &str) -> Result<Document, Refusal> {
     let value =
         protocol::json::parse(text.as_bytes()).map_err(|error| syntax(&error.to_string()))?;
     if !value.is_object() {
-        let place = place_of(text, text.len() - text.trim_start().len());
+        let place = Place::in_text(text, text.len() - text.trim_start().len());
         return Err((place, format!("expected an object: {SHAPE}")));
     }
     let fields = fields(text)?;
@@ -53,6 +53,19 @@ pub(super) fn parse(text: &str) -> Result<Document, Refusal> {
     }
     one_name(&mut document)?;
     Ok(document)
+}
+
+/// Reads the text of one flat object, as SQL has it behind CONFIG.
+///
+/// # Errors
+/// It is no JSON object, with the place in the text.
+pub fn entries(text: &str) -> Result<Vec<Entry>, Refusal> {
+    let value =
+        protocol::json::parse(text.as_bytes()).map_err(|error| syntax(&error.to_string()))?;
+    if !value.is_object() {
+        return Err((Place::START, "expected an object of keys and values".to_owned()));
+    }
+    fields(text)?.iter().map(|(key, raw)| entry(text, key, raw)).collect()
 }
 
 /// Connect's answers repeat the name inside config.
@@ -93,14 +106,7 @@ fn entry(text: &str, key: &str, raw: &RawValue) -> Result<Entry, Refusal> {
 /// The place of a value: `raw` is a slice of `text`.
 fn place_of_raw(text: &str, raw: &RawValue) -> Place {
     let at = raw.get().as_ptr().addr().saturating_sub(text.as_ptr().addr());
-    place_of(text, at)
-}
-
-fn place_of(text: &str, at: usize) -> Place {
-    let before = text.get(..at).unwrap_or(text);
-    let line = before.matches('\n').count() + 1;
-    let last = before.rsplit_once('\n').map_or(before, |(_, last)| last);
-    Place { line, column: last.chars().count() + 1 }
+    Place::in_text(text, at)
 }
 
 /// Takes the place out of the parser's text, which ends with `at line 3 column 7`.

@@ -137,7 +137,7 @@ pub fn nearest_key(word: &str) -> Option<String> {
 }
 
 /// The known word nearest to `word`, if one is near enough to be a slip.
-pub(super) fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<String> {
+pub(crate) fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<String> {
     // A third of the letters: one slip in a word of three, four in one of twelve.
     let most = (word.chars().count() / 3).max(1);
     known

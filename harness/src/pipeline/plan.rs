@@ -128,6 +128,7 @@ pub fn plan(
         ExtractorCommand { program: extractor::find(named, surroundings)?, args: Vec::new() };
     let source = source(document);
     let until = overrides.until.unwrap_or(Until::Stopped);
+    let definition = None;
     Ok(Plan {
         name,
         table,
@@ -141,6 +142,7 @@ pub fn plan(
         until,
         on_error,
         retry,
+        definition,
     })
 }
 

@@ -16,7 +16,7 @@ use super::properties;
 pub const REFERENCE_BYTES_MAX: u64 = 64 * 1024;
 
 /// Looks up an environment variable.
-pub(super) type Lookup<'a> = &'a dyn Fn(&str) -> Option<OsString>;
+pub type Lookup<'a> = &'a dyn Fn(&str) -> Option<OsString>;
 
 /// The value with every reference in its texts replaced.
 ///
@@ -63,6 +63,15 @@ fn resolve_text(text: &str, env: Lookup<'_>) -> Result<String, String> {
     }
     resolved.push_str(rest);
     Ok(resolved)
+}
+
+/// Whether a text is one reference and nothing else: it holds no secret itself.
+pub(crate) fn is_reference(text: &str) -> bool {
+    let inner = text.strip_prefix("${").and_then(|rest| rest.strip_suffix('}'));
+    inner.is_some_and(|inner| {
+        let provider = inner.split_once(':').map(|(provider, _)| provider);
+        matches!(provider, Some("env" | "file")) && !inner.contains(['{', '}'])
+    })
 }
 
 fn is_provider(name: &str) -> bool {

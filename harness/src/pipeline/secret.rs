@@ -43,6 +43,12 @@ pub(super) fn redacted_json(config: &[Entry], credentials: &[Entry]) -> String {
     Value::Object(shown).to_string()
 }
 
+/// Whether a value may be shown as it is written: its key does not look like one of a secret, and it
+/// has no password in it.
+pub(crate) fn is_open(key: &str, written: &Value) -> bool {
+    !is_secret_key(key) && redact(written.clone(), &[]) == *written
+}
+
 fn redact(value: Value, hidden: &[&str]) -> Value {
     match value {
         Value::String(text) => Value::String(redact_text(text, hidden)),

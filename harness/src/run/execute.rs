@@ -110,6 +110,9 @@ fn has_rows(catalogue: &mut Catalogue, table: &str) -> Result<bool, RunError> {
 fn open_pipeline(catalogue: &mut Catalogue, plan: &Plan) -> Result<(Pipeline, bool), RunError> {
     let tasks_max = plan.share.tasks;
     let config_json = &plan.source.redacted_json;
+    if plan.definition.is_some() {
+        return defined_pipeline(catalogue, plan);
+    }
     // Nothing is made for a plan that does not fit what is there.
     if let Some(pipeline) = catalogue.pipeline(&plan.name)? {
         require_fit(&pipeline, plan)?;
@@ -132,7 +135,29 @@ fn open_pipeline(catalogue: &mut Catalogue, plan: &Plan) -> Result<(Pipeline, bo
     Ok((pipeline, is_new))
 }
 
+/// The pipeline of a plan that was made of its definition. It is never created here: one that is not
+/// there any more was dropped, and one that differs was replaced, after the plan was made.
+fn defined_pipeline(catalogue: &mut Catalogue, plan: &Plan) -> Result<(Pipeline, bool), RunError> {
+    let pipeline = catalogue.pipeline(&plan.name)?;
+    let Some(pipeline) = pipeline.filter(|it| it.credentials == plan.definition) else {
+        let text =
+            format!("pipeline {:?} was dropped or changed meanwhile; start it again", plan.name);
+        return Err(RunError::Config(text));
+    };
+    require_fit(&pipeline, plan)?;
+    catalogue.ensure_table(&plan.table)?;
+    let is_new = catalogue.splits(pipeline.id)?.is_empty();
+    Ok((pipeline, is_new))
+}
+
 fn require_fit(pipeline: &Pipeline, plan: &Plan) -> Result<(), RunError> {
+    if pipeline.credentials.is_some() && plan.definition.is_none() {
+        return Err(RunError::Config(format!(
+            "pipeline {:?} was created by SQL; run it with harness sql -e 'START PIPELINE …', or give \
+             the one of the file another name",
+            plan.name
+        )));
+    }
     pipeline.require_leaf_count(plan.share.leaves)?;
     if pipeline.target_table == plan.table {
         return Ok(());
@@ -331,6 +356,9 @@ impl Coordinator {
                 Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {}
             }
             if self.looked.elapsed() > LOOK_AGAIN && !self.setup.is_draining() {
+                if self.is_stopped()? {
+                    self.setup.control.drain();
+                }
                 // Another leaf may have found splits that are ours.
                 self.assign(false)?;
             }
@@ -344,6 +372,17 @@ impl Coordinator {
             // The drain that follows ends batches early, before they can say so again.
             None => Ok(self.was_caught_up || self.is_caught_up()),
         }
+    }
+
+    /// Whether STOP PIPELINE was said somewhere else. Leaves that pipeline files run apart from each other
+    /// write the state of their pipeline when they end, so that there it means nothing to the others.
+    fn is_stopped(&mut self) -> Result<bool, RunError> {
+        let (setup, catalogue) = (&self.setup, &mut self.catalogue);
+        if setup.plan.definition.is_none() {
+            return Ok(false);
+        }
+        let found = persist(setup, 0, || catalogue.pipeline(&setup.plan.name))?;
+        Ok(found.is_some_and(|it| it.id == setup.pipeline.id && it.state == PipelineState::Stopped))
     }
 
     fn is_caught_up(&self) -> bool {

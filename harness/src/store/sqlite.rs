@@ -4,6 +4,8 @@
 //! every commit is flushed before it is answered, since an offset that outlives its rows would be a loss);
 //! a write transaction takes the write lock at BEGIN, so that it never fails half way on a lock.
 
+mod functions;
+
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -66,6 +68,7 @@ impl SqliteStore {
             connection.busy_timeout(BUSY_WAIT)?;
             connection.query_row("SELECT COUNT(*) FROM sqlite_master", [], |_| Ok(()))?;
             connection.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
+            functions::register(&connection)?;
             Ok(Self { path: path.to_owned(), connection })
         };
         let error = match Connection::open_with_flags(path, flags).and_then(probed) {
@@ -87,6 +90,7 @@ impl SqliteStore {
         let fail = |error| classify(&self.path, &error).context("open the store");
         self.connection.busy_timeout(BUSY_WAIT).map_err(fail)?;
         self.connection.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
+        functions::register(&self.connection).map_err(fail)?;
         if self.connection.is_readonly("main").map_err(fail)? {
             return Err(read_only(&self.path));
         }

@@ -220,13 +220,13 @@ fn checksums_combine_as_if_computed_at_once() {
         for cut in [0, 1, len / 3, len / 2, len] {
             let (first, second) = bytes[..len].split_at(cut.min(len));
             let (a, b) = (crc32c::crc32c(first), crc32c::crc32c(second));
-            let whole = super::checksum::combine(a, b, second.len());
+            let whole = checksum::combine(a, b, second.len());
             assert_eq!(whole, crc32c::crc32c(&bytes[..len]), "{len} cut at {cut}");
             assert_eq!(whole, crc32c::crc32c_combine(a, b, second.len()));
         }
     }
     for len in [1 << 20, 8 << 20, u32::MAX as usize] {
-        let whole = super::checksum::combine(0x1234_5678, 0x9abc_def0, len);
+        let whole = checksum::combine(0x1234_5678, 0x9abc_def0, len);
         assert_eq!(whole, crc32c::crc32c_combine(0x1234_5678, 0x9abc_def0, len), "{len}");
     }
 }

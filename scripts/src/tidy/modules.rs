@@ -24,7 +24,7 @@ const fn in_harness(module: &'static str, never: &'static [&'static str]) -> Dir
 
 /// source → decode → row → encode → batch → pump → pipe; configuration stands aside.
 /// store ← catalogue ← transaction ← run; child and link belong to run.
-const DIRECTIONS: [Direction; 13] = [
+const DIRECTIONS: [Direction; 15] = [
     in_extractor("source", &["batch", "pump", "pipe", "args", "exit"]),
     in_extractor("decode", &["source", "batch", "pump", "pipe", "args", "exit", "log"]),
     in_extractor("row", &["source", "batch", "pump", "pipe", "args", "exit", "log"]),
@@ -38,6 +38,8 @@ const DIRECTIONS: [Direction; 13] = [
     in_harness("stage", &["run", "link", "child", "catalogue", "transaction", "pipeline"]),
     in_harness("child", &["link", "store", "catalogue", "transaction", "stage"]),
     in_harness("link", &["store", "catalogue", "transaction", "stage"]),
+    in_harness("run", &["sql", "cli"]),
+    in_harness("sql", &["cli", "demo"]),
 ];
 
 /// A module imports only from its left.

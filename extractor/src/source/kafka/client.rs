@@ -10,14 +10,15 @@ use std::time::{Duration, Instant};
 use protocol::{Code, Failure};
 use rdkafka::bindings::rd_kafka_t;
 use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::{BaseConsumer, ConsumerContext};
 use rdkafka::error::KafkaError;
 use rdkafka::metadata::MetadataBroker;
 use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::{ClientContext, Offset, TopicPartitionList};
 
+use super::api::Api;
 use super::certificate::{Authorities, Fault};
 use super::failure;
-use super::handle::Handle;
 use super::link::{Link, cut};
 use super::position::Place;
 use super::refused;
@@ -53,7 +54,7 @@ pub(super) enum At {
 
 /// The client. Dropping it may wait for brokers, so the last owner is the monitor's thread.
 pub(super) struct Client {
-    handle: Handle,
+    api: Api,
     servers: String,
     asks: AtomicU64,
     /// The broker that described topics last, or -1.
@@ -71,16 +72,21 @@ impl Client {
         // The lines of this context tell when a topic has another id than before; see `Events`.
         config.set("debug", "metadata").set_log_level(RDKafkaLogLevel::Debug);
         let events = Events::new(settings.spoof().clone());
-        let handle = Handle::new(&config, events).map_err(|e| refused::unusable(&e))?;
+        let api = Api::new(&config, events, settings.batch).map_err(|e| refused::unusable(&e))?;
         let (asks, last_broker) = (AtomicU64::new(0), AtomicI32::new(-1));
         let (servers, shows) = (settings.servers.clone(), settings.shows());
         let (authorities, fault) = (settings.authorities(), OnceLock::new());
-        Ok(Self { handle, servers, asks, last_broker, shows, authorities, fault })
+        Ok(Self { api, servers, asks, last_broker, shows, authorities, fault })
     }
 
     /// The handle, for the two files that call librdkafka themselves.
     pub(super) fn native(&self) -> *mut rd_kafka_t {
-        self.handle.client().native_ptr()
+        self.api.native()
+    }
+
+    /// The safe crate's consumer, for the fetcher that has no unsafe code.
+    pub(super) const fn consumer(&self) -> Option<&Arc<BaseConsumer<Events>>> {
+        self.api.consumer()
     }
 
     /// The brokers as the user named them.
@@ -100,7 +106,7 @@ impl Client {
 
     /// What is known of the connections.
     pub(super) fn link(&self) -> &Link {
-        &self.handle.events().link
+        &self.api.events().link
     }
 
     /// The broker that answered last.
@@ -121,7 +127,7 @@ impl Client {
         topic: &str,
         timeout: Duration,
     ) -> Result<Vec<i32>, RDKafkaErrorCode> {
-        let metadata = self.handle.metadata(Some(topic), timeout)?;
+        let metadata = self.api.metadata(Some(topic), timeout)?;
         let first = metadata.orig_broker_id();
         let mut ids: Vec<_> = metadata.brokers().iter().map(MetadataBroker::id).collect();
         ids.sort_unstable_by_key(|id| (*id != first, *id));
@@ -130,7 +136,7 @@ impl Client {
 
     /// The names of all topics that the user may see; blocks for at most `timeout`.
     pub(super) fn topic_names(&self, timeout: Duration) -> Result<Vec<String>, RDKafkaErrorCode> {
-        let metadata = self.handle.metadata(None, timeout)?;
+        let metadata = self.api.metadata(None, timeout)?;
         let topics = metadata.topics().iter();
         Ok(topics.filter(|it| it.error().is_none()).map(|it| it.name().to_owned()).collect())
     }
@@ -138,11 +144,11 @@ impl Client {
     /// Handles all log lines and errors that librdkafka has queued so far, without waiting. When
     /// it returns, none of them is still being handled by another thread.
     pub(super) fn drain_events(&self) {
-        let drain = &self.handle.events().drain;
+        let drain = &self.api.events().drain;
         let _one_at_a_time = drain.lock().unwrap_or_else(PoisonError::into_inner);
         // A record cannot arrive here: no partition is started on the main queue.
         let mut left = EVENTS_MAX;
-        while left > 0 && self.handle.serve() {
+        while left > 0 && self.api.serve() {
             left -= 1;
         }
     }
@@ -168,7 +174,7 @@ impl Client {
             list.add_partition_offset(&place.topic, place.partition, offset)
                 .map_err(|e| (Some(place.clone()), code(&e)))?;
         }
-        let answer = self.handle.offsets_for_times(list, timeout).map_err(|code| (None, code))?;
+        let answer = self.api.offsets_for_times(list, timeout).map_err(|code| (None, code))?;
         let mut offsets = Vec::with_capacity(places.len());
         for place in places {
             let found = answer.find_partition(&place.topic, place.partition);
@@ -344,6 +350,8 @@ impl ClientContext for Events {
         }
     }
 }
+
+impl ConsumerContext for Events {}
 
 #[cfg(test)]
 mod tests;

@@ -2,16 +2,22 @@
 //! last cause that the client remembers.
 
 use protocol::{Code, Failure};
+use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaErrorCode;
 
 use super::client::Client;
 use super::position::{Place, Position};
-use super::refused::{refused, suspected};
+use super::refused::{expired, refused, suspected};
 use super::topics::{Pattern, TOPICS_MAX};
 
 /// What to do about offsets of a topic that is not there any more.
 const READ_THE_NEW_ONE: &str = "set the offsets of its partitions to {\"offset\":0} with harness \
                                 set-offsets --reset-incarnation";
+
+/// The code in an error of the safe crate.
+pub(super) fn code_of(error: &KafkaError) -> RDKafkaErrorCode {
+    error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail)
+}
 
 /// No broker answers.
 pub(super) fn unreachable(client: &Client) -> Failure {
@@ -20,8 +26,8 @@ pub(super) fn unreachable(client: &Client) -> Failure {
     }
     let servers = client.servers();
     let (code, cause) = match client.link().cause() {
-        Some((RDKafkaErrorCode::Resolve, text)) => (Code::Dns, text),
-        Some((_, text)) => (Code::SourceUnavailable, text),
+        Some(cause) if cause.code == RDKafkaErrorCode::Resolve => (Code::Dns, cause.text),
+        Some(cause) => (Code::SourceUnavailable, cause.text),
         None if client.link().down_for().is_some() => {
             (Code::SourceUnavailable, "all brokers are down".to_owned())
         }
@@ -74,7 +80,8 @@ pub(super) fn from_code(client: &Client, what: &str, code: RDKafkaErrorCode) -> 
         ),
         E::Authentication | E::SaslAuthenticationFailed => refused(client).unwrap_or_else(|| {
             let text = format!("{what}: the broker refuses the login; check its credentials");
-            Failure::new(Code::AuthFailed, text)
+            let failure = Failure::new(Code::AuthFailed, text);
+            if client.link().token_is_over() { expired(failure, what) } else { failure }
         }),
         E::UnsupportedForMessageFormat | E::UnsupportedVersion | E::UnsupportedFeature => {
             Failure::new(
@@ -157,7 +164,7 @@ pub(super) fn id_changed(topic: &str, before: &str, now: &str) -> Failure {
         .with("was", before)
 }
 
-/// A batch that does not match its checksum or does not decompress.
+/// A batch that does not match its checksum, or whose form is unknown.
 pub(super) fn corrupt(place: &Place, offset: i64, text: &str) -> Failure {
     let text = format!(
         "{place}: the batch at offset {offset} is corrupt on the broker ({text}); repair it there, \
@@ -173,6 +180,17 @@ pub(super) fn stalled(place: &Place, position: i64, end: i64) -> Failure {
          none; the partition is read anew from there"
     );
     Failure::new(Code::SourceUnavailable, text).with("offset", position).with("latest", end)
+}
+
+/// A batch whose checksum is right and that does not decompress: it is a bomb, or its writer is
+/// broken.
+pub(super) fn unpackable(place: &Place, offset: i64, text: &str) -> Failure {
+    let text = format!(
+        "{place}: the batch at offset {offset} does not decompress, or holds more than the client \
+         accepts ({text}); raise properties.receive.message.max.bytes if it is meant to be that \
+         large, or set the offset after it with harness set-offsets to go on without it"
+    );
+    Failure::new(Code::DecodeFailed, text).with("offset", offset)
 }
 
 /// A topic or a partition that was there is no more. `pattern`: what chose the topic, unless a list

@@ -9,9 +9,10 @@ use rdkafka::types::RDKafkaErrorCode;
 use super::client::{Client, ask};
 use super::describe::{Topics, describe};
 use super::failure;
+use super::fetcher::Fetcher;
 use super::monitor::is_unknown;
 use super::topics::{Pattern, Selection, TOPICS_MAX};
-use super::{ASK_TIMEOUT, KafkaSource, pause};
+use super::{ASK_TIMEOUT, Kafka, pause};
 use crate::source::Cancel;
 
 /// Time between two looks for a topic that is waited for.
@@ -53,7 +54,7 @@ fn look(
     Ok(Ok(topics))
 }
 
-impl KafkaSource {
+impl<F: Fetcher> Kafka<F> {
     /// Describes the topics of the pipeline; missing ones are waited for as long as configured.
     pub(super) fn topics(&self, cancel: &Cancel) -> Result<Topics, Failure> {
         let started = Instant::now();

@@ -4,13 +4,20 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use protocol::Failure;
 use rdkafka::types::RDKafkaErrorCode;
 
 use super::refused;
 use super::security::Shows;
+use super::token::unix_ms;
+
+/// How much earlier than by our clock a token may end at a broker that has accepted it before.
+///
+/// Why 5 s: clocks that are kept by a time service differ by less, and who is told that a token has
+/// expired a few seconds early has nothing else to do.
+const CLOCK_SKEW_MS: i64 = 5000;
 
 /// Bytes of one log line or cause that is kept.
 const LINE_BYTES_MAX: usize = 500;
@@ -28,16 +35,42 @@ pub(super) struct Link {
 #[derive(Clone, Debug, Default)]
 struct LinkState {
     down_since: Option<Instant>,
-    /// Whether a token was set, and why none could be got last.
-    has_token: bool,
+    /// When the token that was set last ends (milliseconds since the epoch), and why none could be
+    /// got last.
+    token_ends_ms: Option<i64>,
     no_token: Option<Failure>,
     /// Whether a broker ever answered, and when the first connection failed before that.
     was_up: bool,
     failed_since: Option<Instant>,
-    cause: Option<(Instant, RDKafkaErrorCode, String)>,
+    cause: Option<Cause>,
+}
+
+/// Why a connection failed, and when.
+#[derive(Clone, Debug)]
+pub(super) struct Cause {
+    pub(super) code: RDKafkaErrorCode,
+    pub(super) text: String,
+    at: Instant,
+    /// The token was over by then.
+    pub(super) after_token: bool,
 }
 
 impl Link {
+    /// Whether the token that was set last is over: by our clock or, where it is never renewed and
+    /// brokers have accepted it, by a clock that is a little ahead.
+    fn is_over(&self, state: &LinkState) -> bool {
+        let trusted = state.was_up && !self.renews.load(Ordering::Acquire);
+        let skew = if trusted { CLOCK_SKEW_MS } else { 0 };
+        let now = unix_ms(SystemTime::now()).saturating_add(skew);
+        state.token_ends_ms.is_some_and(|end| now >= end)
+    }
+
+    fn note(&self, state: &mut LinkState, code: RDKafkaErrorCode, text: &str) {
+        let after_token = self.is_over(state);
+        let text = cut(text).to_owned();
+        state.cause = Some(Cause { code, text, at: Instant::now(), after_token });
+    }
+
     fn state(&self) -> MutexGuard<'_, LinkState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -68,10 +101,9 @@ impl Link {
         // `[thrd:NAME]: ` before the text.
         let text = line.split_once("]: ").map_or(line, |(_, text)| text);
         if refused::classify(lost, text, Shows::Nothing).is_some() {
-            let now = Instant::now();
             let mut state = self.state();
-            state.failed_since.get_or_insert(now);
-            state.cause = Some((now, lost, cut(text).to_owned()));
+            state.failed_since.get_or_insert_with(Instant::now);
+            self.note(&mut state, lost, text);
         }
     }
 
@@ -88,10 +120,15 @@ impl Link {
         self.renews.load(Ordering::Acquire) && down.is_none_or(|down| down < RENEWAL)
     }
 
-    /// A token was set.
-    pub(super) fn has_token(&self) {
+    /// A token was set that ends at this time, milliseconds since the epoch.
+    pub(super) fn has_token(&self, ends_ms: i64) {
         let mut state = self.state();
-        (state.has_token, state.no_token) = (true, None);
+        (state.token_ends_ms, state.no_token) = (Some(ends_ms), None);
+    }
+
+    /// Whether the token that was set last is over.
+    pub(super) fn token_is_over(&self) -> bool {
+        self.is_over(&self.state())
     }
 
     /// No token could be got, or it was not taken.
@@ -103,7 +140,7 @@ impl Link {
     /// never was one, after the connections are lost otherwise.
     pub(super) fn missing_token(&self) -> Option<Failure> {
         let state = self.state();
-        let matters = !state.has_token || state.down_since.is_some();
+        let matters = state.token_ends_ms.is_none() || state.down_since.is_some();
         state.no_token.clone().filter(|_| matters)
     }
 
@@ -113,10 +150,9 @@ impl Link {
     }
 
     /// The last error of a connection, if it is fresh.
-    pub(super) fn cause(&self) -> Option<(RDKafkaErrorCode, String)> {
+    pub(super) fn cause(&self) -> Option<Cause> {
         const FRESH: Duration = Duration::from_secs(60);
-        let cause = self.state().cause.clone();
-        cause.filter(|(at, ..)| at.elapsed() < FRESH).map(|(_, code, text)| (code, text))
+        self.state().cause.clone().filter(|cause| cause.at.elapsed() < FRESH)
     }
 
     /// What was known may have changed.
@@ -151,12 +187,11 @@ impl Link {
 
     /// An error of a connection, or that none is left.
     pub(super) fn failed(&self, code: RDKafkaErrorCode, text: &str) {
-        let now = Instant::now();
         let mut state = self.state();
         if code == RDKafkaErrorCode::AllBrokersDown {
-            state.down_since.get_or_insert(now);
+            state.down_since.get_or_insert_with(Instant::now);
         } else {
-            state.cause = Some((now, code, cut(text).to_owned()));
+            self.note(&mut state, code, text);
         }
         self.recheck.store(true, Ordering::Release);
     }

@@ -8,16 +8,17 @@ use rdkafka::types::RDKafkaErrorCode;
 
 use super::client::At;
 use super::failure;
+use super::fetcher::Fetcher;
 use super::part::Part;
 use super::position::Place;
 use super::settings::OnGap;
-use super::{ASK_TIMEOUT, KafkaSource};
+use super::{ASK_TIMEOUT, Kafka};
 use crate::source::Cancel;
 
 /// How long a question may hold up the reading of the other partitions; it is asked again.
 const LOST_TIMEOUT: Duration = Duration::from_secs(2);
 
-impl KafkaSource {
+impl<F: Fetcher> Kafka<F> {
     /// The oldest offset and the end of one partition.
     pub(super) fn range(&self, place: &Place, limit: Duration) -> Result<(i64, i64), Failure> {
         let places = std::slice::from_ref(place);

@@ -9,7 +9,7 @@
 //! consumer group: no coordinator is asked, no group can be joined, no permission on a group is
 //! needed. Logs, global errors and statistics stay on the main queue, which only the safe crate
 //! reads; this queue carries messages and partition errors, and both are destroyed exactly once,
-//! by [`FetchQueue::stop`] or [`FetchQueue::clear`], the latter also once all are passed and on drop.
+//! by [`Fetcher::stop`] or [`Fetcher::clear`], the latter also once all are passed and on drop.
 #![expect(unsafe_code, reason = "rdkafka has no batch consume and hides the offset of events")]
 
 use std::collections::BTreeMap;
@@ -25,6 +25,7 @@ use rdkafka::bindings::{
 use rdkafka::types::{RDKafkaErrorCode, RDKafkaRespErr};
 
 use super::client::Client;
+use super::fetcher::{Fetched, Fetcher, HEADERS_MAX};
 use crate::decode::Header;
 
 /// Messages of one call.
@@ -32,9 +33,6 @@ use crate::decode::Header;
 /// Why 1,000: more gains nothing per message, and what the sink refused waits here outside the
 /// count of the queue's memory limit.
 pub(super) const MESSAGES_MAX: usize = 1000;
-
-/// Headers of one message. Why 10,000: brokers have no limit below the message size, people do.
-pub(super) const HEADERS_MAX: usize = 10_000;
 
 /// Messages that were taken from librdkafka and not yet handed on, and the queue they come from.
 pub(super) struct FetchQueue {
@@ -50,8 +48,12 @@ pub(super) struct FetchQueue {
 // all its methods that touch them take `&mut self` or only read memory owned by a taken message.
 unsafe impl Send for FetchQueue {}
 
-impl FetchQueue {
-    pub(super) fn new(client: Arc<Client>) -> Option<Self> {
+impl Fetcher for FetchQueue {
+    type Item<'a> = Item<'a>;
+
+    const QUEUE_PER_PARTITION: bool = false;
+
+    fn open(client: Arc<Client>) -> Option<Self> {
         // SAFETY: the client handle is alive, and `client` keeps it alive longer than the queue.
         let queue = unsafe { native::rd_kafka_queue_new(client.native()) };
         let queue = NonNull::new(queue)?;
@@ -59,13 +61,7 @@ impl FetchQueue {
         Some(Self { queue, topics: BTreeMap::new(), taken, next: 0, client })
     }
 
-    /// Starts to fetch a partition at `offset` into this queue.
-    pub(super) fn start(
-        &mut self,
-        topic: &str,
-        partition: i32,
-        offset: i64,
-    ) -> Result<(), RDKafkaErrorCode> {
+    fn start(&mut self, topic: &str, partition: i32, offset: i64) -> Result<(), RDKafkaErrorCode> {
         let topic = self.topic(topic)?;
         // SAFETY: both handles are alive and belong to the same client.
         let result = unsafe {
@@ -79,9 +75,7 @@ impl FetchQueue {
         last_error_unless_zero(result)
     }
 
-    /// Stops to fetch a partition. Messages of it that are still inside librdkafka never arrive;
-    /// those already taken are destroyed here.
-    pub(super) fn stop(&mut self, topic: &str, partition: i32) -> Result<(), RDKafkaErrorCode> {
+    fn stop(&mut self, topic: &str, partition: i32) -> Result<(), RDKafkaErrorCode> {
         let handle = self.topic(topic)?;
         // SAFETY: the topic handle is alive; the call waits for librdkafka's own main thread.
         let result = unsafe { native::rd_kafka_consume_stop(handle.as_ptr(), partition) };
@@ -97,9 +91,7 @@ impl FetchQueue {
         last_error_unless_zero(result)
     }
 
-    /// Takes up to `messages_max` messages when all taken ones are gone; waits at most `wait` for
-    /// the first and never for the others. Returns how many are there.
-    pub(super) fn fill(&mut self, messages_max: usize, wait: Duration) -> usize {
+    fn fill(&mut self, messages_max: usize, wait: Duration) -> usize {
         if self.front().is_some() {
             return self.taken.len() - self.next;
         }
@@ -117,6 +109,54 @@ impl FetchQueue {
         self.taken.len()
     }
 
+    fn front(&mut self) -> Option<Item<'_>> {
+        while let Some(slot) = self.taken.get(self.next) {
+            // SAFETY: a slot is null or an owned, live message; it is destroyed only through
+            // `&mut self`, which the returned borrow excludes.
+            if let Some(message) = unsafe { slot.as_ref() } {
+                return Some(Item { message });
+            }
+            self.next += 1;
+        }
+        self.clear();
+        None
+    }
+
+    fn is_last(&self) -> bool {
+        self.next + 1 >= self.taken.len()
+    }
+
+    /// All that were passed are destroyed together when none is left: freed one by one between other
+    /// work, each would wait for the lock of the allocator that librdkafka's thread holds, which cost
+    /// a tenth of the whole.
+    fn pop(&mut self) {
+        self.next = self.taken.len().min(self.next + 1);
+    }
+
+    fn clear(&mut self) {
+        self.taken.iter_mut().for_each(destroy);
+        self.taken.clear();
+        self.next = 0;
+    }
+
+    fn end_seen(&self, topic: &str, partition: i32) -> Option<i64> {
+        let topic = CString::new(topic).ok()?;
+        let (mut low, mut high) = (-1, -1);
+        // SAFETY: all pointers are valid for the call, which only reads librdkafka's memory.
+        let code = unsafe {
+            native::rd_kafka_get_watermark_offsets(
+                self.client.native(),
+                topic.as_ptr(),
+                partition,
+                &raw mut low,
+                &raw mut high,
+            )
+        };
+        (code == RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR && high >= 0).then_some(high)
+    }
+}
+
+impl FetchQueue {
     fn take(&mut self, room: usize, wait: Duration) {
         let wait_ms = i32::try_from(wait.as_millis()).unwrap_or(i32::MAX);
         let before = self.taken.len();
@@ -133,56 +173,6 @@ impl FetchQueue {
             let count = usize::try_from(count).unwrap_or(0).min(room);
             self.taken.set_len(before + count);
         }
-    }
-
-    /// The next message or event.
-    pub(super) fn front(&mut self) -> Option<Item<'_>> {
-        while let Some(slot) = self.taken.get(self.next) {
-            // SAFETY: a slot is null or an owned, live message; it is destroyed only through
-            // `&mut self`, which the returned borrow excludes.
-            if let Some(message) = unsafe { slot.as_ref() } {
-                return Some(Item { message });
-            }
-            self.next += 1;
-        }
-        self.clear();
-        None
-    }
-
-    /// Whether [`FetchQueue::front`] is the last one taken.
-    pub(super) fn is_last(&self) -> bool {
-        self.next + 1 >= self.taken.len()
-    }
-
-    /// Passes the next message or event. All that were passed are destroyed together when none is
-    /// left: freed one by one between other work, each would wait for the lock of the allocator
-    /// that librdkafka's thread holds, which cost a tenth of the whole.
-    pub(super) fn pop(&mut self) {
-        self.next = self.taken.len().min(self.next + 1);
-    }
-
-    /// Destroys everything taken.
-    pub(super) fn clear(&mut self) {
-        self.taken.iter_mut().for_each(destroy);
-        self.taken.clear();
-        self.next = 0;
-    }
-
-    /// The end of a partition as the last Fetch answer told it; nothing is asked.
-    pub(super) fn end_seen(&self, topic: &str, partition: i32) -> Option<i64> {
-        let topic = CString::new(topic).ok()?;
-        let (mut low, mut high) = (-1, -1);
-        // SAFETY: all pointers are valid for the call, which only reads librdkafka's memory.
-        let code = unsafe {
-            native::rd_kafka_get_watermark_offsets(
-                self.client.native(),
-                topic.as_ptr(),
-                partition,
-                &raw mut low,
-                &raw mut high,
-            )
-        };
-        (code == RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR && high >= 0).then_some(high)
     }
 
     /// The handle of a topic, made once.
@@ -220,58 +210,51 @@ pub(super) struct Item<'a> {
     message: &'a rd_kafka_message_t,
 }
 
-impl<'a> Item<'a> {
-    /// What is wrong, or `None` for a record.
-    pub(super) fn error(&self) -> Option<RDKafkaErrorCode> {
+impl<'a> Fetched for Item<'a> {
+    fn error(&self) -> Option<RDKafkaErrorCode> {
         match self.message.err {
             RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR => None,
             code => Some(code.into()),
         }
     }
 
-    /// The text of an event, for people.
-    pub(super) fn error_text(&self) -> String {
+    fn error_text(&self) -> String {
         String::from_utf8_lossy(self.value().unwrap_or_default()).into_owned()
     }
 
-    /// Identifies the topic as long as its queue is alive.
-    pub(super) fn topic_tag(&self) -> usize {
+    fn topic_tag(&self) -> usize {
         self.message.rkt.addr()
     }
 
-    /// The topic's name.
-    pub(super) fn topic(&self) -> &'a str {
+    fn topic(&self) -> &str {
         topic_of(self.message)
     }
 
-    pub(super) const fn partition(&self) -> i32 {
+    fn partition(&self) -> i32 {
         self.message.partition
     }
 
-    /// The offset of a record, or the place that an event names.
-    pub(super) const fn offset(&self) -> i64 {
+    fn offset(&self) -> i64 {
         self.message.offset
     }
 
-    /// The key; null and empty are different.
-    pub(super) fn key(&self) -> Option<&'a [u8]> {
-        bytes(self.message.key, self.message.key_len)
+    fn key(&self) -> Option<&[u8]> {
+        // SAFETY: the key lives as long as the message, which `self` borrows.
+        unsafe { bytes(self.message.key, self.message.key_len) }
     }
 
-    /// The value; null and empty are different.
-    pub(super) fn value(&self) -> Option<&'a [u8]> {
-        bytes(self.message.payload, self.message.len)
+    fn value(&self) -> Option<&[u8]> {
+        // SAFETY: the value lives as long as the message, which `self` borrows.
+        unsafe { bytes(self.message.payload, self.message.len) }
     }
 
-    /// The leader epoch under which a record was written.
-    pub(super) fn epoch(&self) -> Option<i32> {
+    fn epoch(&self) -> Option<i32> {
         // SAFETY: the message is alive and a consumed one.
         let epoch = unsafe { native::rd_kafka_message_leader_epoch(self.message) };
         (epoch >= 0).then_some(epoch)
     }
 
-    /// Milliseconds since the epoch.
-    pub(super) fn timestamp(&self) -> Option<i64> {
+    fn timestamp(&self) -> Option<i64> {
         let mut kind = native::rd_kafka_timestamp_type_t::RD_KAFKA_TIMESTAMP_NOT_AVAILABLE;
         // SAFETY: the message is alive; the call writes the kind.
         let ms = unsafe { native::rd_kafka_message_timestamp(self.message, &raw mut kind) };
@@ -279,9 +262,7 @@ impl<'a> Item<'a> {
         (known && ms >= 0).then_some(ms)
     }
 
-    /// All headers in their order; `None` when there are more than the limit or they cannot be
-    /// parsed.
-    pub(super) fn headers(&self) -> Option<Vec<Header<'a>>> {
+    fn headers(&self) -> Option<Vec<Header<'_>>> {
         let mut list: *mut rd_kafka_headers_t = ptr::null_mut();
         // SAFETY: the message is alive; the list, if any, lives as long as the message.
         let code = unsafe { native::rd_kafka_message_headers(self.message, &raw mut list) };
@@ -309,21 +290,21 @@ impl<'a> Item<'a> {
                 return Some(headers);
             }
             // SAFETY: the name is a C string inside the list, which lives as long as the message.
-            let name: &'a CStr = unsafe { CStr::from_ptr(name) };
-            headers.push((name.to_bytes(), bytes(value.cast_mut(), len)));
+            let name = unsafe { CStr::from_ptr(name) };
+            // SAFETY: so does the value.
+            headers.push((name.to_bytes(), unsafe { bytes(value, len) }));
         }
         None
     }
 }
 
-/// The bytes of a live message; the lifetime is that of the message it is taken from.
-fn bytes<'a>(start: *mut c_void, len: usize) -> Option<&'a [u8]> {
-    if start.is_null() {
-        return None;
-    }
-    // SAFETY: librdkafka gives `len` readable bytes that live as long as the message; both callers
-    // bind the result to the borrow of that message.
-    Some(unsafe { slice::from_raw_parts(start.cast_const().cast(), len) })
+/// Bytes that librdkafka points to; `None` for a null pointer.
+///
+/// # Safety
+/// `start` is null, or `len` bytes behind it are readable and unchanged for as long as `'a`.
+unsafe fn bytes<'a>(start: *const c_void, len: usize) -> Option<&'a [u8]> {
+    // SAFETY: the caller's promise; the pointer is not null here.
+    (!start.is_null()).then(|| unsafe { slice::from_raw_parts(start.cast(), len) })
 }
 
 fn topic_of(message: &rd_kafka_message_t) -> &str {

@@ -9,10 +9,11 @@ use protocol::{Code, Failure};
 use rdkafka::types::RDKafkaErrorCode;
 
 use super::failure;
+use super::fetcher::{Fetched, Fetcher, HEADERS_MAX};
 use super::monitor::is_unknown;
 use super::part::{Part, Verdict};
 use super::position::{Place, Position};
-use super::queue::{FetchQueue, HEADERS_MAX, Item, MESSAGES_MAX};
+use super::queue::MESSAGES_MAX;
 use crate::decode::{Decoder, Record};
 use crate::source::{RowSink, Taken};
 
@@ -45,9 +46,9 @@ enum Next {
 }
 
 /// The assigned partitions and what was fetched for them.
-pub(super) struct Reader {
+pub(super) struct Reader<F> {
     pub(super) parts: Vec<Part>,
-    pub(super) queue: FetchQueue,
+    pub(super) queue: F,
     pub(super) decoder: Decoder,
     /// The topics are in doubt; set here, taken by the owner.
     pub(super) doubt: bool,
@@ -59,8 +60,8 @@ pub(super) struct Reader {
     last: Option<((usize, i32), usize)>,
 }
 
-impl Reader {
-    pub(super) fn new(queue: FetchQueue, decoder: Decoder) -> Self {
+impl<F: Fetcher> Reader<F> {
+    pub(super) fn new(queue: F, decoder: Decoder) -> Self {
         let (parts, found) = (Vec::new(), HashMap::new());
         Self { parts, queue, decoder, doubt: false, mean_bytes: 0, found, last: None }
     }
@@ -166,19 +167,19 @@ impl Reader {
     }
 }
 
-fn find(parts: &[Part], item: &Item<'_>) -> Option<usize> {
+fn find(parts: &[Part], item: &impl Fetched) -> Option<usize> {
     let (topic, partition) = (item.topic(), item.partition());
     parts.iter().position(|p| p.place.partition == partition && p.place.topic == topic)
 }
 
-fn start(queue: &mut FetchQueue, part: &Part) -> Result<(), Failure> {
+fn start(queue: &mut impl Fetcher, part: &Part) -> Result<(), Failure> {
     let (place, offset) = (&part.place, part.position().offset);
     queue.start(&place.topic, place.partition, offset).map_err(|code| {
         Failure::new(Code::Bug, format!("{place}: cannot fetch from offset {offset}: {code}"))
     })
 }
 
-fn stop(queue: &mut FetchQueue, place: &Place) {
+fn stop(queue: &mut impl Fetcher, place: &Place) {
     if let Err(code) = queue.stop(&place.topic, place.partition) {
         tracing::debug!(topic = place.topic, partition = place.partition, ?code, "stop failed");
     }
@@ -189,7 +190,7 @@ fn record(
     decoder: Decoder,
     index: usize,
     part: &mut Part,
-    item: &Item<'_>,
+    item: &impl Fetched,
     sink: &mut dyn RowSink,
 ) -> Result<Next, Failure> {
     let (offset, epoch) = (item.offset(), item.epoch());
@@ -240,7 +241,7 @@ fn record(
 fn error_row(
     number: u32,
     part: &mut Part,
-    item: &Item<'_>,
+    item: &impl Fetched,
     sink: &mut dyn RowSink,
     (code, reason): (Code, String),
 ) -> Result<Next, Failure> {
@@ -289,7 +290,7 @@ fn error_row(
 }
 
 /// One event of a partition. Order matters: it comes after every record before it.
-fn event(part: &mut Part, item: &Item<'_>, code: RDKafkaErrorCode) -> Next {
+fn event(part: &mut Part, item: &impl Fetched, code: RDKafkaErrorCode) -> Next {
     use RDKafkaErrorCode as E;
     let (place, offset) = (&part.place, item.offset());
     match code {
@@ -305,7 +306,9 @@ fn event(part: &mut Part, item: &Item<'_>, code: RDKafkaErrorCode) -> Next {
         E::BadMessage | E::BadCompression | E::NotImplemented | E::InvalidMessage => {
             // What follows in the queue lies behind the damage and must not be delivered. The batch
             // may begin before the position, so that its offset decides nothing.
-            let failure = failure::corrupt(place, offset, &item.error_text());
+            let tell =
+                if code == E::BadCompression { failure::unpackable } else { failure::corrupt };
+            let failure = tell(place, offset, &item.error_text());
             part.lose_to(failure);
             Next::Done
         }

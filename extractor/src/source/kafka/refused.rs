@@ -10,6 +10,7 @@ use rdkafka::types::RDKafkaErrorCode;
 
 use super::certificate::Fault;
 use super::client::Client;
+use super::link::Cause;
 use super::security::Shows;
 use crate::config::is_secret_key;
 
@@ -18,8 +19,8 @@ const QUOTED_BYTES_MAX: usize = 200;
 
 /// What probably keeps the client from every broker, once a question has failed for it.
 pub(super) fn suspected(client: &Client) -> Option<Failure> {
-    let (code, text) = client.link().cause().filter(|_| !client.link().was_up())?;
-    let failure = classify(code, &text, client.shows())?;
+    let cause = client.link().cause().filter(|_| !client.link().was_up())?;
+    let failure = explain(&cause, client.shows())?;
     Some(failure.with("servers", client.servers()))
 }
 
@@ -27,13 +28,15 @@ pub(super) fn suspected(client: &Client) -> Option<Failure> {
 pub(super) fn refused(client: &Client) -> Option<Failure> {
     let link = client.link();
     let cause = || {
-        let (code, text) = link.cause()?;
-        let told = match code {
+        let cause = link.cause()?;
+        let told = match cause.code {
             RDKafkaErrorCode::BrokerTransportFailure => link.may_guess(),
+            // The other brokers may well answer: this one sends it again and again.
+            RDKafkaErrorCode::BadMessage => true,
             _ => link.down_for().is_some(),
         };
-        let failure = classify(code, &text, client.shows()).filter(|_| told)?;
-        let failure = in_detail(client, failure, &text);
+        let failure = explain(&cause, client.shows()).filter(|_| told)?;
+        let failure = in_detail(client, failure, &cause.text);
         (failure.class != Class::Auth || !link.may_pass()).then_some(failure)
     };
     let failure = link.missing_token().or_else(cause)?;
@@ -44,13 +47,12 @@ pub(super) fn refused(client: &Client) -> Option<Failure> {
 /// The first line that has one of its words counts.
 type Case = (&'static [&'static str], Code, &'static str);
 
+/// What the user reads when the credentials were good once.
+const EXPIRED: &str = "the credentials have expired; give the pipeline new ones";
+
 /// Texts about a login.
 const LOGIN: [Case; 3] = [
-    (
-        &["expired"],
-        Code::CredentialsExpired,
-        "the credentials have expired; give the pipeline new ones",
-    ),
+    (&["expired"], Code::CredentialsExpired, EXPIRED),
     (
         &["unsupported", "not enabled", "not supported"],
         Code::AuthFailed,
@@ -62,6 +64,11 @@ const LOGIN: [Case; 3] = [
         "the broker refuses the login; check sasl.mechanism, user name, password or token",
     ),
 ];
+
+/// An answer of a broker is larger than the client takes; which partition it is of is not told.
+const TOO_LARGE: &str = "the broker sends a record batch that is larger than the client accepts; \
+                         raise properties.receive.message.max.bytes, or kafka.memory.bytes, of \
+                         which it is twice";
 
 /// The broker's certificate is for another name.
 const NAME: &str = "the broker's certificate is for another name; use the name it has in \
@@ -80,7 +87,8 @@ const NOT_ACCEPTED: &str = "the broker's certificate is not signed by an authori
                             to its authority, and use the name it has";
 
 /// Texts about connections.
-const CONNECTION: [Case; 4] = [
+const CONNECTION: [Case; 5] = [
+    (&["increase receive.message.max.bytes"], Code::BufferLimit, TOO_LARGE),
     (&["hostname mismatch", "ip address mismatch"], Code::TlsHandshake, NAME),
     (&["certificate has expired", "certificate is not yet valid"], Code::TlsHandshake, TIME),
     (&["could not be verified", "certificate verify failed"], Code::TlsHandshake, NOT_ACCEPTED),
@@ -146,6 +154,22 @@ fn in_detail(client: &Client, failure: Failure, text: &str) -> Failure {
         None => return failure,
     };
     Failure::new(failure.code, format!("{at}: {what}"))
+}
+
+/// The failure of a connection, if it is one of these.
+fn explain(cause: &Cause, shows: Shows) -> Option<Failure> {
+    let failure = classify(cause.code, &cause.text, shows)?;
+    let at = broker_of(&cause.text);
+    Some(if cause.after_token { expired(failure, &at) } else { failure })
+}
+
+/// A login that was refused after the token's own end is refused because of that: brokers only say
+/// no, and whether one does so before this side has noticed the end is a matter of milliseconds.
+pub(super) fn expired(failure: Failure, what: &str) -> Failure {
+    match failure.code {
+        Code::AuthFailed => Failure::new(Code::CredentialsExpired, format!("{what}: {EXPIRED}")),
+        _ => failure,
+    }
 }
 
 /// The failure that a text of librdkafka tells, if it is one of these.

@@ -13,6 +13,7 @@ use rdkafka::error::KafkaError;
 use serde_json::{Map, Value};
 
 use super::certificate::Authorities;
+use super::memory::{MEMORY_BYTES_DEFAULT, MEMORY_BYTES_MAX, MEMORY_BYTES_MIN, Memory, Readers};
 use super::security::{self, Protocol, Security, Shows};
 use super::spoof::Spoof;
 use super::token::Tokens;
@@ -27,25 +28,16 @@ pub const CLASSES: [&str; 3] = [
     "com.singlestore.kafka.KafkaSourceConnector",
 ];
 
-/// Bytes of fetched records that wait to be encoded.
-///
-/// Why 16 MiB: it keeps the reader busy over a 5 ms round trip at 1 GB/s; records of 100 bytes cost
-/// four to nine times their payload in memory.
-pub const MEMORY_BYTES_DEFAULT: u64 = 16 * MIB;
-
-const MIB: u64 = 1024 * 1024;
-const MEMORY_BYTES_MIN: u64 = MIB;
-const MEMORY_BYTES_MAX: u64 = 1024 * MIB;
-
 /// Largest value of `topic.wait.ms`.
 const TOPIC_WAIT_MS_MAX: u64 = 3_600_000;
 
 /// Keys that this source reads, beside those of `security`; for the listing of unknown ones.
-pub const KEYS: [&str; 16] = [
+pub const KEYS: [&str; 17] = [
     "auto.offset.reset",
     "bootstrap.servers",
     "client.id",
     "connector.class",
+    "consumer.batch",
     "isolation.level",
     "kafka.memory.bytes",
     "kafka.topic",
@@ -83,8 +75,12 @@ pub struct KafkaSettings {
     pub topics: Selection,
     /// How keys and values are declared.
     pub decoder: Decoder,
-    /// Bytes of fetched records that wait to be encoded.
+    /// Bytes of memory for fetched records that wait to be encoded, all partitions together.
     pub memory_bytes: u64,
+    /// Whether records are taken in batches by the small part of unsafe code.
+    pub batch: bool,
+    /// Among what the memory is divided; known once partitions are assigned.
+    pub(super) readers: Readers,
     /// What to do when the records at the position are gone.
     pub on_gap: OnGap,
     /// How long a missing topic is waited for.
@@ -129,6 +125,11 @@ impl KafkaSettings {
         let bytes_range = MEMORY_BYTES_MIN..=MEMORY_BYTES_MAX;
         let memory_bytes =
             settings.number("kafka.memory.bytes", bytes_range, MEMORY_BYTES_DEFAULT)?;
+        let batch = settings.flag("consumer.batch", true)?;
+        let spoof = Spoof::read(settings)?;
+        if !batch && !spoof.is_empty() {
+            return Err(settings.invalid("consumer.batch", "spoof.dns needs the batch consumer"));
+        }
         let gaps =
             [("error", OnGap::Error), ("earliest", OnGap::Earliest), ("latest", OnGap::Latest)];
         let on_gap = settings.choice("auto.offset.reset", &gaps, OnGap::Error)?;
@@ -138,7 +139,7 @@ impl KafkaSettings {
         let client_id = settings.text("client.id").unwrap_or("s2x-extractor").to_owned();
         let properties = properties(settings)?;
         let topic_wait = Duration::from_millis(wait);
-        let mut warnings = warnings(on_gap, read_uncommitted);
+        let mut warnings = warnings(on_gap, read_uncommitted, batch);
         warnings.extend(security.warnings.iter().cloned());
         warnings.extend(insecure(&properties));
         Ok(Self {
@@ -146,6 +147,8 @@ impl KafkaSettings {
             topics,
             decoder,
             memory_bytes,
+            batch,
+            readers: Readers::default(),
             on_gap,
             topic_wait,
             read_uncommitted,
@@ -153,7 +156,7 @@ impl KafkaSettings {
             warnings,
             properties: Properties(properties),
             security,
-            spoof: Spoof::read(settings)?,
+            spoof,
             read_from: settings.clone(),
         })
     }
@@ -163,7 +166,8 @@ impl KafkaSettings {
     /// # Errors
     /// As [`Self::read`].
     pub fn with_credentials(&self, credentials: &Map<String, Value>) -> Result<Self, Failure> {
-        Self::read(&self.read_from.with_credentials(credentials)?)
+        let read = Self::read(&self.read_from.with_credentials(credentials)?)?;
+        Ok(Self { readers: self.readers, ..read })
     }
 
     /// Brokers that are reached at another address than they advertise.
@@ -192,14 +196,23 @@ impl KafkaSettings {
         settings.unknown(&known, &[PROPERTY_PREFIX])
     }
 
+    /// How the memory is spent.
+    pub(super) fn memory(&self) -> Memory {
+        let memory = Memory::of(self.memory_bytes, self.readers);
+        let asked = self.properties.0.get("fetch.max.bytes");
+        asked.and_then(|text| text.trim().parse().ok()).map_or(memory, |it| memory.fetching(it))
+    }
+
     /// The configuration of librdkafka: the user's properties first, then what this source owns.
     pub fn client_config(&self) -> ClientConfig {
         let mut config = ClientConfig::new();
-        let kbytes = self.memory_bytes / 1000;
+        let memory = self.memory();
         let defaults = [
-            ("fetch.message.max.bytes", (self.memory_bytes / 4).min(4 * MIB).to_string()),
-            ("fetch.max.bytes", self.memory_bytes.min(FETCH_BYTES_MAX).to_string()),
-            ("receive.message.max.bytes", RECEIVE_BYTES_MAX.to_string()),
+            ("fetch.message.max.bytes", memory.fetch_bytes.to_string()),
+            ("fetch.max.bytes", memory.fetch_bytes.to_string()),
+            // For producers, but librdkafka wants it to be at most the one before.
+            ("message.max.bytes", memory.fetch_bytes.min(1_000_000).to_string()),
+            ("receive.message.max.bytes", memory.receive_bytes.to_string()),
             ("topic.metadata.refresh.interval.ms", "10000".to_owned()),
             // The end of a partition is told by an empty answer, which the broker holds this long.
             ("fetch.wait.max.ms", "200".to_owned()),
@@ -226,9 +239,8 @@ impl KafkaSettings {
             ("isolation.level", isolation.to_owned()),
             // The default of 1000 ms stops the fetcher for a second whenever the queue was full.
             ("fetch.queue.backoff.ms", "5".to_owned()),
-            ("queued.max.messages.kbytes", kbytes.to_string()),
-            // Bytes are the only limit of the queue.
-            ("queued.min.messages", "10000000".to_owned()),
+            ("queued.max.messages.kbytes", memory.queue_kbytes.to_string()),
+            ("queued.min.messages", memory.queue_records.to_string()),
             ("enable.partition.eof", "true".to_owned()),
             ("enable.auto.commit", "false".to_owned()),
             ("enable.auto.offset.store", "false".to_owned()),
@@ -238,25 +250,13 @@ impl KafkaSettings {
         for (key, value) in owned {
             config.set(key, value);
         }
+        if !self.batch {
+            // The safe consumer fetches nothing without a name; no group is joined under it.
+            config.set("group.id", &self.client_id);
+        }
         config
     }
 }
-
-/// Bytes of one Fetch answer over all its partitions, where memory allows.
-///
-/// Why 16 MiB: a larger answer only waits in the queue. One partition may fill a quarter of it (up
-/// to 4 MiB), because one Fetch per broker is under way at a time and a topic of few partitions
-/// must fill a long round trip. The first batch of an answer may be larger (KIP-74), so that no
-/// record is too large for it.
-const FETCH_BYTES_MAX: u64 = 16 * MIB;
-
-/// Bytes of one answer of any kind that the client accepts.
-///
-/// Why 256 MiB: it must hold the largest record batch that a broker lets in, or the partition
-/// never moves again; brokers refuse more than 1 MiB by default.
-const RECEIVE_BYTES_MAX: u64 = 256 * MIB;
-
-const _: () = assert!(FETCH_BYTES_MAX + 512 <= RECEIVE_BYTES_MAX);
 
 fn servers(settings: &Settings, protocol: Protocol) -> Result<String, Failure> {
     let keys = ["bootstrap.servers", "properties.bootstrap.servers"];
@@ -295,7 +295,7 @@ fn insecure(properties: &BTreeMap<String, String>) -> Option<String> {
     })
 }
 
-fn warnings(on_gap: OnGap, read_uncommitted: bool) -> Vec<String> {
+fn warnings(on_gap: OnGap, read_uncommitted: bool, batch: bool) -> Vec<String> {
     let mut warnings = Vec::new();
     match on_gap {
         OnGap::Error => {}
@@ -307,6 +307,12 @@ fn warnings(on_gap: OnGap, read_uncommitted: bool) -> Vec<String> {
             "auto.offset.reset=latest: when records expire before they are read, all records up to the end of the partition are lost without an error"
                 .to_owned(),
         ),
+    }
+    if !batch {
+        warnings.push(
+            "consumer.batch=false: records are copied one by one, and offsets carry no leader epoch"
+                .to_owned(),
+        );
     }
     if read_uncommitted {
         warnings.push(

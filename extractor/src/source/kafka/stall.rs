@@ -13,8 +13,9 @@ use std::time::{Duration, Instant};
 
 use protocol::Failure;
 
+use super::fetcher::Fetcher;
 use super::position::Place;
-use super::{KafkaSource, failure};
+use super::{Kafka, failure};
 
 /// How long a partition may stand below its end.
 ///
@@ -68,7 +69,7 @@ impl Stalls {
     }
 }
 
-impl KafkaSource {
+impl<F: Fetcher> Kafka<F> {
     /// Looks after partitions that deliver nothing; called while the queue is empty.
     pub(super) fn watch_stalls(&mut self) -> Result<(), Failure> {
         let now = Instant::now();

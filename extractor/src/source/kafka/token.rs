@@ -189,7 +189,7 @@ fn step(client: &Weak<Client>, tokens: &Tokens) -> Option<Result<Duration, ()>> 
     });
     Some(match set {
         Ok(expires_ms) => {
-            client.link().has_token();
+            client.link().has_token(expires_ms);
             let life = expires_ms.saturating_sub(unix_ms(SystemTime::now()));
             // A second, so that a token that is about to end is not asked for in a tight loop.
             Ok(Duration::from_millis(u64::try_from(life).unwrap_or(0).max(1000)))
@@ -231,10 +231,17 @@ fn set(client: &Client, token: &Token) -> Result<(), Failure> {
     }
     // SAFETY: librdkafka wrote a text that ends with NUL, or nothing into zeroes.
     let why = unsafe { CStr::from_ptr(why.as_ptr()) };
-    // The text may quote what it does not like; only what kind of fault it is goes on.
-    let kind =
-        if why.to_string_lossy().contains("unexpired") { "it has expired" } else { "its form" };
-    Err(Failure::new(Code::AuthFailed, format!("librdkafka refuses the token because of {kind}")))
+    Err(not_taken(&why.to_string_lossy()))
+}
+
+/// Why librdkafka does not take a token. The text may quote what it does not like; only what kind
+/// of fault it is goes on.
+fn not_taken(why: &str) -> Failure {
+    if why.contains("unexpired") {
+        let text = "the token has expired before it could be used; give the pipeline a new one";
+        return Failure::new(Code::CredentialsExpired, text);
+    }
+    Failure::new(Code::AuthFailed, "librdkafka refuses the token because of its form")
 }
 
 #[cfg(test)]

@@ -92,3 +92,19 @@ fn secret_values_are_not_quoted() {
     let created = KafkaError::ClientCreation("ssl.key.pem failed: not in PEM format?".to_owned());
     assert!(unusable(&created).message.contains("ssl.key.password"));
 }
+
+#[test]
+fn an_answer_that_is_too_large_says_what_to_raise() {
+    let text = "h:9092/1: Receive failed: Invalid response size 40000000 (0..33554432): increase \
+                receive.message.max.bytes";
+    check(RDKafkaErrorCode::BadMessage, text, Code::BufferLimit, "broker h:9092: the broker sends");
+}
+
+#[test]
+fn f30_only_a_refused_login_becomes_an_expired_one() {
+    let of = |code| expired(Failure::new(code, "why"), "broker h:1");
+    let failure = of(Code::AuthFailed);
+    assert_eq!(failure.code, Code::CredentialsExpired);
+    assert!(failure.message.starts_with("broker h:1: the credentials have expired"), "{failure}");
+    assert_eq!(of(Code::TlsHandshake), Failure::new(Code::TlsHandshake, "why"));
+}

@@ -45,10 +45,10 @@ fn defaults_lose_nothing() {
         ("enable.partition.eof", "true"),
         ("check.crcs", "true"),
         ("fetch.queue.backoff.ms", "5"),
-        ("queued.max.messages.kbytes", "16777"),
-        ("queued.min.messages", "10000000"),
-        ("fetch.message.max.bytes", "4194304"),
-        ("fetch.max.bytes", "16777216"),
+        ("queued.max.messages.kbytes", "12582"),
+        ("queued.min.messages", "24576"),
+        ("fetch.message.max.bytes", "2097152"),
+        ("fetch.max.bytes", "2097152"),
     ] {
         assert_eq!(config.get(key), Some(value), "{key}");
     }
@@ -60,9 +60,35 @@ fn defaults_lose_nothing() {
 fn little_memory_means_small_answers() {
     let read = KafkaSettings::read(&with(json!({"kafka.memory.bytes": 4_194_304}))).unwrap();
     let config = read.client_config();
-    assert_eq!(config.get("fetch.message.max.bytes"), Some("1048576"));
-    assert_eq!(config.get("fetch.max.bytes"), Some("4194304"));
-    assert_eq!(config.get("queued.max.messages.kbytes"), Some("4194"));
+    assert_eq!(config.get("fetch.message.max.bytes"), Some("524288"));
+    assert_eq!(config.get("fetch.max.bytes"), Some("524288"));
+    assert_eq!(config.get("queued.max.messages.kbytes"), Some("3145"));
+    assert_eq!(config.get("queued.min.messages"), Some("6144"));
+    assert_eq!(config.get("receive.message.max.bytes"), Some("16777216"));
+    config.create_native_config().unwrap();
+}
+
+#[test]
+fn what_is_fetched_at_once_is_also_received() {
+    let extra = json!({"properties.fetch.max.bytes": 52_428_800});
+    let config = KafkaSettings::read(&with(extra)).unwrap().client_config();
+    assert_eq!(config.get("fetch.max.bytes"), Some("52428800"));
+    assert_eq!(config.get("receive.message.max.bytes"), Some("52429312"));
+    config.create_native_config().unwrap();
+}
+
+#[test]
+fn the_safe_consumer_is_chosen_with_a_warning() {
+    let read = KafkaSettings::read(&with(json!({"consumer.batch": false}))).unwrap();
+    assert!(!read.batch && read.warnings.iter().any(|line| line.contains("consumer.batch=false")));
+    let config = read.client_config();
+    assert_eq!(config.get("group.id"), Some("s2x-extractor"));
+    assert_eq!(config.get("enable.auto.commit"), Some("false"));
+    let shared = KafkaSettings { readers: Readers { queues: 16, brokers: 1 }, ..read };
+    let kbytes = shared.client_config().get("queued.max.messages.kbytes").unwrap().to_owned();
+    assert_eq!(kbytes, "786");
+    let rotated = shared.with_credentials(&Map::new()).unwrap();
+    assert_eq!(rotated.client_config().get("queued.max.messages.kbytes"), Some(kbytes.as_str()));
 }
 
 #[test]

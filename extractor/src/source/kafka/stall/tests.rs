@@ -10,6 +10,7 @@ use serde_json::{Map, json};
 use super::*;
 use crate::config::Settings;
 use crate::source::kafka::KafkaSettings;
+use crate::source::kafka::queue::FetchQueue;
 use crate::source::{Cancel, Polled, RowSink, Source, Taken};
 
 fn place() -> Place {
@@ -62,7 +63,7 @@ impl RowSink for Count {
 struct Bench {
     _cluster: MockCluster<'static, DefaultProducerContext>,
     producer: BaseProducer,
-    source: KafkaSource,
+    source: Kafka<FetchQueue>,
 }
 
 impl Bench {
@@ -76,7 +77,7 @@ impl Bench {
         let config = json!({"bootstrap.servers": servers, "topics": "t"});
         let settings = Settings::from_maps(config.as_object().unwrap(), &Map::new()).unwrap();
         let settings = KafkaSettings::read(&settings).unwrap();
-        let mut source = KafkaSource::open(settings, Duration::from_secs(30)).unwrap();
+        let mut source = Kafka::connect(settings, Duration::from_secs(30)).unwrap();
         source.stalls.after = Duration::from_millis(300);
         let key = OffsetKey::parse(r#"{"partition":0,"topic":"t"}"#).unwrap();
         let value = OffsetValue::parse(r#"{"offset":0}"#).unwrap();

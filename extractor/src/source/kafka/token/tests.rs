@@ -50,3 +50,11 @@ fn extensions_are_pairs() {
     }
     assert!(read(&vec!["a=b"; EXTENSIONS_MAX + 1].join(",")).is_err());
 }
+
+#[test]
+fn a_token_that_ends_on_its_way_has_expired() {
+    let why = "Must supply an unexpired token: now=1700000000001ms, exp=1700000000000ms";
+    assert_eq!(not_taken(why).code, Code::CredentialsExpired);
+    let failure = not_taken("Invalid token: s3cr3t");
+    assert!(failure.code == Code::AuthFailed && !failure.message.contains("s3cr3t"));
+}

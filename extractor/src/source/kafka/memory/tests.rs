@@ -1,0 +1,54 @@
+//! How budgets of every size are spent.
+
+use super::*;
+
+const ONE: Readers = Readers { queues: 1, brokers: 1 };
+
+#[test]
+fn the_default_and_the_low_memory_budget() {
+    let default = Memory {
+        queue_kbytes: 12_582,
+        queue_records: 24_576,
+        fetch_bytes: 2 * MIB,
+        receive_bytes: 32 * MIB,
+    };
+    assert_eq!(Memory::of(MEMORY_BYTES_DEFAULT, ONE), default);
+    assert_eq!(Memory::of(MEMORY_BYTES_DEFAULT, Readers::default()), default);
+    let low = Memory {
+        queue_kbytes: 3145,
+        queue_records: 6144,
+        fetch_bytes: MIB / 2,
+        receive_bytes: 16 * MIB,
+    };
+    assert_eq!(Memory::of(4 * MIB, ONE), low);
+}
+
+#[test]
+fn queues_share_one_budget() {
+    let shared = Memory::of(MEMORY_BYTES_DEFAULT, Readers { queues: 64, ..ONE });
+    assert_eq!((shared.queue_kbytes, shared.queue_records), (196, 384));
+    let many = Memory::of(MEMORY_BYTES_MIN, Readers { queues: 100_000, ..ONE });
+    assert_eq!((many.queue_kbytes, many.queue_records), (1, 1));
+}
+
+#[test]
+fn answers_of_all_brokers_and_the_queue_are_one_budget() {
+    for brokers in 2..=64 {
+        let memory = Memory::of(MEMORY_BYTES_DEFAULT, Readers { brokers, ..ONE });
+        let sum = memory.queue_kbytes * 1000 + memory.fetch_bytes * brokers;
+        assert!(sum <= MEMORY_BYTES_DEFAULT, "{brokers}");
+    }
+}
+
+#[test]
+fn librdkafka_takes_every_budget() {
+    let mut bytes = MEMORY_BYTES_MIN;
+    while bytes <= MEMORY_BYTES_MAX {
+        let memory = Memory::of(bytes, ONE);
+        assert!(memory.fetch_bytes + ANSWER_HEAD_BYTES <= memory.receive_bytes, "{bytes}");
+        assert!(memory.receive_bytes <= PROPERTY_MAX && memory.queue_records <= 10_000_000);
+        let fetching = memory.fetching(50 * MIB);
+        assert!(fetching.receive_bytes >= 50 * MIB + ANSWER_HEAD_BYTES, "{bytes}");
+        bytes += bytes / 7;
+    }
+}

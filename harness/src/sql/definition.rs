@@ -1,0 +1,270 @@
+//! What the catalogue keeps of a pipeline that was created by SQL, and the plan that comes of it.
+//!
+//! May touch: the secrets' file, and what a plan touches. Invariants: a definition holds no secret, only
+//! references to them; the plan is made by the same code as that of a pipeline file.
+
+use protocol::message::Object;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::error::{SqlError, Syntax};
+use super::secrets::Secrets;
+use super::statement::{Clauses, Json, Load, SourceWord};
+use super::variables::{self, Values};
+use crate::pipeline::{
+    self, Document, Entry, Overrides, Place, REDACTED, Surroundings, is_open, is_reference,
+};
+use crate::run::{OnError, Plan, Until};
+use crate::store::Dialect;
+
+/// The form of the text that the catalogue keeps.
+const VERSION: u32 = 1;
+
+/// A pipeline as it was created.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Definition {
+    version: u32,
+    source: SourceWord,
+    target: String,
+    is_inferred: bool,
+    config: Object,
+    credentials: Object,
+    /// The file that the references of secrets name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) secrets_file: Option<String>,
+    pub(crate) clauses: Clauses,
+}
+
+/// What a plan needs beside the definition.
+pub(crate) struct Needs<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) table: &'a str,
+    pub(crate) overrides: Overrides,
+    pub(crate) values: &'a Values,
+    pub(crate) surroundings: &'a Surroundings<'a>,
+}
+
+impl Definition {
+    /// Of a statement; its secrets go to `secrets`.
+    ///
+    /// # Errors
+    /// CONFIG or CREDENTIALS is no JSON object, with its place in the script.
+    pub(crate) fn of(
+        load: &Load,
+        is_inferred: bool,
+        secrets: &mut Secrets,
+        surroundings: &Surroundings<'_>,
+        shown: &dyn Fn(Syntax) -> SqlError,
+    ) -> Result<Self, SqlError> {
+        let read = |json: &Option<Json>| json.as_ref().map_or(Ok(Vec::new()), entries);
+        let config = read(&load.config).map_err(shown)?;
+        let credentials = read(&load.credentials).map_err(shown)?;
+        let document = Document { path: "CONFIG and CREDENTIALS".to_owned(), config, credentials }
+            .resolved(surroundings.env)?;
+        let mut kept = |entry: &Entry, is_credential: bool| {
+            let is_secret = !is_open(&entry.key, &entry.written)
+                || is_credential
+                || document.credentials.iter().any(|other| repeats(other, &entry.written));
+            let value = match &entry.written {
+                Value::String(text) if !is_secret || is_reference(text) => entry.written.clone(),
+                _ if !is_secret => entry.written.clone(),
+                Value::String(_) => Value::from(secrets.keep(text_of(&entry.value))),
+                written => Value::from(secrets.keep(text_of(written))),
+            };
+            (entry.key.clone(), value)
+        };
+        let config = document.config.iter().map(|entry| kept(entry, false)).collect();
+        let credentials = document.credentials.iter().map(|entry| kept(entry, true)).collect();
+        Ok(Self {
+            version: VERSION,
+            source: load.source,
+            target: load.target.clone(),
+            is_inferred,
+            config,
+            credentials,
+            secrets_file: None,
+            clauses: load.clauses.clone(),
+        })
+    }
+
+    /// Reads what the catalogue keeps.
+    ///
+    /// # Errors
+    /// It is of a newer program.
+    pub(crate) fn parse(name: &str, text: &str) -> Result<Self, SqlError> {
+        let read: Result<Self, _> = serde_json::from_str(text);
+        read.ok().filter(|it| it.version == VERSION).ok_or_else(|| {
+            SqlError::refused(format!(
+                "the definition of pipeline {name} is of a newer program; install that"
+            ))
+        })
+    }
+
+    /// As the catalogue keeps it.
+    pub(crate) fn text(&self) -> String {
+        // Maps with text keys always serialize.
+        serde_json::to_string(self).unwrap_or_default()
+    }
+
+    /// The plan of a run.
+    ///
+    /// # Errors
+    /// A value cannot work, a reference stands for nothing, or there is no extractor.
+    pub(crate) fn plan(&self, needs: Needs<'_>) -> Result<Plan, SqlError> {
+        let document = self.document(needs.name)?.resolved(needs.surroundings.env)?;
+        let has = |name: &str| {
+            let is_key =
+                |entry: &Entry| pipeline::key(name).is_some_and(|it| it.is_called(&entry.key));
+            document.config.iter().any(is_key)
+        };
+        // A clause wins over CONFIG, CONFIG over a variable, a variable over the default.
+        let variable = |key: &str, name: &str| {
+            if has(key) { None } else { needs.values.number(name) }
+        };
+        // A bounded run ends by itself.
+        let until = match needs.overrides.until {
+            Some(Until::CaughtUp) if has("end") => Some(Until::Stopped),
+            until => until,
+        };
+        let clauses = &self.clauses;
+        let stop = match (clauses.stop_on_error, has("errors.tolerance")) {
+            (Some(stop), _) => Some(stop),
+            (None, true) => None,
+            (None, false) => needs.values.set(variables::STOP_ON_ERROR).map(|text| text == "ON"),
+        };
+        let overrides = Overrides {
+            table: Some(needs.table.to_owned()),
+            batch_rows: variable("batch.rows", variables::BATCH_SIZE),
+            batch_interval_ms: clauses
+                .batch_interval
+                .or_else(|| variable("batch.interval.ms", variables::BATCH_INTERVAL)),
+            retries: clauses
+                .max_retries_per_batch_partition
+                .or_else(|| variable("retry.attempts", variables::RETRIES)),
+            on_error: stop.map(|stop| if stop { OnError::Stop } else { OnError::Skip }),
+            until,
+            ..needs.overrides
+        };
+        let mut plan = pipeline::plan(&document, &overrides, needs.surroundings)?;
+        let offsets_max = clauses
+            .max_offsets_per_batch_partition
+            .or_else(|| needs.values.number(variables::OFFSETS_MAX));
+        // A batch of at most so many rows moves no split by more of them.
+        plan.limits.rows = plan.limits.rows.min(offsets_max.unwrap_or(u64::MAX));
+        if let Some(most) = clauses.max_partitions_per_batch {
+            plan.share.tasks = plan.share.tasks.min(u32::try_from(most).unwrap_or(u32::MAX));
+        }
+        plan.definition = Some(self.text());
+        Ok(plan)
+    }
+
+    /// The pipeline file of the same content.
+    fn document(&self, name: &str) -> Result<Document, SqlError> {
+        let entry =
+            |(key, value): (&String, &Value)| Entry::new(key.clone(), value.clone(), Place::START);
+        let own =
+            |key: &str, value: &str| Entry::new(key.to_owned(), Value::from(value), Place::START);
+        let mut config = vec![own("name", name)];
+        if self.source == SourceWord::Kafka {
+            let parts = self.target.rsplit_once('/').filter(|(hosts, topic)| {
+                !hosts.is_empty() && !topic.is_empty() && !hosts.contains('/')
+            });
+            let Some((hosts, topic)) = parts else {
+                return Err(SqlError::refused("LOAD DATA KAFKA needs 'host[:port][,…]/topic'"));
+            };
+            config.extend([
+                own("connector.class", "kafka"),
+                own("bootstrap.servers", hosts),
+                own("topics", topic),
+            ]);
+        }
+        for key in ["name", "table", "store", "leaves"] {
+            if self.config.contains_key(key) {
+                let text = format!(
+                    "{key} does not belong into CONFIG: the statement or the store says it"
+                );
+                return Err(SqlError::refused(text));
+            }
+        }
+        config.extend(self.config.iter().map(entry));
+        let credentials = self.credentials.iter().map(entry).collect();
+        Ok(Document { path: format!("pipeline {name}"), config, credentials })
+    }
+
+    /// The statement that would create it, without its secrets.
+    pub(crate) fn create_statement(&self, name: &str, table: &str) -> String {
+        let inferred = if self.is_inferred { "INFERRED " } else { "" };
+        let name = Dialect::SingleStore.quote(name);
+        format!("CREATE {inferred}PIPELINE {name}\nAS {}", self.load_data(table))
+    }
+
+    /// `LOAD DATA …`, without its secrets.
+    pub(crate) fn load_data(&self, table: &str) -> String {
+        let mut lines =
+            vec![format!("LOAD DATA {} {}", self.source.as_str(), literal(&self.target))];
+        let mut shown = Object::new();
+        for (key, value) in &self.config {
+            let is_kept = value.as_str().is_some_and(|text| self.is_kept(text));
+            let is_shown = is_open(key, value) && !is_kept;
+            shown.insert(key.clone(), if is_shown { value.clone() } else { REDACTED.into() });
+        }
+        lines.push(format!("CONFIG {}", literal(&Value::Object(shown).to_string())));
+        if !self.credentials.is_empty() {
+            lines.push("CREDENTIALS '<CREDENTIALS REDACTED>'".to_owned());
+        }
+        let clauses = &self.clauses;
+        let mut number = |name: &str, value: Option<u64>| {
+            lines.extend(value.map(|value| format!("{name} {value}")));
+        };
+        number("BATCH_INTERVAL", clauses.batch_interval);
+        number("MAX_PARTITIONS_PER_BATCH", clauses.max_partitions_per_batch);
+        number("MAX_RETRIES_PER_BATCH_PARTITION", clauses.max_retries_per_batch_partition);
+        number("MAX_OFFSETS_PER_BATCH_PARTITION", clauses.max_offsets_per_batch_partition);
+        if let Some(pool) = &clauses.resource_pool {
+            lines.push(format!("RESOURCE POOL {}", Dialect::SingleStore.quote(pool)));
+        }
+        if let Some(stop) = clauses.stop_on_error {
+            lines.push(format!("STOP_ON_ERROR {}", if stop { "ON" } else { "OFF" }));
+        }
+        if !self.is_inferred {
+            lines.push(format!("INTO TABLE {}", Dialect::SingleStore.quote(table)));
+        }
+        lines.push(format!("FORMAT {}", self.source.format()));
+        lines.join("\n")
+    }
+
+    fn is_kept(&self, text: &str) -> bool {
+        self.secrets_file.as_deref().is_some_and(|file| text.contains(file))
+    }
+}
+
+/// The entries of CONFIG or CREDENTIALS, their places counted in the script.
+fn entries(json: &Json) -> Result<Vec<Entry>, Syntax> {
+    pipeline::entries(&json.text).map_err(|(place, reason)| {
+        // The place counts characters of the text, which may be escaped in the script: a byte near it.
+        let lines =
+            json.text.split_inclusive('\n').take(place.line - 1).map(str::len).sum::<usize>();
+        let line = json.text.get(lines..).unwrap_or_default();
+        let column: usize = line.chars().take(place.column - 1).map(char::len_utf8).sum();
+        Syntax { at: json.at + lines + column, message: reason }
+    })
+}
+
+/// Whether a value repeats a credential.
+fn repeats(credential: &Entry, written: &Value) -> bool {
+    let text = credential.value.as_str().filter(|text| text.len() >= 4);
+    text.is_some_and(|text| written.to_string().contains(text))
+}
+
+fn text_of(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+/// A text as a string of SQL.
+fn literal(text: &str) -> String {
+    format!("'{}'", text.replace('\\', "\\\\").replace('\'', "''"))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,70 @@
+//! The file of secrets: who may read it, what comes out of it again.
+
+use std::ffi::OsString;
+use std::os::unix::fs::PermissionsExt as _;
+
+use serde_json::Value;
+
+use super::{Secrets, folder, remove};
+use crate::pipeline::{Document, Entry, Place};
+
+#[test]
+fn e12_secrets_of_sql_are_in_a_file_that_only_its_owner_reads() {
+    let root = tempfile::tempdir().unwrap();
+    let place = root.path().join("a/b.secrets");
+    let mut secrets = Secrets::in_folder(&place);
+    let values =
+        ["hunter2", " blanks \t= : # ! ", "line\none\r\n", "back\\slash\\u0041", "é${env:X}", ""];
+    let references: Vec<String> =
+        values.iter().map(|value| secrets.keep((*value).to_owned())).collect();
+    assert!(!place.exists(), "nothing is made before it is written");
+    let path = secrets.write().unwrap().unwrap();
+    let mode =
+        |path: &std::path::Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!((mode(path.as_ref()), mode(&place)), (0o600, 0o700));
+    assert!(secrets.write().is_err(), "it is never written twice");
+    let entry =
+        |text: &String| Entry::new("k".to_owned(), Value::from(text.as_str()), Place::START);
+    let document = Document {
+        path: "p".to_owned(),
+        config: references.iter().map(entry).collect(),
+        credentials: Vec::new(),
+    };
+    let read = document.resolved(&|_| None::<OsString>).unwrap();
+    let read: Vec<&str> = read.config.iter().map(|entry| entry.value.as_str().unwrap()).collect();
+    assert_eq!(read, values);
+    remove(&path).unwrap();
+    remove(&path).unwrap();
+    assert!(!std::path::Path::new(&path).exists());
+}
+
+#[test]
+fn nothing_to_keep_makes_no_file() {
+    let root = tempfile::tempdir().unwrap();
+    assert_eq!(Secrets::in_folder(root.path()).write().unwrap(), None);
+    assert_eq!(std::fs::read_dir(root.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn too_much_is_refused_before_it_is_written() {
+    let root = tempfile::tempdir().unwrap();
+    let mut secrets = Secrets::in_folder(root.path());
+    drop(secrets.keep("x".repeat(70_000)));
+    assert!(secrets.write().unwrap_err().to_string().contains("more than 65536"));
+    assert_eq!(std::fs::read_dir(root.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn the_folder_is_the_named_one_or_beside_the_file_or_below_the_state() {
+    let of = |url: &str, pairs: &[(&str, &str)]| {
+        let env = |name: &str| pairs.iter().find(|pair| pair.0 == name).map(|pair| pair.1.into());
+        folder(&url.parse().unwrap(), &env).map(|path| path.display().to_string())
+    };
+    let server = "mysql://root@h/d";
+    assert_eq!(of("sqlite:/x/a.db", &[]).unwrap(), "/x/a.db.secrets");
+    assert_eq!(of("sqlite:/x/a.db", &[("S2X_SECRETS", "/y")]).unwrap(), "/y");
+    assert_eq!(of(server, &[("HOME", "/h")]).unwrap(), "/h/.local/state/s2x/secrets");
+    assert_eq!(of(server, &[("HOME", "/h"), ("XDG_STATE_HOME", "/s")]).unwrap(), "/s/s2x/secrets");
+    assert!(of(server, &[]).unwrap_err().to_string().contains("set HOME, or S2X_SECRETS"));
+    assert!(of("sqlite:/x/{a}.db", &[]).unwrap_err().to_string().contains("without braces"));
+}
