@@ -223,6 +223,66 @@ fn what_passes_is_tried_again_and_what_does_not_is_told() {
     assert_eq!(failure.part, Some(0));
 }
 
+/// Bytes that are no answer are told with their place, cost nothing, and are asked for again.
+#[test]
+fn an_answer_that_can_not_be_read_is_told_and_asked_for_again() {
+    let text = page(&[1, 2], 0).to_string().replace("Mg==", "Mh==");
+    let server = Canned::start(pages(vec![
+        Answer::Text(text.into()),
+        Answer::Cut(page(&[1, 2], 0)),
+        Answer::Ok(page(&[1, 2], 0)),
+    ]));
+    let mut source = open(&server.url, &json!({}));
+    assign(&mut source, &[(key(0), horizon())]);
+    let (mut sink, mut told) = (Sink::new(usize::MAX), Vec::new());
+    let started = Instant::now();
+    while sink.rows.is_empty() {
+        assert!(started.elapsed() < LIMIT);
+        if let Err(failure) = source.poll(&mut sink, Duration::from_millis(50)) {
+            assert_eq!(failure.code, Code::SourceUnavailable, "{failure}");
+            assert!(sink.rows.is_empty());
+            told.push(failure.message);
+        }
+    }
+    assert_eq!(sink.payloads(), ["1", "2"]);
+    let has = |what: &str| told.iter().any(|text| text.contains(what));
+    assert!(has("byte ") && has("Data that is no canonical base64"), "{told:?}");
+    assert!(has("ends in the middle"), "{told:?}");
+    assert_eq!(server.calls("GetShardIterator").len(), 1);
+}
+
+/// More than memory allows for is not held: it comes in smaller parts, in order.
+#[test]
+fn an_answer_without_room_is_asked_for_in_parts() {
+    const LARGE: usize = 9 << 20;
+    let server = Canned::start(|operation, input| {
+        (operation == "GetRecords").then(|| {
+            let from = input["ShardIterator"].as_str().unwrap().strip_prefix("at ");
+            let from: usize = from.map_or(0, |from| from.parse().unwrap());
+            let count = usize::try_from(input["Limit"].as_u64().unwrap()).unwrap().min(3 - from);
+            let record = |n: usize| {
+                json!({"SequenceNumber": (n + 1).to_string(), "Data": "A".repeat(LARGE)})
+            };
+            let records: Vec<_> = (from..from + count).map(record).collect();
+            let next = format!("at {}", from + count);
+            Answer::Ok(json!({
+                "Records": records, "NextShardIterator": next, "MillisBehindLatest": 0,
+            }))
+        })
+    });
+    let mut source =
+        open(&server.url, &json!({"kinesis.memory.bytes": 16 << 20, "kinesis.record.limit": 4}));
+    assign(&mut source, &[(key(0), horizon())]);
+    let sink = read_all(&mut source);
+    let numbers: Vec<_> = sink.rows.iter().map(|row| row.text("sequenceNumber")).collect();
+    assert_eq!(numbers, ["1", "2", "3"]);
+    assert!(sink.rows.iter().all(|row| row.text("data").len() == LARGE));
+    let limits: Vec<_> =
+        server.calls("GetRecords").iter().map(|call| call.input["Limit"].clone()).collect();
+    assert_eq!(limits[..3], [4, 2, 1], "{limits:?}");
+    assert!(limits[3..].iter().all(|limit| *limit == 1));
+}
+
 /// F17: a service that takes the request and says nothing.
 #[test]
 fn f17_silence_is_an_error_in_bounded_time() {

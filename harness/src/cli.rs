@@ -23,7 +23,7 @@ use crate::exit::Exit;
 use crate::report::out;
 use args::{Arguments, Command};
 
-pub(crate) use args::DemoArgs;
+pub(crate) use args::{DemoArgs, DemoSource};
 pub use error::CliError;
 pub(crate) use options::style as view_style;
 pub(crate) use signals::watch as watch_signals;

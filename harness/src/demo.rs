@@ -1,24 +1,27 @@
-//! `harness demo`: a Kafka topic of many records lands in a table, while a person watches.
+//! `harness demo`: a topic or a stream of many records lands in a table, while a person watches.
 //!
-//! May touch: the store, and Kafka through `broker` and `producer` alone. Invariants: it makes a
+//! May touch: the store, Kafka through `broker` and `producer` alone, and Kinesis through `stream`. Invariants: it makes a
 //! topic, a pipeline and a table of its own and removes nothing; what it says about the table is what
 //! the database answered.
 
 mod broker;
+mod kinesis;
 mod names;
 mod pace;
 mod producer;
 mod record;
 mod result;
+mod stream;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
+use std::time::Duration;
 
 use serde_json::json;
 
 use crate::catalogue::Catalogue;
-use crate::cli::{CliError, DemoArgs, view_style, watch_signals};
+use crate::cli::{CliError, DemoArgs, DemoSource, view_style, watch_signals};
 use crate::exit::Exit;
 use crate::pipeline::{self, Document, Overrides, Surroundings};
 use crate::report::{Report, Style, count, out};
@@ -28,16 +31,35 @@ use crate::store::StoreUrl;
 use broker::Broker;
 use names::Names;
 use pace::Pace;
-use producer::Produced;
+use result::Asked;
 
 /// The store where none was named.
 const STORE: &str = "sqlite:s2x-demo.db";
 
+/// How long nothing may be committed before the demo gives up.
+const STILL_MAX: Duration = Duration::from_secs(120);
+
+/// What was produced.
+#[derive(Clone, Copy)]
+struct Produced {
+    /// Records that the server took.
+    records: u64,
+    /// They are all that was asked for, and the database says that it is past them.
+    is_everything: bool,
+}
+
 /// Runs the demo.
 ///
 /// # Errors
-/// The store, the broker, the extractor or the run fails, or the table is not what was produced.
+/// The store, the server, the extractor or the run fails, or the table is not what was produced.
 pub(crate) fn demo(args: &DemoArgs) -> Result<Exit, CliError> {
+    match args.source {
+        DemoSource::Kafka => kafka(args),
+        DemoSource::Kinesis => kinesis::demo(args),
+    }
+}
+
+fn kafka(args: &DemoArgs) -> Result<Exit, CliError> {
     let url = store(args)?;
     let mut catalogue = Catalogue::open(Arc::new(url.clone()))?;
     let broker = Broker::start(args.bootstrap.as_deref())?;
@@ -47,12 +69,14 @@ pub(crate) fn demo(args: &DemoArgs) -> Result<Exit, CliError> {
     begin(args, &names, &broker, &url, style)?;
 
     let control = Control::default();
-    broker.create_topic(&names.topic, args.partitions)?;
-    let report = Report::start(&names.pipeline, Some(args.rows), style, verbosity, &control);
+    broker.create_topic(&names.topic, args.partitions())?;
+    let report = Report::start(&names.pipeline, Some(args.rows()), style, verbosity, &control);
     watch_signals(&control, &report)?;
     let pace = Pace::new(catalogue, &names.pipeline, broker.window_bytes());
     let (summary, produced) = produce_and_run(args, plan, &broker, pace, &control, &report)?;
-    let outcome = result::Outcome { args, names: &names, url: &url, summary: &summary, produced };
+    let asked = Asked::Topic;
+    let outcome =
+        result::Outcome { args, names: &names, url: &url, summary: &summary, produced, asked };
     outcome.tell(style)
 }
 
@@ -103,8 +127,8 @@ fn begin(
         Style::Progress => {
             out::note(&format!(
                 "demo: {} records in {} partitions, produced while the pipeline runs",
-                count(args.rows),
-                args.partitions
+                count(args.rows()),
+                args.partitions()
             ));
             out::note(&format!("  from  topic {} of {}", names.topic, broker.describe()));
             out::note(&format!("  to    table {} of {url}", names.table));
@@ -128,8 +152,8 @@ fn produce_and_run(
     let job = producer::Job {
         bootstrap: broker.bootstrap().to_owned(),
         topic: broker_topic(&plan),
-        rows: args.rows,
-        partitions: args.partitions,
+        rows: args.rows(),
+        partitions: args.partitions(),
         control: control.clone(),
         ended: Arc::clone(&ended),
     };

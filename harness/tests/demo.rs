@@ -79,6 +79,37 @@ fn the_end_is_for_people() {
     assert_eq!(shown.lines().last().unwrap().trim(), "5000", "{line}");
 }
 
+/// The server is an example, which `cargo test` builds unless it is told one test's name.
+#[test]
+fn every_record_of_a_stream_is_in_the_table_once_and_in_order() {
+    const TEST: &str = "every_record_of_a_stream_is_in_the_table_once_and_in_order";
+    let Some(folder) = bench(TEST) else { return };
+    if !Path::new(HARNESS).with_file_name("examples").join("kinesis_server").exists() {
+        let why = "the server is not built (cargo build -p harness --example kinesis_server)";
+        writeln!(std::io::stderr().lock(), "skipped: {TEST}: {why}").unwrap();
+        return;
+    }
+    let args = ["demo", "kinesis", "--json", "--rows", "20000", "--shards", "3"];
+    let output = command(folder.path(), &args).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(0), "{text}");
+    let events = json(&output.stdout);
+    let told = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(told.contains("shardId-000000000000 was split in two after 10,000 records"), "{told}");
+    let last = events.last().unwrap();
+    for field in ["produced", "rows", "distinct_ids"] {
+        assert_eq!(last[field], 20_000, "{field}: {last}");
+    }
+    assert_eq!((&last["exact"], &last["complete"]), (&true.into(), &true.into()), "{last}");
+    assert_eq!(last["disordered"], 0, "{last}");
+    // The shard that was split is closed, and its two children were read.
+    let sql = "SELECT COUNT(*) AS n, SUM(value_text LIKE '%shardEnd%') AS ends FROM s2x_offsets";
+    let args = ["sql", "--store", "sqlite:s2x-demo.db", "--json", "-e", sql];
+    let output = command(folder.path(), &args).output().unwrap();
+    let offsets = &json(&output.stdout)[0];
+    assert_eq!((&offsets["n"], &offsets["ends"]), (&5.into(), &1.into()));
+}
+
 #[test]
 fn ended_early_it_says_what_is_there() {
     let Some(folder) = bench("ended_early_it_says_what_is_there") else { return };

@@ -1,7 +1,7 @@
 //! The Kinesis source: shards of a stream as splits. AWS types stop here and below.
 //!
 //! ```text
-//! service ─► client ─► fetch (a task per shard) ─► part ─► row ─► sink
+//! service ─► client ─► fetch (a task per shard) ─► read ─► scan ─► part ─► row ─► sink
 //!               ├────► subscribe: the same by enhanced fan-out, as a consumer
 //!               └────► monitor: new shards, another life of the stream
 //! ```
@@ -25,8 +25,11 @@ mod pace;
 mod part;
 mod policy;
 mod position;
+mod read;
 mod reader;
+mod records;
 mod row;
+mod scan;
 mod settings;
 mod shards;
 mod subscribe;

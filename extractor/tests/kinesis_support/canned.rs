@@ -24,6 +24,8 @@ pub(crate) enum Answer {
     Ok(Value),
     /// 200 with this text.
     Text(Arc<str>),
+    /// 200 with the first bytes of this body; then the connection ends.
+    Cut(Value),
     /// 400 with this error.
     Error(&'static str),
     /// This status without a body that says anything.
@@ -119,9 +121,16 @@ fn serve(
         log.lock().unwrap().push(call);
         let answer = script.lock().unwrap()(&operation, &input);
         let answer = answer.unwrap_or_else(|| usual(&operation, &input));
+        let mut missing = 0;
         let (status, body): (u16, Arc<str>) = match answer {
             Answer::Ok(body) => (200, body.to_string().into()),
             Answer::Text(body) => (200, body),
+            Answer::Cut(body) => {
+                let mut body = body.to_string();
+                missing = body.len() / 2;
+                body.truncate(body.len() - missing);
+                (200, body.into())
+            }
             Answer::Error(name) => {
                 let body = json!({"__type": name, "message": "said so by the test"});
                 (400, body.to_string().into())
@@ -145,10 +154,10 @@ fn serve(
         let head = format!(
             "HTTP/1.1 {status} X\r\nDate: Thu, 09 Apr 2026 02:{minute:02}:{second:02} GMT\r\n\
              Content-Type: application/x-amz-json-1.1\r\nContent-Length: {}\r\n\r\n",
-            body.len()
+            body.len() + missing
         );
         // In one piece, or the second one waits for the client's acknowledgement of the first.
-        if writer.write_all((head + &body).as_bytes()).is_err() {
+        if writer.write_all((head + &body).as_bytes()).is_err() || missing > 0 {
             return;
         }
     }

@@ -16,12 +16,10 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext};
 
 use super::pace::Pace;
 use super::record;
+use super::{Produced, STILL_MAX};
 use crate::cli::CliError;
 use crate::exit::Exit;
 use crate::run::Control;
-
-/// How long nothing may be committed before the demo gives up.
-const STILL_MAX: Duration = Duration::from_secs(120);
 
 /// How long the broker is waited for at the end.
 const FLUSH: Duration = Duration::from_secs(60);
@@ -42,15 +40,6 @@ pub(super) struct Job {
     pub(super) control: Control,
     /// The run has ended by itself.
     pub(super) ended: Arc<AtomicBool>,
-}
-
-/// What was produced.
-#[derive(Clone, Copy)]
-pub(super) struct Produced {
-    /// Records that the broker took.
-    pub(super) records: u64,
-    /// They are all that was asked for, and the database says that it is past them.
-    pub(super) is_everything: bool,
 }
 
 /// Counts what the broker answers.

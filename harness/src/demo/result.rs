@@ -4,8 +4,9 @@
 
 use serde_json::json;
 
+use super::Produced;
+use super::kinesis::Shards;
 use super::names::Names;
-use super::producer::Produced;
 use crate::cli::{CliError, DemoArgs};
 use crate::exit::Exit;
 use crate::report::{Style, Table, count, out};
@@ -21,6 +22,30 @@ pub(super) struct Outcome<'a> {
     pub(super) url: &'a StoreUrl,
     pub(super) summary: &'a Summary,
     pub(super) produced: Produced,
+    pub(super) asked: Asked<'a>,
+}
+
+/// What the table is asked, by the source of its rows.
+#[derive(Clone, Copy)]
+pub(super) enum Asked<'a> {
+    /// Every record of the topic has a key of its own.
+    Topic,
+    /// Every record of the stream has a sequence number of its own.
+    Stream {
+        /// What each shard was given.
+        shards: &'a Shards,
+    },
+}
+
+/// What the table holds.
+struct Held {
+    rows: u64,
+    /// Different ids or sequence numbers.
+    distinct: u64,
+    /// Shards whose rows are not as many as their records.
+    wrong_shards: u64,
+    /// Rows that were loaded after a later one of the same key, where the table keeps the order.
+    disordered: Option<u64>,
 }
 
 impl Outcome<'_> {
@@ -31,17 +56,12 @@ impl Outcome<'_> {
         }
         let mut store = store::connect(self.url)?;
         let table = store.dialect().quote(&self.names.table);
-        let rows = number(&mut *store, &format!("SELECT COUNT(*) FROM {table}"))?;
-        let ids = number(&mut *store, &format!("SELECT COUNT(DISTINCT id) FROM {table}"))?;
-        let is_exact = self.is_exact(rows, ids);
+        let held = self.ask(&mut *store, &table)?;
+        let is_exact = self.is_exact(&held);
         match style {
-            Style::Json => out::json(&json!({
-                "event": "demo", "produced": self.produced.records, "rows": rows, "distinct_ids": ids,
-                "complete": self.produced.is_everything, "exact": is_exact, "store": self.url.to_string(),
-                "table": self.names.table, "pipeline": self.names.pipeline
-            }))?,
+            Style::Json => out::json(&self.json(&held))?,
             Style::Progress => {
-                self.verdict(rows, ids)?;
+                self.verdict(&held)?;
                 self.look(&mut *store, &table)?;
             }
             Style::Quiet => {}
@@ -50,40 +70,111 @@ impl Outcome<'_> {
             return Ok(Exit::Done);
         }
         let text = format!(
-            "the table {} holds {} rows with {} distinct ids; {} records were produced and {} rows \
+            "the table {} holds {} rows with {} distinct {}; {} records were produced and {} rows \
              committed",
             self.names.table,
-            count(rows),
-            count(ids),
+            count(held.rows),
+            count(held.distinct),
+            self.ids(),
             count(self.produced.records),
             count(self.summary.rows)
         );
         Err(CliError::other(Exit::Internal, text))
     }
 
-    /// Whether the table holds what it must: every record once; and ended before all was produced,
-    /// every committed row once.
-    fn is_exact(&self, rows: u64, ids: u64) -> bool {
-        let wanted =
-            if self.produced.is_everything { self.produced.records } else { self.summary.rows };
-        rows == wanted && ids == wanted && self.summary.rows == wanted
+    fn json(&self, held: &Held) -> serde_json::Value {
+        json!({
+            "event": "demo", "produced": self.produced.records, "rows": held.rows,
+            "distinct_ids": held.distinct, "disordered": held.disordered,
+            "complete": self.produced.is_everything, "exact": self.is_exact(held),
+            "store": self.url.to_string(), "table": self.names.table,
+            "pipeline": self.names.pipeline
+        })
     }
 
-    fn verdict(&self, rows: u64, ids: u64) -> Result<(), CliError> {
-        let (rows_text, ids_text) = (count(rows), count(ids));
+    /// What is counted.
+    const fn ids(&self) -> &'static str {
+        match self.asked {
+            Asked::Topic => "ids",
+            Asked::Stream { .. } => "sequence numbers",
+        }
+    }
+
+    fn ask(&self, store: &mut dyn Store, table: &str) -> Result<Held, CliError> {
+        let rows = number(store, &format!("SELECT COUNT(*) FROM {table}"))?;
+        let Asked::Stream { shards } = self.asked else {
+            let distinct = number(store, &format!("SELECT COUNT(DISTINCT id) FROM {table}"))?;
+            return Ok(Held { rows, distinct, wrong_shards: 0, disordered: None });
+        };
+        let is_file = matches!(self.url, StoreUrl::Sqlite { .. });
+        let field = |name: &str| match is_file {
+            true => format!("json_extract(record, '$.{name}')"),
+            false => format!("JSON_UNQUOTE(JSON_EXTRACT(record, '$.{name}'))"),
+        };
+        let (sequence, shard) = (field("sequenceNumber"), field("shardId"));
+        let distinct = format!("SELECT COUNT(DISTINCT {sequence}) FROM {table}");
+        let distinct = number(store, &distinct)?;
+        let mut wrong_shards = 0;
+        for (id, filled) in shards {
+            let sql = format!("SELECT COUNT(*) FROM {table} WHERE {shard} = '{id}'");
+            wrong_shards += u64::from(number(store, &sql)? != filled.records);
+        }
+        // Only SQLite keeps the order in which rows were loaded. Numbers have the same digits.
+        let order = format!(
+            "SELECT COUNT(*) FROM (SELECT {sequence} AS now, LAG({sequence}) OVER (PARTITION BY id \
+             ORDER BY rowid) AS earlier FROM {table}) AS pairs WHERE earlier >= now"
+        );
+        let disordered = if is_file { Some(number(store, &order)?) } else { None };
+        Ok(Held { rows, distinct, wrong_shards, disordered })
+    }
+
+    /// Whether the table holds what it must: every record once; and ended before all was produced,
+    /// every committed row once.
+    fn is_exact(&self, held: &Held) -> bool {
+        let wanted =
+            if self.produced.is_everything { self.produced.records } else { self.summary.rows };
+        let shards_right = !self.produced.is_everything || held.wrong_shards == 0;
+        held.rows == wanted
+            && held.distinct == wanted
+            && self.summary.rows == wanted
+            && shards_right
+            && held.disordered.unwrap_or(0) == 0
+    }
+
+    fn verdict(&self, held: &Held) -> Result<(), CliError> {
+        let (rows, distinct, ids) = (count(held.rows), count(held.distinct), self.ids());
         let produced = count(self.produced.records);
         out::line("")?;
-        out::line(&match (self.is_exact(rows, ids), self.produced.is_everything) {
+        out::line(&match (self.is_exact(held), self.produced.is_everything) {
             (true, true) => format!(
-                "Exactly once: {produced} produced, {rows_text} rows, {ids_text} distinct ids."
+                "Exactly once: {produced} produced, {rows} rows, {distinct} distinct {ids}."
             ),
             (true, false) => format!(
-                "Stopped early: {rows_text} of {} rows, {ids_text} distinct ids.",
-                count(self.args.rows)
+                "Stopped early: {rows} of {} rows, {distinct} distinct {ids}.",
+                count(self.args.rows())
             ),
             (false, _) => format!(
-                "NOT exactly once: {produced} produced, {rows_text} rows, {ids_text} distinct ids."
+                "NOT exactly once: {produced} produced, {rows} rows, {distinct} distinct {ids}."
             ),
+        })?;
+        let Asked::Stream { shards } = self.asked else { return Ok(()) };
+        let wrong = held.wrong_shards;
+        if !shards.is_empty() {
+            out::line(&format!(
+                "By shard: {} of {} have exactly the records that the server acknowledged.",
+                count((shards.len() as u64).saturating_sub(wrong)),
+                shards.len()
+            ))?;
+        }
+        out::line(&match held.disordered {
+            Some(0) => {
+                "In order: no row was loaded after a later one of its partition key.".to_owned()
+            }
+            Some(some) => format!(
+                "NOT in order: {} rows were loaded after a later one of their partition key.",
+                count(some)
+            ),
+            None => "Order: not asked, this table does not keep it (SQLite's does).".to_owned(),
         })?;
         Ok(())
     }

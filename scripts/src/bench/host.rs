@@ -22,6 +22,8 @@ use protocol::wire::{Direction, FrameDecoder};
 use protocol::{OffsetKey, OffsetValue};
 use serde_json::{Map, Value, json};
 
+mod source;
+
 /// Why: no answer takes longer, and PROGRESS comes every few seconds.
 const SILENCE_MAX: Duration = Duration::from_secs(60);
 

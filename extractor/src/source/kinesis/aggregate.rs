@@ -14,6 +14,9 @@ use md5::{Digest, Md5};
 /// The first bytes of a packed record.
 const MAGIC: [u8; 4] = [0xf3, 0x89, 0x9a, 0xc2];
 
+/// Their first 30 bits in base64.
+const MAGIC_BASE64: &[u8] = b"84maw";
+
 /// Bytes of the digest at the end.
 const DIGEST_BYTES: usize = 16;
 
@@ -66,9 +69,10 @@ pub(super) struct HashRange {
     last: u128,
 }
 
-/// Whether a payload begins as a packed one.
-pub(super) fn looks_packed(data: &[u8]) -> bool {
-    data.starts_with(&MAGIC)
+/// Whether a payload, in base64, may begin as a packed one: what does not look so is none, and the
+/// payload itself decides about what does.
+pub(super) fn looks_packed(base64: &[u8]) -> bool {
+    base64.starts_with(MAGIC_BASE64)
 }
 
 /// Takes a payload apart.

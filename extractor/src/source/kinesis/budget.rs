@@ -27,12 +27,22 @@ impl Budget {
         Self { permits: Arc::new(Semaphore::new(size)), total }
     }
 
+    /// The room that `bytes` get at most.
+    pub(super) fn most(&self, bytes: u64) -> usize {
+        usize::try_from(u64::from(self.count(bytes)) * UNIT).unwrap_or(usize::MAX)
+    }
+
+    /// Permits for `bytes`.
+    fn count(&self, bytes: u64) -> u32 {
+        u32::try_from(bytes.div_ceil(UNIT)).unwrap_or(u32::MAX).clamp(1, self.total)
+    }
+
     /// Waits until `bytes` are free; more than there are at all counts as all.
     ///
     /// # Cancel safety
     /// Nothing is taken when the future is dropped.
     pub(super) async fn take(&self, bytes: u64) -> Room {
-        let count = u32::try_from(bytes.div_ceil(UNIT)).unwrap_or(u32::MAX).clamp(1, self.total);
+        let count = self.count(bytes);
         // The semaphore is never closed.
         Room(Arc::clone(&self.permits).acquire_many_owned(count).await.ok())
     }
@@ -45,10 +55,10 @@ impl Budget {
 }
 
 impl Room {
-    /// Whether it is enough for `bytes`.
-    pub(super) fn holds(&self, bytes: u64) -> bool {
-        let held = self.0.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
-        usize::try_from(bytes.div_ceil(UNIT)).is_ok_and(|need| need <= held)
+    /// Bytes that it is.
+    pub(super) fn bytes(&self) -> usize {
+        let unit = usize::try_from(UNIT).unwrap_or(usize::MAX);
+        self.0.as_ref().map_or(0, |permit| permit.num_permits().saturating_mul(unit))
     }
 
     /// Gives back what is not needed. An answer that is larger than expected keeps what it has: the

@@ -17,17 +17,19 @@ use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, TrySendError};
 use std::time::Duration;
 
-use aws_sdk_kinesis::operation::get_records::GetRecordsOutput;
 use aws_sdk_kinesis::primitives::DateTime;
-use aws_sdk_kinesis::types::{Record, ShardIteratorType};
+use aws_sdk_kinesis::types::ShardIteratorType;
 use protocol::{Code, Failure};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::budget::{Budget, Room};
 use super::client::Shared;
 use super::failure::{self, Kind};
-use super::pace::Pace;
+use super::pace::{ANSWER_BYTES_MAX, Pace, Size};
 use super::position::{Position, Sequence};
+use super::read::{Call, NoAnswer};
+use super::records::{ENTRIES_BYTES_MAX, Records};
+use super::scan::Answer;
 use super::shards::{self, Listing};
 
 /// Pages of one shard that were read and are not delivered yet: one is delivered while the next is
@@ -73,7 +75,7 @@ pub(super) struct Told {
 #[derive(Debug)]
 pub(super) struct Page {
     /// Its records, in order.
-    pub(super) records: Vec<Record>,
+    pub(super) records: Records,
     /// How many the service sent, those before the start included.
     pub(super) sent: usize,
     /// How far the service says the page is from the end of the shard.
@@ -95,12 +97,23 @@ pub(super) struct Fetch {
     pub(super) generation: u64,
     pub(super) stream: String,
     pub(super) shard: String,
+    /// Records of one answer at most.
     pub(super) limit: i32,
+    /// Time of a whole call at most.
+    pub(super) timeout: Duration,
     pub(super) pace: Pace,
     /// Where the iterator is taken again.
     pub(super) from: Position,
     /// The record at the position, until it was met: it must still be there.
     pub(super) expect: Option<Sequence>,
+}
+
+/// Why a call brought no page, although its iterator is good.
+enum Missed {
+    /// The answer had no room.
+    TooLarge,
+    /// Something else.
+    News(News),
 }
 
 /// How one round ended.
@@ -123,13 +136,19 @@ impl Fetch {
                 None => self.iterator().await,
             };
             let round = match current {
-                Ok(current) => match self.records(&current).await {
-                    Ok(output) => {
-                        iterator.clone_from(&output.next_shard_iterator);
-                        self.hand_over(output, room, turn, &mut false_ends).await
+                Ok(current) => match self.records(&current, &room).await {
+                    Ok(answer) => {
+                        iterator.clone_from(&answer.next);
+                        self.hand_over(answer, room, turn, &mut false_ends).await
                     }
                     Err(None) => Round::Again,
-                    Err(Some(news)) => {
+                    Err(Some(Missed::TooLarge)) => {
+                        iterator = Some(current);
+                        let full = room.bytes() >= self.budget.most(ANSWER_BYTES_MAX);
+                        drop((room, turn));
+                        self.ask_for_less(full).await
+                    }
+                    Err(Some(Missed::News(news))) => {
                         drop((room, turn));
                         iterator = Some(current);
                         self.failed(news).await
@@ -164,28 +183,26 @@ impl Fetch {
     /// Passes an answer on.
     async fn hand_over(
         &mut self,
-        output: GetRecordsOutput,
+        answer: Answer,
         mut room: Room,
         turn: OwnedSemaphorePermit,
         false_ends: &mut u32,
     ) -> Round {
-        let ended = output.next_shard_iterator.is_none();
-        let children = shards::children(output.child_shards());
-        let behind_ms = output.millis_behind_latest.unwrap_or(0);
-        let mut records = output.records;
+        let Answer { mut records, next, behind_ms, children } = answer;
+        let (ended, behind_ms) = (next.is_none(), behind_ms.unwrap_or(0));
         if let Some(news) = self.meet_expected(&mut records, behind_ms, ended) {
             drop((room, turn));
             self.tell(news).await;
             return Round::Over;
         }
         let sent = records.len();
-        let bytes: usize = records.iter().map(cost).sum();
-        self.pace.answered(bytes, sent, self.limit, behind_ms);
+        let size = Size::of(&records);
+        self.pace.answered(size, self.limit, behind_ms);
         if let Position::AtTimestamp(ms) = self.from {
             leave_out_before(&mut records, ms);
         }
-        room.shrink_to(bytes);
-        if let Some(last) = records.last().and_then(|last| Sequence::parse(&last.sequence_number)) {
+        room.shrink_to(size.memory);
+        if let Some(last) = records.last_sequence() {
             self.from = Position::After(last);
         }
         self.tell(News::Page(Page { records, sent, behind_ms, _room: room, _turn: turn })).await;
@@ -204,24 +221,23 @@ impl Fetch {
     /// comes first, or none although this is the end, the record has expired, and maybe others.
     pub(super) fn meet_expected(
         &mut self,
-        records: &mut Vec<Record>,
+        records: &mut Records,
         behind_ms: i64,
         ended: bool,
     ) -> Option<News> {
         let expected = self.expect.as_ref()?;
-        let Some(first) = records.first() else {
+        let Some(first) = records.get(0) else {
             return (behind_ms == 0 || ended).then_some(News::Expired(None));
         };
-        if Sequence::parse(&first.sequence_number).as_ref() == Some(expected) {
+        if first.sequence == expected.as_str() {
             // What is left of a packed record is still to be delivered.
             if !matches!(self.from, Position::Inside(..)) {
-                records.remove(0);
+                records.skip(1);
             }
             self.expect = None;
             return None;
         }
-        let oldest = first.approximate_arrival_timestamp.as_ref().and_then(super::row::millis);
-        Some(News::Expired(oldest))
+        Some(News::Expired(first.arrival_ms))
     }
 
     /// No iterator follows, and no children were told: true of some services, and false for moments
@@ -309,21 +325,45 @@ impl Fetch {
     }
 
     /// Reads one page. `Err(None)`: the iterator can not be used any more, take another one.
-    async fn records(&mut self, iterator: &str) -> Result<GetRecordsOutput, Option<News>> {
+    async fn records(&mut self, iterator: &str, room: &Room) -> Result<Answer, Option<Missed>> {
         self.pace.calls();
-        let call = self.shared.client().get_records().set_stream_arn(self.shared.arn.clone());
-        let sent = call.shard_iterator(iterator).limit(self.limit).send().await;
-        sent.map_err(|error| {
-            let what = format!("read {} of stream {}", self.shard, self.stream);
-            let (kind, failure) = failure::from_sdk(&what, &error);
+        let what = format!("read {} of stream {}", self.shard, self.stream);
+        let (limit, timeout) = (self.limit, self.timeout);
+        let bytes_max = room.bytes().saturating_sub(ENTRIES_BYTES_MAX);
+        let call = Call { what: &what, iterator, limit, bytes_max, timeout };
+        match call.send(&self.shared).await {
+            Ok(answer) => Ok(answer),
+            Err(NoAnswer::TooLarge) => Err(Some(Missed::TooLarge)),
             // Whether shard or stream is gone, or only the iterator: another iterator tells.
-            if kind == Kind::IteratorExpired || failure.code == Code::SourceNotFound {
+            Err(NoAnswer::Failed(kind, failure))
+                if kind == Kind::IteratorExpired || failure.code == Code::SourceNotFound =>
+            {
                 tracing::debug!(shard = self.shard, "the iterator is no more; taking another");
                 self.pace.again();
-                return None;
+                Err(None)
             }
-            Some(transient(failure))
-        })
+            Err(NoAnswer::Failed(_, failure)) => Err(Some(Missed::News(transient(failure)))),
+        }
+    }
+
+    /// The answer was larger than the room for it: the next call has all the room that one call may
+    /// have, and when it had, asks for half as many records.
+    async fn ask_for_less(&mut self, had_all_room: bool) -> Round {
+        self.pace.again();
+        self.pace.expect_all();
+        if !had_all_room {
+            return Round::Again;
+        }
+        if self.limit > 1 {
+            self.limit /= 2;
+            tracing::warn!(shard = self.shard, limit = self.limit, "the answer is too large");
+            return Round::Again;
+        }
+        let text = format!(
+            "{}: one record is larger than the memory for an answer; raise kinesis.memory.bytes",
+            self.shard
+        );
+        self.failed(News::Broken(Failure::new(Code::BufferLimit, text))).await
     }
 
     /// The channel has room for every page that may exist; trouble can wait a moment.
@@ -342,27 +382,20 @@ impl Fetch {
 
 /// Leaves out what arrived before the start, for services that begin earlier where nothing newer is
 /// there yet. Whole seconds are compared, because some give no more.
-pub(super) fn leave_out_before(records: &mut Vec<Record>, start_ms: i64) {
+pub(super) fn leave_out_before(records: &mut Records, start_ms: i64) {
     let second = |ms: i64| ms.div_euclid(1_000);
-    let arrived = |record: &Record| {
-        record.approximate_arrival_timestamp.as_ref().and_then(super::row::millis)
+    let is_early = |ms: i64| second(ms) < second(start_ms);
+    let early = |index: &usize| {
+        let arrived = records.get(*index).and_then(|record| record.arrival_ms);
+        arrived.is_some_and(is_early)
     };
-    let early = |record: &&Record| arrived(record).is_some_and(|ms| second(ms) < second(start_ms));
-    let count = records.iter().take_while(early).count();
-    records.drain(..count);
+    let count = (0..records.len()).take_while(early).count();
+    records.skip(count);
 }
 
 /// What is tried again, and what is not.
 pub(super) fn transient(failure: Failure) -> News {
     if failure.retryable { News::Trouble(failure) } else { News::Broken(failure) }
-}
-
-/// Bytes that a record holds in memory.
-pub(super) fn cost(record: &Record) -> usize {
-    /// What the types of the SDK take beside their text.
-    const OVERHEAD: usize = 256;
-    let key = record.partition_key.as_ref().map_or(0, String::len);
-    record.data.as_ref().len() + key + record.sequence_number.len() + OVERHEAD
 }
 
 /// Takes an iterator and reads one record with it.

@@ -5,6 +5,8 @@
 
 use std::time::{Duration, Instant};
 
+use super::records::{ENTRIES_BYTES_MAX, Records};
+
 /// Shortest time between two reads of a shard. Why 210 ms: five a second, with some air for clocks
 /// that differ.
 pub(super) const INTERVAL_MIN: Duration = Duration::from_millis(210);
@@ -12,8 +14,20 @@ pub(super) const INTERVAL_MIN: Duration = Duration::from_millis(210);
 /// Bytes per second of one shard.
 const RATE: f64 = 2.0 * 1024.0 * 1024.0;
 
-/// The largest answer of the service.
-const ANSWER_BYTES_MAX: u64 = 10 * 1024 * 1024;
+/// The largest payload of an answer of the service.
+const PAYLOAD_BYTES_MAX: u64 = 10 * 1024 * 1024;
+
+/// Bytes of memory for a byte of payload. Why 2: base64 has 4 for 3, and names, numbers and times are
+/// about as much again where records are small; what needs more is asked for in smaller parts.
+const PER_PAYLOAD_BYTE: u64 = 2;
+
+/// The most memory that one answer may take.
+pub(super) const ANSWER_BYTES_MAX: u64 =
+    PAYLOAD_BYTES_MAX * PER_PAYLOAD_BYTE + ENTRIES_BYTES_MAX as u64;
+
+/// Memory that every call gets. Why 512 KiB beside the places of its records: a connection that is
+/// in use buffers as much.
+const ANSWER_BYTES_MIN: u64 = 512 * 1024 + ENTRIES_BYTES_MAX as u64;
 
 /// What producers can write to a shard in a second.
 const WRITE_BYTES_PER_SECOND: u64 = 1024 * 1024;
@@ -36,13 +50,34 @@ pub(super) struct Pace {
     troubles: u32,
     /// Whether the last answer was the end of the shard.
     at_end: bool,
+    /// Memory of the last answer, where the next one is likely to be as large.
+    memory: Option<u64>,
+}
+
+/// How large an answer was.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Size {
+    /// Records.
+    pub(super) records: usize,
+    /// Bytes that the service counts: data and keys.
+    pub(super) payload: usize,
+    /// Bytes of memory.
+    pub(super) memory: usize,
+}
+
+impl Size {
+    /// Of these records.
+    pub(super) fn of(records: &Records) -> Self {
+        Self { records: records.len(), payload: records.payload(), memory: records.bytes() }
+    }
 }
 
 impl Pace {
     /// A shard that was never asked.
     pub(super) const fn new(idle_max: Duration, throttle_max: Duration) -> Self {
         let (called, next) = (None, None);
-        Self { idle_max, throttle_max, called, next, empty: 0, troubles: 0, at_end: false }
+        let (empty, troubles, at_end, memory) = (0, 0, false, None);
+        Self { idle_max, throttle_max, called, next, empty, troubles, at_end, memory }
     }
 
     /// How long to wait before the next read.
@@ -55,14 +90,20 @@ impl Pace {
         self.called = Some(Instant::now());
     }
 
-    /// The most memory that the next answer may need. It has what may have been written since, where
-    /// the last answer was at the end, or else the most that the service sends.
+    /// The memory that the next answer is likely to need: for what may have been written since, where
+    /// the last answer was at the end; for half more than the last answer; or else for the most that
+    /// the service sends. An answer that needs more is asked for again.
     pub(super) fn expected_bytes(&self) -> u64 {
-        /// Why 3: the body in base64 is there while its records are made of it.
-        const PER_PAYLOAD_BYTE: u64 = 3;
         let seconds = self.called.filter(|_| self.at_end).map(|it| it.elapsed().as_secs() + 2);
-        let written = seconds.map_or(u64::MAX, |it| it.saturating_mul(WRITE_BYTES_PER_SECOND));
-        written.min(ANSWER_BYTES_MAX) * PER_PAYLOAD_BYTE
+        let written =
+            seconds.map(|it| it.saturating_mul(WRITE_BYTES_PER_SECOND * PER_PAYLOAD_BYTE));
+        let likely = written.or_else(|| self.memory.map(|last| last + last / 2));
+        likely.unwrap_or(ANSWER_BYTES_MAX).clamp(ANSWER_BYTES_MIN, ANSWER_BYTES_MAX)
+    }
+
+    /// The next answer may have the most memory.
+    pub(super) const fn expect_all(&mut self) {
+        (self.at_end, self.memory) = (false, None);
     }
 
     /// The read has to be made again with another iterator.
@@ -71,16 +112,18 @@ impl Pace {
     }
 
     /// An answer came.
-    pub(super) fn answered(&mut self, bytes: usize, records: usize, limit: i32, behind_ms: i64) {
+    pub(super) fn answered(&mut self, size: Size, limit: i32, behind_ms: i64) {
+        let Size { records, payload, memory } = size;
         self.troubles = 0;
         self.at_end = behind_ms == 0 && records == 0;
+        self.memory = Some(memory as u64);
         let full = usize::try_from(limit).is_ok_and(|limit| records >= limit)
-            || bytes as u64 >= ANSWER_BYTES_MAX / 2;
+            || payload as u64 >= PAYLOAD_BYTES_MAX / 2;
         let more = behind_ms > 0 || full;
         self.empty = if more || records > 0 { 0 } else { self.empty.saturating_add(1) };
         let pause = if more {
             #[expect(clippy::cast_precision_loss, reason = "a few MB")]
-            let rate = Duration::from_secs_f64(bytes as f64 / RATE);
+            let rate = Duration::from_secs_f64(payload as f64 / RATE);
             rate.max(INTERVAL_MIN)
         } else {
             doubled(self.empty, self.idle_max)

@@ -15,7 +15,8 @@ use super::aggregate::{self, Broken, HashRange, Packed};
 use super::failure;
 use super::fetch::{Page, Seen};
 use super::position::{Position, Sequence};
-use super::row::{Entry, Frame};
+use super::records::View;
+use super::row::Frame;
 use super::shards::Listing;
 use crate::source::{RowSink, Taken};
 
@@ -179,7 +180,7 @@ impl Part {
     pub(super) fn page(&mut self, page: Page, seen: Seen) {
         self.trouble = None;
         self.seen = Some(seen);
-        if !page.records.is_empty() {
+        if page.records.len() > 0 {
             self.pages.push_back(page);
         }
     }
@@ -263,35 +264,36 @@ impl Part {
                 return Ok(Delivered::Something);
             }
             let Some(record) = page.records.get(self.done) else {
+                if self.done < page.records.len() {
+                    let text = format!("{}: a record that was read is not there", self.shard);
+                    return Err(Failure::new(Code::Bug, text));
+                }
                 self.pages.pop_front();
                 self.done = 0;
                 delivered = Delivered::Something;
                 continue;
             };
-            let Some(sequence) = Sequence::parse(&record.sequence_number) else {
-                let text = format!("{}: a record has no sequence number of digits", self.shard);
-                return Err(Failure::new(Code::SourceUnavailable, text));
-            };
-            let Some(first) = self.first_due(&sequence)? else {
+            let Some(first) = self.first_due(record.sequence)? else {
                 // An iterator never goes back; a service that does must not repeat a row.
-                tracing::warn!(shard = self.shard, %sequence, "a record came again and is left out");
+                let sequence = record.sequence;
+                tracing::warn!(shard = self.shard, sequence, "a record came again and is left out");
                 self.done += 1;
                 continue;
             };
-            if self.lies_after_until(&sequence) {
+            if self.lies_after_until(record.sequence) {
                 self.past_until();
                 return Ok(Delivered::Something);
             }
-            let entry = Entry::of(record);
-            let arrived = entry.arrival_ms;
-            self.fresh_ms = self.fresh_ms.max(arrived);
+            let arrival_ms = record.arrival_ms;
+            self.fresh_ms = self.fresh_ms.max(arrival_ms);
             let mut broken = None;
             if let Some(unfolding) = unfolding
-                && aggregate::looks_packed(entry.data)
+                && let Some(bytes) = record.packed()
             {
-                let (bytes, arrival_ms) = (entry.data.to_vec(), arrived);
                 match aggregate::read(&bytes) {
                     Packed::Yes(aggregate) => {
+                        let sequence = Sequence::parse(record.sequence);
+                        let Some(sequence) = sequence else { return Err(self.no_number()) };
                         let opened =
                             Opened { number, frame, aggregate, sequence, arrival_ms, first };
                         delivered = Delivered::Something;
@@ -310,16 +312,16 @@ impl Part {
                 let why = broken.map_or("the record is not one", |Broken(why)| why);
                 return Err(failure::no_such_place(&self.shard, &self.value(), why));
             }
-            if self.row(number, frame, &entry, sink) == Taken::No {
+            if self.row(number, frame, &record, sink) == Taken::No {
                 return Ok(Delivered::Full);
             }
             if let (Some(Broken(why)), Some(unfolding)) = (broken, unfolding.as_mut()) {
-                unfolding.passed_on(&self.shard, &sequence, why);
+                unfolding.passed_on(&self.shard, record.sequence, why);
             }
             self.done += 1;
             self.assigned = None;
-            self.position = Position::After(sequence);
-            self.delivered_ms = arrived;
+            self.position.move_after(record.sequence);
+            self.delivered_ms = arrival_ms;
             delivered = Delivered::Something;
         }
         Ok(delivered)
@@ -327,21 +329,21 @@ impl Part {
 
     /// The first user record of this record that is still to be delivered (0 for a plain one), or
     /// nothing if it was delivered already.
-    fn first_due(&self, sequence: &Sequence) -> Result<Option<u64>, Failure> {
+    fn first_due(&self, sequence: &str) -> Result<Option<u64>, Failure> {
         match &self.position {
-            Position::Inside(begun, last) if begun == sequence => Ok(last.checked_add(1)),
-            Position::Inside(begun, _) if begun < sequence => {
+            Position::Inside(begun, last) if begun.as_str() == sequence => Ok(last.checked_add(1)),
+            Position::Inside(begun, _) if begun.is_before(sequence) => {
                 let why = "another record came instead of it";
                 Err(failure::no_such_place(&self.shard, &self.value(), why))
             }
-            other if other.sequence().is_some_and(|last| sequence <= last) => Ok(None),
+            other if other.sequence().is_some_and(|last| !last.is_before(sequence)) => Ok(None),
             _ => Ok(Some(0)),
         }
     }
 
-    fn lies_after_until(&self, sequence: &Sequence) -> bool {
+    fn lies_after_until(&self, sequence: &str) -> bool {
         match &self.until {
-            Some(Position::After(until) | Position::Inside(until, _)) => sequence > until,
+            Some(Position::After(until) | Position::Inside(until, _)) => until.is_before(sequence),
             _ => false,
         }
     }
@@ -351,16 +353,21 @@ impl Part {
         &self,
         number: u32,
         frame: &Frame<'_>,
-        entry: &Entry<'_>,
+        record: &View<'_>,
         sink: &mut dyn RowSink,
     ) -> Taken {
-        match sink.row(number, &mut |out| frame.write(out, entry)) {
+        match sink.row(number, &mut |out| frame.write(out, record)) {
             Taken::TooLarge { bytes } => {
                 let reason = format!("row has {bytes} bytes, which is over the limit");
-                self.refuse(number, entry, &reason, sink)
+                self.refuse(number, record, &reason, sink)
             }
             taken => taken,
         }
+    }
+
+    fn no_number(&self) -> Failure {
+        let text = format!("{}: a record has no sequence number of digits", self.shard);
+        Failure::new(Code::SourceUnavailable, text)
     }
 
     /// Leaves what comes after `until` to later; the task would hold memory meanwhile.
@@ -373,17 +380,18 @@ impl Part {
     fn refuse(
         &self,
         number: u32,
-        entry: &Entry<'_>,
+        record: &View<'_>,
         reason: &str,
         sink: &mut dyn RowSink,
     ) -> Taken {
         let value = self.value();
+        let (key, bytes) = (record.key_text(), record.bytes());
         let row = ErrorRow {
             split: self.key.as_str(),
             position: value.as_str(),
-            timestamp: entry.arrival_ms,
-            key: entry.key.map(str::as_bytes),
-            value: Some(entry.data),
+            timestamp: record.arrival_ms,
+            key: key.as_deref().map(str::as_bytes),
+            value: bytes.as_deref(),
             headers: Vec::new(),
             code: Code::RowTooLarge.name(),
             reason,

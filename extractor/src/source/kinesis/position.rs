@@ -31,9 +31,20 @@ pub(super) struct Sequence(String);
 impl Sequence {
     /// Takes what the service gives: digits without a leading zero.
     pub(super) fn parse(text: &str) -> Option<Self> {
-        let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-        let plain = text == "0" || !text.starts_with('0');
-        (digits && plain && text.len() <= SEQUENCE_BYTES_MAX).then(|| Self(text.to_owned()))
+        Self::is_legal(text.as_bytes()).then(|| Self(text.to_owned()))
+    }
+
+    /// Whether a text is what the service gives.
+    pub(super) fn is_legal(text: &[u8]) -> bool {
+        // All are looked at together: the compiler makes vector code of it.
+        let digits = text.iter().fold(true, |all, byte| all & byte.is_ascii_digit());
+        let plain = text == b"0" || text.first().is_some_and(|first| *first != b'0');
+        digits && plain && text.len() <= SEQUENCE_BYTES_MAX
+    }
+
+    /// Whether the record of this legal number lies after it.
+    pub(super) fn is_before(&self, other: &str) -> bool {
+        self.0.len().cmp(&other.len()).then_with(|| self.0.as_str().cmp(other)).is_lt()
     }
 
     /// The digits.
@@ -143,6 +154,14 @@ impl Position {
         };
         #[expect(clippy::expect_used, reason = "digits and times are within all limits")]
         OffsetValue::from_json(&json).expect("small canonical object")
+    }
+
+    /// Moves to after the record of this legal number, in the memory of the number before.
+    pub(super) fn move_after(&mut self, sequence: &str) {
+        match self {
+            Self::After(Sequence(text)) => sequence.clone_into(text),
+            _ => *self = Self::After(Sequence(sequence.to_owned())),
+        }
     }
 
     /// The last record delivered, wholly or in part.

@@ -137,6 +137,7 @@ impl Reader {
             stream: self.stream.clone(),
             shard: part.shard.clone(),
             limit: self.settings.record_limit,
+            timeout: self.settings.request_timeout,
             pace: Pace::new(self.settings.idle_max, self.settings.throttle_max),
             expect: from.sequence().cloned(),
             from,
@@ -255,16 +256,21 @@ impl Reader {
         let mut moved = false;
         for _ in 0..self.parts.len() {
             let index = self.turn % self.parts.len();
+            self.turn = (index + 1) % self.parts.len();
             let Some(part) = self.parts.get_mut(index) else { break };
-            let shard = part.shard.clone();
-            let frame = Frame { topic: &self.topic, stream: &self.stream, shard: &shard };
+            if !part.has_pages() {
+                continue;
+            }
+            let frame = Frame::new(&self.topic, &self.stream, &part.shard);
             let number = u32::try_from(index).unwrap_or(u32::MAX);
             match part.deliver(number, &frame, &mut self.unfolding, sink)? {
                 Delivered::Nothing => {}
                 Delivered::Something => moved = true,
-                Delivered::Full => return Ok(Polled::Full),
+                Delivered::Full => {
+                    self.turn = index;
+                    return Ok(Polled::Full);
+                }
             }
-            self.turn = (index + 1) % self.parts.len();
         }
         if moved {
             return Ok(Polled::Progress);

@@ -20,7 +20,7 @@ use aws_sdk_kinesis::operation::subscribe_to_shard::SubscribeToShardOutput;
 use aws_sdk_kinesis::primitives::DateTime;
 use aws_sdk_kinesis::types::error::SubscribeToShardEventStreamError;
 use aws_sdk_kinesis::types::{
-    Record, ShardIteratorType, StartingPosition, SubscribeToShardEvent, SubscribeToShardEventStream,
+    ShardIteratorType, StartingPosition, SubscribeToShardEvent, SubscribeToShardEventStream,
 };
 use protocol::{Code, Failure};
 use tokio::sync::OwnedSemaphorePermit;
@@ -28,8 +28,9 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::budget::Room;
 use super::consumer::{Consumer, Found};
 use super::failure::{self, Kind};
-use super::fetch::{Fetch, News, Page, Round, cost, leave_out_before, transient};
+use super::fetch::{Fetch, News, Page, Round, leave_out_before, transient};
 use super::position::{Position, Sequence};
+use super::records::Records;
 use super::shards;
 
 /// Room that is taken before an event comes, at least. Why 16 KiB: 200 quiet shards together hold
@@ -222,29 +223,36 @@ impl Fetch {
                 return Round::Over;
             };
             let room = self.budget.take(room_bytes).await;
-            let event = match tokio::time::timeout(consumer.silence(), answer.event_stream.recv())
-                .await
-            {
-                Ok(Ok(Some(SubscribeToShardEventStream::SubscribeToShardEvent(event)))) => event,
-                Ok(Ok(Some(_))) => continue,
-                Ok(Ok(None)) if progress.at_end => {
-                    return self.confirm_end(&mut progress.false_ends).await;
-                }
-                // After 5 minutes, or sooner: nothing is wrong.
-                Ok(Ok(None)) => return Round::Again,
-                Ok(Err(error)) => {
-                    let failure = said(&what, consumer, &error);
-                    return self.broke(consumer, failure, progress).await;
-                }
-                Err(_) => {
-                    let text = format!("{what}: no event for {:?}", consumer.silence());
-                    return self.fails(Failure::new(Code::Timeout, text), progress).await;
-                }
-            };
+            let mut event =
+                match tokio::time::timeout(consumer.silence(), answer.event_stream.recv()).await {
+                    Ok(Ok(Some(SubscribeToShardEventStream::SubscribeToShardEvent(event)))) => {
+                        event
+                    }
+                    Ok(Ok(Some(_))) => continue,
+                    Ok(Ok(None)) if progress.at_end => {
+                        return self.confirm_end(&mut progress.false_ends).await;
+                    }
+                    // After 5 minutes, or sooner: nothing is wrong.
+                    Ok(Ok(None)) => return Round::Again,
+                    Ok(Err(error)) => {
+                        let failure = said(&what, consumer, &error);
+                        return self.broke(consumer, failure, progress).await;
+                    }
+                    Err(_) => {
+                        let text = format!("{what}: no event for {:?}", consumer.silence());
+                        return self.fails(Failure::new(Code::Timeout, text), progress).await;
+                    }
+                };
             (progress.failures, progress.events) = (0, progress.events + 1);
             self.pace.recovered();
-            room_bytes = bytes_of(&event.records).saturating_mul(2).max(ROOM_BYTES_MIN);
-            if let Round::Over = self.pass_on(event, room, turn, progress).await {
+            let Some(records) = Records::of(&event.records) else {
+                let text = format!("{what}: a record has no sequence number of digits");
+                let failure = Failure::new(Code::SourceUnavailable, text);
+                return self.failed(News::Broken(failure)).await;
+            };
+            event.records = Vec::new();
+            room_bytes = (records.bytes() as u64).saturating_mul(2).max(ROOM_BYTES_MIN);
+            if let Round::Over = self.pass_on(event, records, room, turn, progress).await {
                 return Round::Over;
             }
         }
@@ -254,18 +262,18 @@ impl Fetch {
     async fn pass_on(
         &mut self,
         event: SubscribeToShardEvent,
+        mut records: Records,
         mut room: Room,
         turn: OwnedSemaphorePermit,
         progress: &mut Progress,
     ) -> Round {
         let children = shards::children(event.child_shards());
         let (ended, behind_ms) = (!children.is_empty(), event.millis_behind_latest);
-        let mut records = event.records;
         self.leave_out_taken(&mut records);
-        if records.is_empty() && !ended && self.expect.is_some() && behind_ms == 0 {
+        if records.len() == 0 && !ended && self.expect.is_some() && behind_ms == 0 {
             progress.empty += 1;
         }
-        let waits = records.is_empty() && !ended && progress.empty < EMPTY_MAX;
+        let waits = records.len() == 0 && !ended && progress.empty < EMPTY_MAX;
         if !waits && let Some(news) = self.meet_expected(&mut records, behind_ms, ended) {
             drop((room, turn));
             self.tell(news).await;
@@ -275,17 +283,17 @@ impl Fetch {
         if let Position::AtTimestamp(ms) = self.from {
             leave_out_before(&mut records, ms);
         }
-        let bytes = bytes_of(&records);
-        if !room.holds(bytes) {
+        let bytes = records.bytes();
+        if room.bytes() < bytes {
             // Given back first: two that wait for more must not hold what the other one needs.
             drop(room);
-            room = self.budget.take(bytes).await;
+            room = self.budget.take(bytes as u64).await;
         }
-        room.shrink_to(usize::try_from(bytes).unwrap_or(usize::MAX));
+        room.shrink_to(bytes);
         if sent > 0 {
             progress.false_ends = 0;
         }
-        if let Some(last) = records.last().and_then(|last| Sequence::parse(&last.sequence_number)) {
+        if let Some(last) = records.last_sequence() {
             self.from = Position::After(last);
         }
         let mark = Sequence::parse(&event.continuation_sequence_number);
@@ -303,13 +311,13 @@ impl Fetch {
     }
 
     /// A subscription that begins *at* a place may bring the record there again.
-    fn leave_out_taken(&self, records: &mut Vec<Record>) {
+    fn leave_out_taken(&self, records: &mut Records) {
         let (Position::After(last), None) = (&self.from, &self.expect) else { return };
-        let taken = |record: &&Record| {
-            Sequence::parse(&record.sequence_number).is_some_and(|sequence| sequence <= *last)
+        let taken = |index: &usize| {
+            records.get(*index).is_some_and(|record| !last.is_before(record.sequence))
         };
-        let count = records.iter().take_while(taken).count();
-        records.drain(..count);
+        let count = (0..records.len()).take_while(taken).count();
+        records.skip(count);
     }
 
     /// The stream broke, or the service said an error on it.
@@ -387,8 +395,4 @@ fn name_of(error: &SubscribeToShardEventStreamError) -> Option<&'static str> {
         E::InternalFailureException(_) => "InternalFailureException",
         _ => return None,
     })
-}
-
-fn bytes_of(records: &[Record]) -> u64 {
-    records.iter().map(|record| cost(record) as u64).sum()
 }

@@ -10,6 +10,10 @@ fn fresh() -> Pace {
     pace
 }
 
+fn size(payload: usize, records: usize) -> Size {
+    Size { records, payload, memory: 2 * payload }
+}
+
 /// From one read to the next.
 fn pause(pace: &Pace) -> Duration {
     pace.next.unwrap() - pace.called.unwrap()
@@ -25,13 +29,13 @@ fn about(pace: &Pace, expected: Duration) {
 fn more_is_read_at_once_within_what_is_allowed() {
     let mut pace = fresh();
     assert_eq!(pace.wait(), Duration::ZERO);
-    pace.answered(1000, 10, 10_000, 5);
+    pace.answered(size(1000, 10), 10_000, 5);
     about(&pace, INTERVAL_MIN);
     let mut pace = fresh();
-    pace.answered(6 * 1024 * 1024, 10, 10_000, 5);
+    pace.answered(size(6 * 1024 * 1024, 10), 10_000, 5);
     about(&pace, Duration::from_secs(3));
     let mut pace = fresh();
-    pace.answered(1000, 50, 50, 0);
+    pace.answered(size(1000, 50), 50, 0);
     about(&pace, INTERVAL_MIN);
 }
 
@@ -41,13 +45,13 @@ fn an_idle_shard_is_asked_less_and_less_and_never_in_a_hot_loop() {
     let mut waits = Vec::new();
     for _ in 0..7 {
         pace.calls();
-        pace.answered(0, 0, 10_000, 0);
+        pace.answered(size(0, 0), 10_000, 0);
         waits.push(pause(&pace));
     }
     assert!(waits.iter().all(|wait| *wait > Duration::from_millis(400)), "{waits:?}");
     assert!(waits.is_sorted() && waits[6] == IDLE, "{waits:?}");
     pace.calls();
-    pace.answered(10, 1, 10_000, 0);
+    pace.answered(size(10, 1), 10_000, 0);
     about(&pace, FIRST);
 }
 
@@ -56,7 +60,7 @@ fn empty_answers_far_from_the_end_are_no_rest() {
     let mut pace = fresh();
     for _ in 0..5 {
         pace.calls();
-        pace.answered(0, 0, 10_000, 60_000);
+        pace.answered(size(0, 0), 10_000, 60_000);
         about(&pace, INTERVAL_MIN);
     }
 }
@@ -80,11 +84,18 @@ fn trouble_is_backed_off_with_jitter_up_to_the_limit() {
 }
 
 #[test]
-fn room_is_taken_for_the_most_that_may_come() {
+fn room_is_taken_for_what_is_likely_to_come() {
     let mut pace = fresh();
-    assert_eq!(pace.expected_bytes(), 3 * ANSWER_BYTES_MAX);
-    pace.answered(0, 0, 10_000, 0);
-    assert_eq!(pace.expected_bytes(), 6 * WRITE_BYTES_PER_SECOND);
-    pace.answered(10, 1, 10_000, 700);
-    assert_eq!(pace.expected_bytes(), 3 * ANSWER_BYTES_MAX);
+    assert_eq!(pace.expected_bytes(), ANSWER_BYTES_MAX);
+    pace.answered(size(0, 0), 10_000, 0);
+    assert_eq!(pace.expected_bytes(), 4 * WRITE_BYTES_PER_SECOND);
+    pace.answered(size(4 << 20, 10_000), 10_000, 700);
+    assert_eq!(pace.expected_bytes(), 12 << 20);
+    pace.answered(size(10, 1), 10_000, 700);
+    assert_eq!(pace.expected_bytes(), ANSWER_BYTES_MIN);
+    pace.answered(size(10 << 20, 10), 10_000, 700);
+    assert_eq!(pace.expected_bytes(), ANSWER_BYTES_MAX);
+    pace.answered(size(0, 0), 10_000, 0);
+    pace.expect_all();
+    assert_eq!(pace.expected_bytes(), ANSWER_BYTES_MAX);
 }

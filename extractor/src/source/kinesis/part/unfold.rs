@@ -8,7 +8,8 @@ use protocol::{Code, Failure};
 
 use super::super::aggregate::{Aggregate, Broken};
 use super::super::position::{Position, Sequence};
-use super::super::row::{Entry, Frame};
+use super::super::records::{Data, Key, View};
+use super::super::row::Frame;
 use super::super::settings::Outside;
 use super::Part;
 use crate::source::{RowSink, Taken};
@@ -54,11 +55,13 @@ impl Unfolding {
     }
 
     /// Counts a record that was passed on as it is.
-    pub(super) fn passed_on(&mut self, shard: &str, sequence: &Sequence, why: &str) {
+    pub(super) fn passed_on(&mut self, shard: &str, sequence: &str, why: &str) {
         self.broken += 1;
         if is_worth_a_line(self.broken, 1) {
             tracing::warn!(
-                shard, %sequence, count = self.broken,
+                shard,
+                sequence,
+                count = self.broken,
                 "begins as an aggregated record and is passed on as it is: {why}"
             );
         }
@@ -119,13 +122,13 @@ impl Part {
             if last.is_some_and(|last| sub > last) {
                 return Ok(Unfolded::Until);
             }
-            let entry = Entry {
+            let view = View {
                 arrival_ms: opened.arrival_ms,
-                key: Some(record.key),
-                data: record.data,
+                key: Some(Key::Text(record.key)),
+                data: Data::Bytes(record.data),
                 sequence: sequence.as_str(),
             };
-            if self.row(opened.number, opened.frame, &entry, sink) == Taken::No {
+            if self.row(opened.number, opened.frame, &view, sink) == Taken::No {
                 return Ok(Unfolded::Full);
             }
             self.delivered_ms = opened.arrival_ms;

@@ -1,11 +1,13 @@
 //! Tests of rows against outputs that the documentation shows (`testdata/kinesis`).
 
 use aws_sdk_kinesis::primitives::Blob;
+use aws_sdk_kinesis::types::Record;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use protocol::avro::row::RowRef;
 use serde_json::{Value, json};
 
+use super::super::records::Records;
 use super::*;
 
 fn golden() -> Value {
@@ -16,7 +18,8 @@ fn golden() -> Value {
 /// The row as it is read back: topic, id and record.
 fn written(frame: &Frame<'_>, record: &Record) -> Value {
     let mut out = Vec::new();
-    frame.write(&mut out, &Entry::of(record));
+    let records = Records::of(std::slice::from_ref(record)).unwrap();
+    frame.write(&mut out, &records.get(0).unwrap());
     let mut cursor = protocol::avro::Cursor::new(&out);
     let row = RowRef::read(&mut cursor).unwrap();
     assert!(cursor.is_empty());
@@ -41,11 +44,8 @@ fn rows_are_those_of_the_documentation() {
             .partition_key(text("partitionKey"))
             .build()
             .unwrap();
-        let frame = Frame {
-            topic: row["topic"].as_str().unwrap(),
-            stream: text("streamName"),
-            shard: text("shardId"),
-        };
+        let topic = row["topic"].as_str().unwrap();
+        let frame = Frame::new(topic, text("streamName"), text("shardId"));
         assert_eq!(written(&frame, &built), *row);
     }
 }
@@ -69,7 +69,7 @@ fn times_are_exact_although_doubles_are_not() {
 fn what_is_absent_is_null_and_what_is_empty_is_empty() {
     let record =
         Record::builder().sequence_number("1").data(Blob::new(Vec::new())).build().unwrap();
-    let frame = Frame { topic: "t", stream: "s", shard: "h" };
+    let frame = Frame::new("t", "s", "h");
     let row = written(&frame, &record);
     assert_eq!(row["id"], json!({"partitionKey": null}));
     assert_eq!(row["record"]["partitionKey"], Value::Null);

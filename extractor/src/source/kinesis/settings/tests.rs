@@ -370,7 +370,16 @@ mod manual {
         if key.starts_with("aws.role.") || key.starts_with("aws.sts.") {
             return json!({"aws.role.arn": ROLE});
         }
-        json!({})
+        match key {
+            "kinesis.deaggregate.outside" => json!({"kinesis.deaggregate": true}),
+            "kinesis.read.mode" => json!({"kinesis.consumer.name": "reader"}),
+            "kinesis.consumer.fallback"
+            | "kinesis.subscribe.silence.ms"
+            | "kinesis.subscribe.interval.ms" => {
+                json!({"kinesis.read.mode": "efo", "kinesis.consumer.name": "reader"})
+            }
+            _ => json!({}),
+        }
     }
 
     fn with(key: &str, value: Value) -> Value {

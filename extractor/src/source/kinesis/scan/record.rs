@@ -1,0 +1,154 @@
+//! One record of an answer. Pure.
+
+use super::cursor::{Cursor, Raw};
+use super::{ScanError, number};
+use crate::encode::write_json_string;
+use crate::source::kinesis::position::Sequence;
+use crate::source::kinesis::records::{Entry, Span};
+
+/// Reads a record; texts with escapes go to the end of `aside`, which lies behind the body.
+pub(super) fn read(cursor: &mut Cursor<'_>, aside: &mut Vec<u8>) -> Result<Entry, ScanError> {
+    let (mut sequence, mut data, mut key, mut arrival_ms) = (None, None, None, None);
+    cursor.object(|cursor, name| {
+        match name {
+            b"SequenceNumber" => sequence = Some(number_text(cursor, aside)?),
+            b"Data" => data = Some(base64(cursor, aside)?),
+            b"PartitionKey" => key = text_or_null(cursor, aside)?,
+            b"ApproximateArrivalTimestamp" => arrival_ms = time_or_null(cursor)?,
+            _ => cursor.skip()?,
+        }
+        Ok(())
+    })?;
+    let sequence = sequence.ok_or_else(|| cursor.error("the record has no SequenceNumber"))?;
+    let data = data.ok_or_else(|| cursor.error("the record has no Data"))?;
+    Ok(Entry { sequence, data, key, arrival_ms })
+}
+
+/// A place behind the body.
+fn put_aside(
+    cursor: &Cursor<'_>,
+    aside: &mut Vec<u8>,
+    write: impl FnOnce(&mut Vec<u8>),
+) -> Result<Span, ScanError> {
+    let start = cursor.len() + aside.len();
+    write(aside);
+    span(cursor, start, cursor.len() + aside.len())
+}
+
+fn span(cursor: &Cursor<'_>, start: usize, end: usize) -> Result<Span, ScanError> {
+    Span::new(start, end).ok_or_else(|| cursor.error("the answer is too large"))
+}
+
+/// The sequence number: digits.
+fn number_text(cursor: &mut Cursor<'_>, aside: &mut Vec<u8>) -> Result<Span, ScanError> {
+    let raw = cursor.raw()?;
+    let wrong = ScanError { at: raw.range.start, what: "a SequenceNumber that is no number" };
+    let text = cursor.unescaped(&raw)?;
+    if !Sequence::is_legal(&text) {
+        return Err(wrong);
+    }
+    if raw.escaped {
+        return put_aside(cursor, aside, |aside| aside.extend_from_slice(&text));
+    }
+    span(cursor, raw.range.start, raw.range.end)
+}
+
+/// The partition key, as a JSON string the way this crate writes them.
+fn text_or_null(cursor: &mut Cursor<'_>, aside: &mut Vec<u8>) -> Result<Option<Span>, ScanError> {
+    if cursor.null() {
+        return Ok(None);
+    }
+    let raw = cursor.raw()?;
+    let text = cursor.unescaped(&raw)?;
+    let Ok(text) = std::str::from_utf8(&text) else {
+        return Err(ScanError { at: raw.range.start, what: "a PartitionKey that is no UTF-8" });
+    };
+    if raw.escaped {
+        return put_aside(cursor, aside, |aside| write_json_string(aside, text)).map(Some);
+    }
+    // With its quotation marks.
+    span(cursor, raw.range.start.saturating_sub(1), raw.range.end.saturating_add(1)).map(Some)
+}
+
+fn time_or_null(cursor: &mut Cursor<'_>) -> Result<Option<i64>, ScanError> {
+    if cursor.null() {
+        return Ok(None);
+    }
+    let at = cursor.place();
+    let text = cursor.number()?;
+    number::millis(text).map(Some).ok_or(ScanError { at, what: "a time out of range" })
+}
+
+/// The data: canonical base64 (RFC 4648 section 4), which is what the row holds.
+fn base64(cursor: &mut Cursor<'_>, aside: &mut Vec<u8>) -> Result<Span, ScanError> {
+    let mut quick = *cursor;
+    if quick.take(b'"') {
+        let start = quick.place();
+        let run = alphabet_run(quick.rest());
+        quick.advance(run);
+        let pads = usize::from(quick.take(b'=')) + usize::from(quick.take(b'='));
+        let end = quick.place();
+        if quick.take(b'"') {
+            *cursor = quick;
+            if !is_canonical(cursor.slice(start..start + run), pads) {
+                return Err(ScanError { at: start, what: "Data that is no canonical base64" });
+            }
+            return span(cursor, start, end);
+        }
+    }
+    // Nearly never: some write a slash with an escape.
+    let raw: Raw = cursor.raw()?;
+    let text = cursor.unescaped(&raw)?;
+    let run = alphabet_run(&text);
+    let pads = text.get(run..).unwrap_or_default();
+    let padded = pads.len() <= 2 && pads.iter().all(|byte| *byte == b'=');
+    if !padded || !is_canonical(text.get(..run).unwrap_or_default(), pads.len()) {
+        let at = raw.range.start;
+        return Err(ScanError { at, what: "Data that is no canonical base64" });
+    }
+    put_aside(cursor, aside, |aside| aside.extend_from_slice(&text))
+}
+
+/// Bytes at the start of `text` that are digits of base64.
+fn alphabet_run(text: &[u8]) -> usize {
+    /// Bytes that are looked at together; the compiler makes vector code of the inner loop.
+    const STRIDE: usize = 32;
+    let mut run = 0;
+    for chunk in text.chunks_exact(STRIDE) {
+        if !chunk.iter().fold(true, |all, byte| all & is_digit(*byte)) {
+            break;
+        }
+        run += STRIDE;
+    }
+    let rest = text.get(run..).unwrap_or_default();
+    run + rest.iter().take_while(|byte| is_digit(**byte)).count()
+}
+
+const fn is_digit(byte: u8) -> bool {
+    ((byte | 0x20).wrapping_sub(b'a') < 26)
+        | (byte.wrapping_sub(b'0') < 10)
+        | (byte == b'+')
+        | (byte == b'/')
+}
+
+/// Whether digits and padding make whole bytes, and no bit of the last digit is left over.
+fn is_canonical(digits: &[u8], pads: usize) -> bool {
+    let left_over = match (digits.len() % 4, pads) {
+        (0, 0) => return true,
+        (3, 1) => 0b11,
+        (2, 2) => 0b1111,
+        _ => return false,
+    };
+    digits.last().is_some_and(|digit| value(*digit) & left_over == 0)
+}
+
+/// What a digit of base64 stands for.
+const fn value(digit: u8) -> u8 {
+    match digit {
+        b'A'..=b'Z' => digit - b'A',
+        b'a'..=b'z' => digit - b'a' + 26,
+        b'0'..=b'9' => digit - b'0' + 52,
+        b'+' => 62,
+        _ => 63,
+    }
+}
