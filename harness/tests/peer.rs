@@ -329,15 +329,18 @@ fn e05_a_bounded_run_keeps_its_ends_over_restarts() {
     assert!(summary.caught_up);
     assert_eq!(bench.number("SELECT COUNT(DISTINCT id) FROM orders"), "200");
     assert_eq!(bench.number("SELECT COUNT(*) FROM orders"), "200");
+    // That run is complete: the next one ends where the source ends then.
+    assert_eq!(bench.run(&bounded(&bench, 150, latest.clone())).0.unwrap().rows, 100);
     let (again, notes) = bench.run(&bounded(&bench, 150, latest));
     assert_eq!(again.unwrap().rows, 0);
-    assert!(notes.contains("every split had come to its end before"), "{notes}");
+    assert!(notes.contains("there is nothing to read"), "{notes}");
     // Another wish has other ends.
     let further = Points {
-        named: [(gen_key("p0"), Point::Offset(120)), (gen_key("p1"), Point::Offset(101))].into(),
+        named: [(gen_key("p0"), Point::Offset(170)), (gen_key("p1"), Point::Offset(151))].into(),
         others: None,
     };
-    assert_eq!(bench.run(&bounded(&bench, 150, further)).0.unwrap().rows, 21);
+    assert_eq!(bench.run(&bounded(&bench, 200, further.clone())).0.unwrap().rows, 21);
+    assert_eq!(bench.run(&bounded(&bench, 200, further)).0.unwrap().rows, 0);
 }
 
 /// A split that the end does not name is not read; its start is pinned all the same.
@@ -392,4 +395,5 @@ fn a_place_that_is_not_there_is_refused_before_anything_is_written() {
     let error = bench.run(&plan).0.unwrap_err();
     assert!(error.to_string().contains("end: the source has no split"), "{error}");
     assert_eq!(bench.number("SELECT COUNT(*) FROM s2x_ends"), "0");
+    assert_eq!(bench.number("SELECT COUNT(*) FROM s2x_offsets"), "0");
 }

@@ -22,6 +22,19 @@ impl Catalogue {
         self.read("read the ends", |store| read_ends(store, pipeline_id, wish))
     }
 
+    /// Forgets the ends of a wish, so that they are taken anew.
+    ///
+    /// # Errors
+    /// The database cannot be reached.
+    pub fn forget_ends(&mut self, pipeline_id: u64, wish: &str) -> Result<(), StoreError> {
+        let digest = key_hash_text(wish);
+        self.transact("forget the ends", |store| {
+            let sql = "DELETE FROM s2x_ends WHERE pipeline_id = ? AND wish = ?";
+            store.execute(sql, &[Param::from(pipeline_id), Param::Text(&digest)])?;
+            Ok(())
+        })
+    }
+
     /// Writes the ends of a wish down, unless somebody did before, and answers what is there then.
     ///
     /// # Errors

@@ -148,6 +148,33 @@ impl Catalogue {
         })
     }
 
+    /// Adds to which life of the source the pipeline reads, in one transaction, so that no process
+    /// forgets what another one has stored. `merge` gives the new text for the stored one; its error
+    /// is answered as it is, and nothing is written then.
+    ///
+    /// # Errors
+    /// It was dropped, or the database cannot be reached.
+    pub fn merge_incarnation<E>(
+        &mut self,
+        pipeline_id: u64,
+        merge: impl Fn(&str) -> Result<String, E>,
+    ) -> Result<Result<String, E>, StoreError> {
+        self.transact("set the pipeline's incarnation", |store| {
+            let lock = store.dialect().for_update();
+            let sql = format!("SELECT incarnation FROM s2x_pipelines WHERE pipeline_id = ?{lock}");
+            let answer = store.query(&sql, &[Param::from(pipeline_id)])?;
+            let row = answer.first().ok_or_else(|| gone(pipeline_id))?;
+            let stored = row.text_or_null(0)?.unwrap_or_default();
+            let merged = merge(stored);
+            if let Ok(text) = merged.as_ref()
+                && text != stored
+            {
+                update(store, pipeline_id, "incarnation = ?", &[Param::Text(text)])?;
+            }
+            Ok(merged)
+        })
+    }
+
     /// Changes the number of leaves that share the splits, on purpose; every owner is fenced, and
     /// holds its leaf no more.
     ///

@@ -179,6 +179,8 @@ struct Coordinator {
     listed: HashSet<String>,
     /// Splits of the catalogue that are not part of the pipeline any more.
     left: HashSet<String>,
+    /// Splits that had come to their end in a bounded run before.
+    ended: HashSet<String>,
     /// A question that is under way: which of these does the source list?
     asked: Option<Asked>,
     claims: Vec<Claim>,
@@ -215,6 +217,7 @@ impl Coordinator {
             parents: Parents::new(),
             listed: HashSet::new(),
             left: HashSet::new(),
+            ended: HashSet::new(),
             asked: None,
             claims: Vec::new(),
             tasks: HashMap::new(),
@@ -293,7 +296,8 @@ impl Coordinator {
         let (setup, catalogue) = (&self.setup, &mut self.catalogue);
         let mut splits = persist(setup, 0, || catalogue.splits(setup.pipeline.id))?;
         self.looked = Instant::now();
-        splits.retain(|split| !self.left.contains(&split.key) && setup.reads(&split.key));
+        let is_out = |key: &String| self.left.contains(key) || self.ended.contains(key);
+        splits.retain(|split| !is_out(&split.key) && setup.reads(&split.key));
         // A split that another leaf wrote down: whether it has parents is the source's to say.
         let (known, strange): (Vec<Split>, Vec<Split>) =
             splits.into_iter().partition(|split| self.listed.contains(&split.key));

@@ -25,12 +25,14 @@ pub(super) fn remember(
     catalogue: &mut Catalogue,
     discovered: &str,
 ) -> Result<(), Stop> {
-    // Tasks come here at the same time; each adds to what the one before has stored.
+    // Tasks come here at the same time; each adds to what the one before has stored. So do other
+    // leaves, whose additions only the database has.
     let mut stored = setup.lock_incarnation();
     let merged = merge(&stored, discovered).map_err(RunError::Extractor)?;
     if merged != *stored {
-        catalogue.set_incarnation(setup.pipeline.id, &merged)?;
-        *stored = merged;
+        let id = setup.pipeline.id;
+        let merged = catalogue.merge_incarnation(id, |stored| merge(stored, discovered))?;
+        *stored = merged.map_err(RunError::Extractor)?;
     }
     Ok(())
 }

@@ -122,15 +122,23 @@ impl Coordinator {
     }
 
     /// Writes the ends of a bounded run down, or takes those that an earlier run wrote for the same
-    /// wish, and leaves out what has come to its end already.
+    /// wish and did not come to. `None`: the run has no end.
     pub(super) fn pin_ends(
         &mut self,
         task: &mut Task,
         discovered: &Discovered,
-    ) -> Result<(), Stop> {
-        let Some(wish) = self.setup.plan.end.clone() else { return Ok(()) };
+    ) -> Result<Option<BTreeMap<String, OffsetValue>>, Stop> {
+        let Some(wish) = self.setup.plan.end.clone() else { return Ok(None) };
         let (id, text) = (self.setup.pipeline.id, wish.text());
-        let ends = match self.catalogue.ends(id, &text)? {
+        let mut pinned = self.catalogue.ends(id, &text)?;
+        if let Some(ends) = &pinned
+            && self.reached(&parsed(ends)?)?.len() == ends.len()
+        {
+            // That run is complete: this one has ends of its own.
+            self.catalogue.forget_ends(id, &text)?;
+            pinned = None;
+        }
+        let ends = match pinned {
             Some(ends) => ends,
             None => {
                 self.require_named(&wish, END)?;
@@ -145,38 +153,46 @@ impl Coordinator {
                 self.catalogue.pin_ends(id, &text, &ends)?
             }
         };
-        let mut values = BTreeMap::new();
-        for (key, value) in ends {
-            let value = OffsetValue::parse(&value).map_err(|error| {
-                RunError::Internal(format!("the catalogue holds an end that is none: {error}"))
-            })?;
-            values.insert(key, value);
-        }
-        self.leave_ended(&values)?;
-        // Set once: a second look of the same run finds what the first one wrote down.
-        let _same = self.setup.ends.set(values);
-        Ok(())
+        parsed(&ends).map(Some)
     }
 
     /// What was read to its end before is not asked for again: its records may be gone by now.
-    fn leave_ended(&mut self, ends: &BTreeMap<String, OffsetValue>) -> Result<(), Stop> {
+    pub(super) fn leave_ended(
+        &mut self,
+        ends: Option<BTreeMap<String, OffsetValue>>,
+    ) -> Result<(), Stop> {
+        let Some(ends) = ends else { return Ok(()) };
+        let reached = self.reached(&ends)?;
+        if reached.len() == ends.len() {
+            let text = "every split has come to its end already: there is nothing to read";
+            self.setup.tell(&Event::Warning(text.to_owned()));
+        }
+        self.ended.extend(reached);
+        // Set once: a second look of the same run finds what the first one wrote down.
+        let _same = self.setup.ends.set(ends);
+        Ok(())
+    }
+
+    /// The splits whose committed offset is at their end or behind it.
+    fn reached(&mut self, ends: &BTreeMap<String, OffsetValue>) -> Result<Vec<String>, Stop> {
         let splits = self.catalogue.splits(self.setup.pipeline.id)?;
         let at: HashMap<&str, &str> =
             splits.iter().map(|it| (it.key.as_str(), it.value.as_str())).collect();
-        let mut left = 0_usize;
-        for (key, end) in ends {
-            let committed = at.get(key.as_str()).and_then(|text| OffsetValue::parse(text).ok());
-            let end = Number::of(end);
-            if end.zip(committed).is_some_and(|(end, at)| end.is_reached_by(&at)) {
-                self.left.insert(key.clone());
-                left += 1;
-            }
-        }
-        if left == ends.len() {
-            let text = "every split had come to its end before; the end of a pipeline is set once, \
-                        and another value of it sets it anew";
-            self.setup.tell(&Event::Warning(text.to_owned()));
-        }
-        Ok(())
+        let is_reached = |key: &str, end: &OffsetValue| {
+            let committed = at.get(key).and_then(|text| OffsetValue::parse(text).ok());
+            Number::of(end).zip(committed).is_some_and(|(end, at)| end.is_reached_by(&at))
+        };
+        let reached = ends.iter().filter(|(key, end)| is_reached(key, end));
+        Ok(reached.map(|(key, _)| key.clone()).collect())
     }
+}
+
+fn parsed(ends: &[(String, String)]) -> Result<BTreeMap<String, OffsetValue>, Stop> {
+    let parse = |(key, value): &(String, String)| {
+        let value = OffsetValue::parse(value).map_err(|error| {
+            RunError::Internal(format!("the catalogue holds an end that is none: {error}"))
+        })?;
+        Ok((key.clone(), value))
+    };
+    ends.iter().map(parse).collect()
 }

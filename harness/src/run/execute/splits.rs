@@ -1,6 +1,9 @@
 //! Which splits there are: asking the source, writing starts down before anything is read, and judging
 //! what the catalogue and the source do not agree on.
 
+use std::collections::HashSet;
+use std::time::Duration;
+
 use super::{Asked, Coordinator, begin};
 use crate::catalogue::Split;
 use crate::run::failure::Stop;
@@ -11,15 +14,23 @@ use crate::run::{Event, Point, Points, RunError, incarnation};
 use protocol::message::{self, Discovered, Partitions, Start};
 use protocol::{OffsetKey, OffsetValue};
 
+/// How often the source is asked before a split that was read before counts as missing.
+///
+/// Why 3: as often as the Kafka source itself asks before it calls a topic vanished.
+const LOOKS: u32 = 3;
+
+/// Pause between two of them. Why 1 s: brokers tell each other of a topic within that.
+const LOOK_PAUSE: Duration = Duration::from_secs(1);
+
 impl Coordinator {
     /// Asks the source for its splits, and makes their starts durable before anything is read
     /// (E5): a start that is resolved again after a crash would lose what came in between.
     pub(super) fn scout(&mut self, task: &mut Task) -> Result<(), Stop> {
         task.prepare()?;
         task.check()?;
-        let discovered = task.discover()?;
-        self.remember(&discovered)?;
         let known = self.catalogue.splits(self.setup.pipeline.id)?;
+        let discovered = self.discover(task, &known)?;
+        self.remember(&discovered)?;
         let new: Vec<OffsetKey> = discovered
             .splits
             .iter()
@@ -32,17 +43,41 @@ impl Coordinator {
         let start = self.start_of_new(known.is_empty());
         self.require_named(&start, "start")?;
         self.tell_aged_out(&known);
-        if !new.is_empty() {
-            let pairs = begin::places(task, &start, "start", new)?;
-            let starts: Vec<(&str, &str)> =
-                pairs.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+        // All is resolved before any of it is written: what is refused leaves nothing behind.
+        let pairs = match new.is_empty() {
+            true => Vec::new(),
+            false => begin::places(task, &start, "start", new)?,
+        };
+        let ends = self.pin_ends(task, &discovered)?;
+        let starts: Vec<(&str, &str)> =
+            pairs.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+        if !starts.is_empty() {
             self.catalogue.insert_splits(self.setup.pipeline.id, &starts)?;
         }
-        self.pin_ends(task, &discovered)?;
+        self.leave_ended(ends)?;
         let share = &self.setup.plan.share;
         let tasks = own_slots(share).len().min(discovered.splits.len());
         self.setup.tell(&Event::Discovered { splits: discovered.splits.len(), tasks });
         Ok(())
+    }
+
+    /// Asks which splits there are. What was read before and is missing is asked for again: brokers may
+    /// not know a topic for a moment, and a run that ends by itself would end without it.
+    fn discover(&self, task: &mut Task, known: &[Split]) -> Result<Discovered, Stop> {
+        let is_end =
+            |split: &Split| OffsetValue::parse(&split.value).is_ok_and(|value| value.is_end());
+        let mut discovered = task.discover()?;
+        for _ in 1..LOOKS {
+            let listed: HashSet<&str> =
+                discovered.splits.iter().map(|split| split.key.as_str()).collect();
+            let is_there = |split: &Split| listed.contains(split.key.as_str()) || is_end(split);
+            if known.iter().all(is_there) || self.setup.is_draining() {
+                break;
+            }
+            self.setup.pause(LOOK_PAUSE);
+            discovered = task.discover()?;
+        }
+        Ok(discovered)
     }
 
     /// Splits that were read to their end and that the source has let go since are left out; their
@@ -85,9 +120,15 @@ impl Coordinator {
     pub(super) fn note(&mut self, splits: &[message::Split]) {
         for split in splits {
             let parents = split.parents.iter().map(|key| key.as_str().to_owned()).collect();
-            self.parents.insert(split.key.as_str().to_owned(), parents);
-            self.listed.insert(split.key.as_str().to_owned());
+            self.learn(split.key.as_str(), parents);
         }
+    }
+
+    /// Notes a split that the source has. Whether it was left out while the source did not have it.
+    fn learn(&mut self, key: &str, parents: Vec<String>) -> bool {
+        self.parents.insert(key.to_owned(), parents);
+        self.listed.insert(key.to_owned());
+        self.left.remove(key)
     }
 
     fn remember(&mut self, discovered: &Discovered) -> Result<(), Stop> {
@@ -103,10 +144,10 @@ impl Coordinator {
 
     /// New splits: written down, then given to their tasks.
     pub(super) fn grow(&mut self, partitions: &Partitions) -> Result<(), RunError> {
+        let mut is_back = false;
         for split in &partitions.added {
             let parents = split.parents.iter().map(|key| key.as_str().to_owned()).collect();
-            self.parents.insert(split.key.as_str().to_owned(), parents);
-            self.listed.insert(split.key.as_str().to_owned());
+            is_back |= self.learn(split.key.as_str(), parents);
         }
         let starts: Vec<(&str, &str)> = partitions
             .added
@@ -117,7 +158,7 @@ impl Coordinator {
             let (setup, catalogue) = (&self.setup, &mut self.catalogue);
             persist(setup, 0, || catalogue.insert_splits(setup.pipeline.id, &starts))?;
         }
-        self.assign(!starts.is_empty())
+        self.assign(is_back || !starts.is_empty())
     }
 
     /// Judges what the source did not list although it was asked.
