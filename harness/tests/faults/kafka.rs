@@ -84,6 +84,14 @@ fn a_matched_topic_that_vanishes_is_told() {
     assert_eq!(run.wait(), Some(0), "{}", run.log());
     assert!(run.log().contains("is not part of the pipeline any more"), "{}", run.log());
     assert_eq!(rows_of(&pipeline, &one), Some(60));
+    // What was left out is looked at when it is there again: here, it is another topic.
+    let mut run = pipeline.start(&["--batch-interval-ms", "200"]);
+    fill(&mut client, &one, 1, 60, 10);
+    pipeline.wait_for_rows(&mut run, 109);
+    topic(&mut client, &two, 1, 10);
+    assert_eq!(run.wait(), Some(69), "{}", run.log());
+    assert!(run.log().contains("SOURCE_RECREATED"), "{}", run.log());
+    assert_eq!(rows_of(&pipeline, &two), Some(50));
 }
 
 /// Each partition starts where the file says, and the run ends where it says, with exit code 0.
