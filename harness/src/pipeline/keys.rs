@@ -108,7 +108,8 @@ keys! {
     "batch.bytes", number(16_777_216, 65_536, EXTRACT_BYTES_MAX),
         "bytes of encoded rows of one batch at most";
     "batch.interval.ms" or "pipelines_extractor_max_batch_interval_ms",
-        number(1000, 1, EXTRACT_INTERVAL_MS_MAX), "time until a batch is cut";
+        number(1000, 1, EXTRACT_INTERVAL_MS_MAX),
+        "time until a batch is cut; where it is not set, 100 with --until-caught-up";
     "start", text(START_FORM, "earliest"),
         "where splits begin in the first run; a map begins at the beginning of what it does not name";
     "end", text(END_FORM, "none"),

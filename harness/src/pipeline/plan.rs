@@ -20,6 +20,12 @@ use crate::run::{
 };
 use crate::store::{ACCEPTED_FORMS, Secret, StoreUrl};
 
+/// How long a run that ends when it has caught up waits for more rows of a batch, unless that is set.
+///
+/// Why 100 ms: its last batches would wait a whole second for rows that are not there; while it is behind,
+/// a batch is full in less.
+const CAUGHT_UP_INTERVAL: Duration = Duration::from_millis(100);
+
 /// What the command line says; it wins over the file.
 #[derive(Clone, Debug, Default)]
 pub struct Overrides {
@@ -108,10 +114,11 @@ pub fn plan(
     if let Some(password) = &overrides.store_password {
         store = store.with_password(password.clone());
     }
+    let until = overrides.until.unwrap_or(Until::Stopped);
     let limits = BatchLimits {
         rows: reader.number("batch.rows", overrides.batch_rows)?,
         bytes: reader.number("batch.bytes", overrides.batch_bytes)?,
-        interval: reader.millis("batch.interval.ms", overrides.batch_interval_ms)?,
+        interval: reader.interval(overrides.batch_interval_ms, until)?,
         ..BatchLimits::default()
     };
     let retry = Retry {
@@ -127,7 +134,6 @@ pub fn plan(
     let extractor =
         ExtractorCommand { program: extractor::find(named, surroundings)?, args: Vec::new() };
     let source = source(document);
-    let until = overrides.until.unwrap_or(Until::Stopped);
     let definition = None;
     Ok(Plan {
         name,
@@ -250,6 +256,16 @@ impl Reader<'_> {
 
     fn millis(&self, name: &str, flag: Option<u64>) -> Result<Duration, PipelineError> {
         self.number(name, flag).map(Duration::from_millis)
+    }
+
+    /// The time until a batch is cut. A run that ends by itself has its own default.
+    fn interval(&self, flag: Option<u64>, until: Until) -> Result<Duration, PipelineError> {
+        const KEY: &str = "batch.interval.ms";
+        let is_set = flag.is_some() || self.text(KEY)?.is_some();
+        if until == Until::CaughtUp && !is_set {
+            return Ok(CAUGHT_UP_INTERVAL);
+        }
+        self.millis(KEY, flag)
     }
 
     fn share(&self, overrides: &Overrides) -> Result<Share, PipelineError> {

@@ -125,6 +125,23 @@ fn every_key_of_the_harness_is_read() {
 }
 
 #[test]
+fn a_run_that_ends_when_caught_up_cuts_batches_sooner_unless_told() {
+    let interval = |settings: &str, until: Option<Until>, flag: Option<u64>| {
+        let text =
+            format!(r#"{{"name":"p","connector.class":"test","store":"sqlite:a"{settings}}}"#);
+        let document = Document::parse("p.json", &text, &env).unwrap();
+        let overrides = Overrides { until, batch_interval_ms: flag, ..Overrides::default() };
+        plan(&document, &overrides, &surroundings()).unwrap().limits.interval.as_millis()
+    };
+    let set = r#","batch.interval.ms":700"#;
+    assert_eq!(interval("", None, None), 1000);
+    assert_eq!(interval("", Some(Until::Batches(3)), None), 1000);
+    assert_eq!(interval("", Some(Until::CaughtUp), None), 100);
+    assert_eq!(interval(set, Some(Until::CaughtUp), None), 700);
+    assert_eq!(interval(set, Some(Until::CaughtUp), Some(900)), 900);
+}
+
+#[test]
 fn the_command_line_wins() {
     let overrides = with(Overrides {
         store: Some("sqlite:other.db".parse().unwrap()),
