@@ -95,12 +95,16 @@ fn bars_have_one_scale() {
 
 #[test]
 fn a_pause_after_a_burst_is_seen() {
-    assert!(stall::slow_for(&[100; 50]) < 1.0);
+    assert!(stall::slow_for(&[100; 50], 100.0) < 1.0);
     let mut moments = vec![100; 50];
     (moments[0], moments[1]) = (10, 0);
-    assert!((stall::slow_for(&moments) - 100.0).abs() < 1e-6);
+    assert!((stall::slow_for(&moments, 100.0) - 100.0).abs() < 1e-6);
     moments[30] = 49;
-    assert!((stall::slow_for(&moments) - 1550.0).abs() < 1e-6);
+    assert!((stall::slow_for(&moments, 100.0) - 1550.0).abs() < 1e-6);
+    // One that stays slow, or gives nothing, is slow to the end.
+    assert!((stall::slow_for(&[5; 20], 100.0) - 1000.0).abs() < 1e-6);
+    assert!((stall::slow_for(&[0; 20], 100.0) - 1000.0).abs() < 1e-6);
+    assert!(stall::middle_of(&[0; 18]).is_err());
 }
 
 #[test]
