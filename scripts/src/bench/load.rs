@@ -72,7 +72,7 @@ pub(super) fn all(
         "end": "latest",
     }});
     std::fs::write(&bed.pipeline, pipeline.to_string()).context("write the pipeline file")?;
-    let [ours, bare] = bed.alternate([&Bed::sqlite, &Bed::bare_sqlite])?;
+    let [ours, bare] = bed.alternate([&|bed| bed.sqlite(), &|bed| bed.bare_sqlite()])?;
     add(report, "SQLite", "a bare loop of prepared inserts", (ours, bare));
     let [ours, bare, file] =
         bed.alternate([&|bed| bed.mariadb(database), &|bed| bed.bare_mariadb(database), &|bed| {
