@@ -234,9 +234,10 @@ impl fmt::Debug for Settings {
     }
 }
 
-/// Whether a key of CONFIG names a secret by the way it is called.
+/// Whether a key of CONFIG names a secret by the way it is called. The harness has the same rule.
 pub fn is_secret_key(key: &str) -> bool {
-    const PARTS: [&str; 5] = ["secret", "password", "passphrase", "token", "sasl.jaas"];
+    const PARTS: [&str; 7] =
+        ["secret", "password", "passphrase", "token", "sasl.jaas", "credential", "user.info"];
     let key = key.to_ascii_lowercase();
     PARTS.iter().any(|part| key.contains(part)) || key.ends_with("key") || key.ends_with(".pem")
 }

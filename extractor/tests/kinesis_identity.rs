@@ -330,17 +330,13 @@ fn another_role_by_update_keeps_the_position() {
     assert_eq!(server.calls("GetShardIterator").len(), 1);
 }
 
-/// The SDK's chain by its own variables, in the program itself; and nothing of what it was given is
-/// in a frame or on standard error, whatever the level of logs.
-#[test]
-fn the_chain_reads_the_environment_and_what_it_was_given_is_shown_nowhere() {
-    let platform = Double::start(|_| Reply::Body(200, keys_json("ASIACHAIN")));
-    let server = Canned::start(|_, _| None);
+/// The program itself with these variables, at the level of logs that shows the most.
+fn program(variables: &[(&str, &str)]) -> driver::Host {
     let mut command = driver::binary();
     command
         .args(["--log-level", "trace"])
-        .env("AWS_CONTAINER_CREDENTIALS_FULL_URI", format!("{}/chain", platform.url))
-        .env("HOME", "/nowhere")
+        .env_clear()
+        .envs(variables.iter().copied())
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
@@ -350,18 +346,152 @@ fn the_chain_reads_the_environment_and_what_it_was_given_is_shown_nowhere() {
     let sent = host.session.hello(&hello).unwrap();
     host.send(&sent);
     host.event();
-    let chain = json!({"aws.use.default.chain": true});
-    host.configure(Value::Object(without_keys(&server, &chain)));
-    assert_eq!(host.discover().splits.len(), 1);
-    assert_signed_by(&server, "ASIACHAIN");
-    assert!(host.logs.iter().any(|log| log.target.starts_with("aws")), "{:?}", host.logs);
+    host
+}
+
+/// Ends the program; nothing of `secrets` is in a frame or on standard error.
+#[track_caller]
+fn assert_shown_nowhere(mut host: driver::Host, secrets: &[&str]) {
     host.send_stop(StopMode::Drain);
     while host.frame().is_some() {}
     host.wait();
     let mut told = host.transcript.take().unwrap();
     host.process.stderr.take().unwrap().read_to_end(&mut told).unwrap();
     let told = String::from_utf8_lossy(&told);
-    for secret in ["token-of-ASIACHAIN", "Signature="] {
+    assert!(told.contains(r#""target":"aws"#), "no logs of the SDK in {told}");
+    for secret in secrets.iter().chain(&["Signature="]) {
         assert!(!told.contains(secret), "{secret} is in {told}");
     }
+}
+
+/// The SDK's chain by its own variables, in the program itself; and nothing of what it was given is
+/// in a frame or on standard error, whatever the level of logs.
+#[test]
+fn the_chain_reads_the_environment_and_what_it_was_given_is_shown_nowhere() {
+    let platform = Double::start(|_| Reply::Body(200, keys_json("ASIACHAIN")));
+    let server = Canned::start(|_, _| None);
+    let url = format!("{}/chain", platform.url);
+    let mut host = program(&[("AWS_CONTAINER_CREDENTIALS_FULL_URI", &url), ("HOME", "/nowhere")]);
+    let chain = json!({"aws.use.default.chain": true});
+    host.configure(Value::Object(without_keys(&server, &chain)));
+    assert_eq!(host.discover().splits.len(), 1);
+    assert_signed_by(&server, "ASIACHAIN");
+    assert_shown_nowhere(host, &["token-of-ASIACHAIN"]);
+}
+
+/// What the pipeline names, what STS answers and what a web identity is: good answers and refusals.
+#[test]
+fn what_sts_gives_and_is_given_is_shown_nowhere() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("token");
+    std::fs::write(&file, "WEBTOKEN").unwrap();
+    let pair = json!({"aws.access.key.id": "AKIDPAIR", "aws.secret.access.key": "pair-secret"});
+    let web = json!({"aws.web.identity.token.file": file});
+    for (first, action) in [(pair, "AssumeRole"), (web, "AssumeRoleWithWebIdentity")] {
+        for good in [true, false] {
+            let sts = Double::start(move |_| match good {
+                true => assumed(action, "ASIASTS", 3600),
+                false => Reply::Body(403, "said by a refusal".to_owned()),
+            });
+            let server = Canned::start(|_, _| None);
+            let role = json!({"aws.role.arn": ROLE, "aws.sts.endpoint": sts.url});
+            let mut config = without_keys(&server, &role);
+            config.extend(first.as_object().unwrap().clone());
+            let mut host = program(&[]);
+            host.configure(Value::Object(config));
+            if good {
+                assert_eq!(host.discover().splits.len(), 1);
+                assert_signed_by(&server, "ASIASTS");
+            } else {
+                let sent = host.session.discover().unwrap();
+                host.send(&sent);
+                host.raw_failure();
+            }
+            assert!(!sts.requests().is_empty());
+            let secrets =
+                ["sts-secret", "token-of-ASIASTS", "WEBTOKEN", "pair-secret", "said by a refusal"];
+            assert_shown_nowhere(host, &secrets);
+        }
+    }
+}
+
+/// The path of a container's address may be all that it takes to be given the credentials.
+#[test]
+fn the_address_and_the_answer_of_a_container_are_shown_nowhere() {
+    for good in [true, false] {
+        let platform = Double::start(move |_| match good {
+            true => Reply::Body(200, keys_json("ASIABOX")),
+            false => Reply::Body(404, "said by a refusal".to_owned()),
+        });
+        let server = Canned::start(|_, _| None);
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("token");
+        std::fs::write(&file, "BOXTOKEN").unwrap();
+        let url = format!("{}/v2/credentials/0fa9-GUID", platform.url);
+        let box_ = json!({"aws.container.credentials.url": url, "aws.container.token.file": file});
+        let mut host = program(&[]);
+        host.configure(Value::Object(without_keys(&server, &box_)));
+        if good {
+            assert_eq!(host.discover().splits.len(), 1);
+            assert_signed_by(&server, "ASIABOX");
+        } else {
+            let sent = host.session.discover().unwrap();
+            host.send(&sent);
+            let failure = host.raw_failure();
+            let place = platform.url.as_str();
+            assert!(failure.message.contains(&format!("{place} answers 404")), "{failure}");
+        }
+        assert_eq!(platform.requests()[0].path, "/v2/credentials/0fa9-GUID");
+        let secrets = ["0fa9-GUID", "token-of-ASIABOX", "BOXTOKEN", "said by a refusal"];
+        assert_shown_nowhere(host, &secrets);
+    }
+}
+
+/// A profile that is not there is an error: neither the keys of the environment nor what a container
+/// or a machine would give sign instead of it.
+#[test]
+fn nobody_else_signs_for_a_profile_that_is_not_there() {
+    let platform = Double::start(|_| Reply::Body(200, keys_json("ASIACHAIN")));
+    let server = Canned::start(|_, _| None);
+    let home = tempfile::tempdir().unwrap();
+    let files = home.path().join(".aws");
+    std::fs::create_dir(&files).unwrap();
+    let keys = "[team]\naws_access_key_id = AKIDTEAM\naws_secret_access_key = s\n\
+                aws_session_token = token-of-AKIDTEAM\n";
+    std::fs::write(files.join("credentials"), keys).unwrap();
+    let home = home.path().to_str().unwrap();
+    let others = [
+        ("AWS_ACCESS_KEY_ID", "AKIDENV"),
+        ("AWS_SECRET_ACCESS_KEY", "env-secret"),
+        ("AWS_PROFILE", "team"),
+        ("AWS_CONTAINER_CREDENTIALS_FULL_URI", platform.url.as_str()),
+    ];
+    let with_home = [others.as_slice(), &[("HOME", home)]].concat();
+    let failure = |variables: &[(&str, &str)], extra: &Value| {
+        let mut host = program(variables);
+        host.configure(Value::Object(without_keys(&server, extra)));
+        let sent = host.session.discover().unwrap();
+        host.send(&sent);
+        let failure = host.raw_failure();
+        assert_eq!(failure.code, Code::AuthFailed, "{failure}");
+        assert!(!failure.retryable, "{failure}");
+        failure.message
+    };
+    let absent = json!({"aws.profile": "absent"});
+    let said = failure(&with_home, &absent);
+    for part in ["`absent`", &format!("{home}/.aws/credentials"), "correct aws.profile"] {
+        assert!(said.contains(part), "{said}");
+    }
+    let said = failure(&others, &absent);
+    assert!(said.contains("set aws.profile.file"), "{said}");
+    let file = json!({"aws.profile": "team", "aws.profile.file": "/no/such/file"});
+    let said = failure(&with_home, &file);
+    assert!(said.contains("/no/such/file"), "{said}");
+    assert!(server.calls("DescribeStreamSummary").is_empty(), "nothing was signed");
+    assert!(platform.requests().is_empty());
+
+    let mut host = program(&with_home);
+    host.configure(Value::Object(without_keys(&server, &json!({"aws.profile": "team"}))));
+    assert_eq!(host.discover().splits.len(), 1);
+    assert_signed_by(&server, "AKIDTEAM");
 }

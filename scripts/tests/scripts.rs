@@ -50,3 +50,12 @@ fn unknown_options_are_named() {
         assert!(text.contains("--fast"), "{script}: {text}");
     }
 }
+
+/// A row that came twice has the place of one that is there: it must not hide behind it.
+#[test]
+fn the_comparison_with_the_jvm_connector_notices_doubled_rows() {
+    let script = path("scripts/kinesis/compare.py");
+    let run = Command::new("python3").arg("-B").arg(script).arg("--self-test").output().unwrap();
+    let text = String::from_utf8(run.stdout).unwrap();
+    assert!(run.status.success() && text.contains("self-test passed"), "{text}");
+}

@@ -83,7 +83,15 @@ fn secrets_never_show() {
 
 #[test]
 fn secret_keys_are_known_by_name() {
-    for key in ["db.password", "SASL.JAAS.config", "api.key", "session.Token", "ssl.key.pem"] {
+    for key in [
+        "db.password",
+        "SASL.JAAS.config",
+        "api.key",
+        "session.Token",
+        "ssl.key.pem",
+        "aws.container.credentials.url",
+        "basic.auth.user.info",
+    ] {
         assert!(is_secret_key(key), "{key}");
     }
     for key in ["key.format", "topics", "bootstrap.servers", "kafka.memory.bytes"] {

@@ -3,18 +3,17 @@
 //! credentials of an answer are over.
 
 mod container;
+mod profile;
 mod web;
 
 use std::time::Duration;
 
 use aws_config::imds;
 use aws_config::imds::credentials::ImdsCredentialsProvider;
-use aws_config::profile::ProfileFileCredentialsProvider;
 use aws_config::provider_config::ProviderConfig;
 use aws_config::sts::AssumeRoleProvider;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, ConfigLoader};
-use aws_runtime::env_config::file::{EnvConfigFileKind as Kind, EnvConfigFiles};
 use aws_sdk_kinesis::config::{
     Credentials as Keys, Region, SharedCredentialsProvider, SharedHttpClient,
 };
@@ -23,6 +22,7 @@ use aws_smithy_http_client::tls::Provider;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 
 use self::container::Container;
+use self::profile::Profile;
 use self::web::WebIdentity;
 use super::settings::{Credentials, KinesisSettings, Role};
 
@@ -56,28 +56,15 @@ async fn base(settings: &KinesisSettings) -> Option<SharedCredentialsProvider> {
             let keys = Keys::new(id, secret, token.clone(), None, "pipeline");
             Some(SharedCredentialsProvider::new(keys))
         }
-        Credentials::Profile { name, file: None } => loader(settings, &settings.region)
-            .profile_name(name)
-            .load()
-            .await
-            .credentials_provider(),
-        Credentials::Profile { name, file: Some(file) } => {
-            // A file may be of either kind, which differ in how they write a name.
-            let files = EnvConfigFiles::builder()
-                .with_file(Kind::Credentials, file)
-                .with_file(Kind::Config, file)
-                .build();
+        Credentials::Profile { name, file } => {
             let config = ProviderConfig::without_region()
                 .with_region(Some(Region::new(settings.region.clone())))
                 .with_use_fips(Some(settings.fips))
                 .with_use_dual_stack(Some(settings.dualstack))
                 .with_timeout_config(times(settings))
                 .with_http_client(https());
-            let provider = ProfileFileCredentialsProvider::builder()
-                .configure(&config)
-                .profile_name(name)
-                .profile_files(files);
-            Some(SharedCredentialsProvider::new(provider.build()))
+            let provider = Profile::new(name, file.as_deref(), config);
+            Some(SharedCredentialsProvider::new(provider))
         }
         Credentials::Container { url, token_file } => {
             let provider = Container::new(url, token_file.as_deref(), ask_max(settings));

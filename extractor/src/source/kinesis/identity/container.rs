@@ -2,8 +2,10 @@
 //! token where the platform wants one. The SDK has this only for an address in the environment,
 //! which a host does not pass on.
 //!
-//! Nothing of an answer is shown but its status.
+//! Nothing of an answer is shown but its status, and of the address scheme and host only: its path
+//! may be all that it takes to be given the credentials.
 
+use std::fmt;
 use std::time::{Duration, SystemTime};
 
 use aws_credential_types::Credentials;
@@ -22,8 +24,28 @@ const ANSWER_BYTES_MAX: u64 = 64 * 1024;
 #[derive(Clone, Debug)]
 pub(super) struct Container {
     agent: Agent,
-    url: String,
+    url: Address,
     token_file: Option<String>,
+}
+
+/// An address whose path is shown nowhere.
+#[derive(Clone)]
+struct Address(String);
+
+impl Address {
+    /// Scheme and host.
+    fn shown(&self) -> String {
+        let (scheme, rest) = self.0.split_once("://").unwrap_or(("http", &self.0));
+        let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+        let host = authority.rsplit('@').next().unwrap_or_default();
+        format!("{scheme}://{host}")
+    }
+}
+
+impl fmt::Debug for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.shown())
+    }
 }
 
 #[derive(Deserialize)]
@@ -47,14 +69,20 @@ impl Container {
             .proxy(None)
             .build();
         let token_file = token_file.map(ToOwned::to_owned);
-        Self { agent: config.new_agent(), url: url.to_owned(), token_file }
+        Self { agent: config.new_agent(), url: Address(url.to_owned()), token_file }
     }
 
     fn ask(&self) -> Result {
-        let url = &self.url;
-        let failed =
-            |error: ureq::Error| CredentialsError::provider_error(format!("asking {url}: {error}"));
-        let mut call = self.agent.get(url).header("accept", "application/json");
+        let url = self.url.shown();
+        let failed = |error: ureq::Error| {
+            // It quotes the whole address.
+            let said = match error {
+                ureq::Error::BadUri(_) => "not an address".to_owned(),
+                error => error.to_string(),
+            };
+            CredentialsError::provider_error(format!("asking {url}: {said}"))
+        };
+        let mut call = self.agent.get(&self.url.0).header("accept", "application/json");
         if let Some(file) = &self.token_file {
             let token = file_text(file).map_err(CredentialsError::invalid_configuration)?;
             call = call.header("authorization", token);

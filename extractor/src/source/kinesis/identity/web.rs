@@ -28,7 +28,11 @@ impl WebIdentity {
     }
 
     async fn credentials(&self) -> Result {
-        let token = file_text(&self.token_file).map_err(CredentialsError::invalid_configuration)?;
+        let file = self.token_file.clone();
+        // The file may lie on a disk that hangs, which would hold up all that this thread reads.
+        let text = tokio::task::spawn_blocking(move || file_text(&file)).await;
+        let text = text.map_err(CredentialsError::unhandled)?;
+        let token = text.map_err(CredentialsError::invalid_configuration)?;
         let seconds = i32::try_from(self.role.session.as_secs()).unwrap_or(i32::MAX);
         let call = self.client.assume_role_with_web_identity();
         let answer = call
