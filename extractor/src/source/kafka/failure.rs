@@ -187,8 +187,8 @@ pub(super) fn stalled(place: &Place, position: i64, end: i64) -> Failure {
 pub(super) fn unpackable(place: &Place, offset: i64, text: &str) -> Failure {
     let text = format!(
         "{place}: the batch at offset {offset} does not decompress, or holds more than the client \
-         accepts ({text}); raise properties.receive.message.max.bytes if it is meant to be that \
-         large, or set the offset after it with harness set-offsets to go on without it"
+         accepts ({text}); if it is meant to be that large, raise \
+         properties.receive.message.max.bytes to three times what it holds, or set the offset after it with harness set-offsets to go on without it"
     );
     Failure::new(Code::DecodeFailed, text).with("offset", offset)
 }

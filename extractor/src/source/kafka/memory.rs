@@ -42,20 +42,29 @@ const FETCH_BYTES_MIN: u64 = 64 * 1024;
 /// Bytes of one Fetch answer, however large the budget is. Why 16 MiB: a larger answer only waits.
 const FETCH_BYTES_MAX: u64 = 16 * MIB;
 
-/// Bytes of one answer, and of one decompressed batch, that the client accepts in any case.
-///
-/// Why 16 MiB: a record of 8 MiB passes alone whatever the budget is, with room for what is packed
-/// into the same batch.
-const RECEIVE_BYTES_MIN: u64 = 16 * MIB;
+/// Bytes of the largest record that passes whatever the budget is.
+const RECORD_BYTES: u64 = 8 * MIB;
 
-/// Budgets' worth of bytes that one answer, or one decompressed batch, may have.
+/// Bytes that may be packed into the same batch beside such a record.
 ///
-/// Why 2: zstd packs 100 GB of zeroes into a batch of the usual 1 MiB; what does not fit into this
-/// is refused before it is memory. Brokers let in 1 MiB, compressed, unless they are told otherwise.
-const RECEIVE_BUDGETS: u64 = 2;
+/// Why 1 MiB: producers close a batch at their `batch.size`, 16 KiB (Java) to 1 MB (librdkafka)
+/// unless told otherwise.
+const BESIDE_BYTES: u64 = MIB;
 
-const _: () = assert!(FETCH_BYTES_MIN + ANSWER_HEAD_BYTES <= RECEIVE_BYTES_MIN);
-const _: () = assert!(RECEIVE_BUDGETS * BROKERS_MIN >= 1);
+/// Budgets' worth of bytes that one batch may hold, unpacked, where that is more.
+///
+/// Why 2: zstd packs 100 GB of zeroes into a batch of the usual 1 MiB. Brokers let in 1 MiB,
+/// compressed, unless they are told otherwise.
+const UNPACKED_BUDGETS: u64 = 2;
+
+/// How many times its bytes a batch of zstd may need as the limit of the client.
+///
+/// Why 3: such a batch mostly does not say how much it holds. librdkafka (`rdkafka_zstd.c`) then
+/// tries buffers of 2, 6, 18, 54… times its compressed length and gives up at the first that is
+/// over the limit; the first that is large enough is less than three times what is needed.
+const UNPACKING_ROOM: u64 = 3;
+
+const _: () = assert!(FETCH_BYTES_MIN + ANSWER_HEAD_BYTES <= RECORD_BYTES);
 
 /// Bytes of an answer beside its records; librdkafka wants room for them.
 const ANSWER_HEAD_BYTES: u64 = 512;
@@ -89,8 +98,15 @@ pub(super) struct Memory {
     pub(super) queue_records: u64,
     /// `fetch.max.bytes` and `fetch.message.max.bytes`: one answer, which one partition may fill.
     pub(super) fetch_bytes: u64,
-    /// `receive.message.max.bytes`: one answer, and what one batch holds.
+    /// `receive.message.max.bytes`: one answer, and the buffer that a batch of zstd is unpacked
+    /// into; see [`UNPACKING_ROOM`].
     pub(super) receive_bytes: u64,
+}
+
+/// Bytes that one batch may hold, unpacked, in a budget of `bytes`.
+const fn unpacked(bytes: u64) -> u64 {
+    let (least, budgets) = (RECORD_BYTES + BESIDE_BYTES, bytes * UNPACKED_BUDGETS);
+    if budgets > least { budgets } else { least }
 }
 
 impl Memory {
@@ -103,7 +119,7 @@ impl Memory {
             queue_kbytes: (queue / 1000).max(1),
             queue_records: (queue / RECORD_COST_BYTES).max(1),
             fetch_bytes: fetch_bytes.clamp(FETCH_BYTES_MIN, FETCH_BYTES_MAX),
-            receive_bytes: (bytes * RECEIVE_BUDGETS).clamp(RECEIVE_BYTES_MIN, PROPERTY_MAX),
+            receive_bytes: (unpacked(bytes) * UNPACKING_ROOM).min(PROPERTY_MAX),
         }
     }
 

@@ -10,7 +10,7 @@ fn the_default_and_the_low_memory_budget() {
         queue_kbytes: 12_582,
         queue_records: 24_576,
         fetch_bytes: 2 * MIB,
-        receive_bytes: 32 * MIB,
+        receive_bytes: 96 * MIB,
     };
     assert_eq!(Memory::of(MEMORY_BYTES_DEFAULT, ONE), default);
     assert_eq!(Memory::of(MEMORY_BYTES_DEFAULT, Readers::default()), default);
@@ -18,7 +18,7 @@ fn the_default_and_the_low_memory_budget() {
         queue_kbytes: 3145,
         queue_records: 6144,
         fetch_bytes: MIB / 2,
-        receive_bytes: 16 * MIB,
+        receive_bytes: 27 * MIB,
     };
     assert_eq!(Memory::of(4 * MIB, ONE), low);
 }
@@ -50,5 +50,30 @@ fn librdkafka_takes_every_budget() {
         let fetching = memory.fetching(50 * MIB);
         assert!(fetching.receive_bytes >= 50 * MIB + ANSWER_HEAD_BYTES, "{bytes}");
         bytes += bytes / 7;
+    }
+}
+
+/// The buffer in which librdkafka unpacks `bytes` that zstd packed into `packed` without saying how
+/// many they are: the loop of `rd_kafka_zstd_decompress`.
+fn zstd_buffer(packed: u64, bytes: u64) -> u64 {
+    let mut buffer = packed * 2;
+    while buffer < bytes {
+        buffer += (buffer * 2).max(4000);
+    }
+    buffer
+}
+
+#[test]
+fn f28_a_zstd_batch_that_does_not_say_its_size_passes_however_well_it_packs() {
+    for budget in [1, 2, 4, 16, 64, 256].map(|mib| mib * MIB) {
+        let limit = Memory::of(budget, ONE).receive_bytes;
+        for bytes in [RECORD_BYTES, RECORD_BYTES + BESIDE_BYTES, 2 * budget] {
+            let mut packed = 1000;
+            while packed <= bytes + bytes / 255 {
+                let buffer = zstd_buffer(packed, bytes);
+                assert!(buffer <= limit, "{bytes} in {packed} need {buffer}, of {limit}");
+                packed += packed / 97 + 1;
+            }
+        }
     }
 }

@@ -64,16 +64,16 @@ fn little_memory_means_small_answers() {
     assert_eq!(config.get("fetch.max.bytes"), Some("524288"));
     assert_eq!(config.get("queued.max.messages.kbytes"), Some("3145"));
     assert_eq!(config.get("queued.min.messages"), Some("6144"));
-    assert_eq!(config.get("receive.message.max.bytes"), Some("16777216"));
+    assert_eq!(config.get("receive.message.max.bytes"), Some("28311552"));
     config.create_native_config().unwrap();
 }
 
 #[test]
 fn what_is_fetched_at_once_is_also_received() {
-    let extra = json!({"properties.fetch.max.bytes": 52_428_800});
+    let extra = json!({"properties.fetch.max.bytes": 152_428_800});
     let config = KafkaSettings::read(&with(extra)).unwrap().client_config();
-    assert_eq!(config.get("fetch.max.bytes"), Some("52428800"));
-    assert_eq!(config.get("receive.message.max.bytes"), Some("52429312"));
+    assert_eq!(config.get("fetch.max.bytes"), Some("152428800"));
+    assert_eq!(config.get("receive.message.max.bytes"), Some("152429312"));
     config.create_native_config().unwrap();
 }
 
