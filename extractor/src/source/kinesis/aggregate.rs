@@ -23,7 +23,7 @@ const DIGEST_BYTES: usize = 16;
 /// Entries of each of the two tables.
 ///
 /// Why 2^19: a record of 10 MiB whose user records have 20 bytes each, all with keys of their own; it
-/// bounds what hostile bytes can make us hold to 8 MiB.
+/// bounds what hostile bytes can make us hold to 16 MiB: 8 MiB for each table, 16 bytes an entry.
 const KEYS_MAX: usize = 1 << 19;
 
 /// Why a record is not taken apart although it begins as a packed one.

@@ -61,8 +61,7 @@ impl Room {
         self.0.as_ref().map_or(0, |permit| permit.num_permits().saturating_mul(unit))
     }
 
-    /// Gives back what is not needed. An answer that is larger than expected keeps what it has: the
-    /// expectation is the most that the service sends.
+    /// Gives back what is not needed. Nobody holds more than his room: an answer is read within it.
     pub(super) fn shrink_to(&mut self, bytes: usize) {
         let need = (bytes as u64).div_ceil(UNIT);
         let Some(permit) = &mut self.0 else { return };

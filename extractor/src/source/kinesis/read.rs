@@ -23,6 +23,10 @@ use super::scan::{Answer, scan};
 /// What the SDK reads instead of the body.
 const NOTHING: &str = r#"{"Records":[]}"#;
 
+/// What a call gets beyond its time. Why 1 s: the SDK has the same limit and says what it waited for,
+/// so it is to notice first; this one is for the body, which is out of its hands.
+const GRACE: Duration = Duration::from_secs(1);
+
 /// Why a call brought no answer.
 #[derive(Debug)]
 pub(super) enum NoAnswer {
@@ -41,9 +45,9 @@ pub(super) struct Call<'a> {
     pub(super) iterator: &'a str,
     /// Records at most.
     pub(super) limit: i32,
-    /// Bytes of the body at most.
+    /// Bytes of the body, and of what is copied out of it, at most.
     pub(super) bytes_max: usize,
-    /// Time from the request to the last byte of its answer.
+    /// Time from the request to the last byte of its answer; a second more is waited.
     pub(super) timeout: Duration,
 }
 
@@ -53,8 +57,12 @@ impl Call<'_> {
     /// # Cancel safety
     /// Nothing is lost when the future is dropped: an iterator can be used again.
     pub(super) async fn send(&self, shared: &Shared) -> Result<Answer, NoAnswer> {
-        match tokio::time::timeout(self.timeout, self.body(shared)).await {
-            Ok(body) => scan(body?).map_err(|error| {
+        let limit = self.timeout.saturating_add(GRACE);
+        match tokio::time::timeout(limit, self.body(shared)).await {
+            Ok(body) => scan(body?, self.bytes_max).map_err(|error| {
+                if error.is_no_room() {
+                    return NoAnswer::TooLarge;
+                }
                 let text = format!("{}: the answer can not be read: {error}", self.what);
                 NoAnswer::Failed(Kind::Other, Failure::new(Code::SourceUnavailable, text))
             }),
@@ -81,26 +89,54 @@ impl Call<'_> {
         self.collect(body).await
     }
 
-    /// Reads a body into one buffer, whose size is checked before it is taken.
+    /// Reads a body into one buffer that never has more than `bytes_max`.
     async fn collect(&self, body: SdkBody) -> Result<Vec<u8>, NoAnswer> {
-        let told = body.content_length().unwrap_or(0);
-        let told = usize::try_from(told).unwrap_or(usize::MAX);
-        if told > self.bytes_max {
-            return Err(NoAnswer::TooLarge);
-        }
-        let mut buffer = Vec::with_capacity(told);
+        let mut buffer =
+            Buffer::new(body.content_length(), self.bytes_max).ok_or(NoAnswer::TooLarge)?;
         let mut stream = ByteStream::new(body);
         while let Some(bytes) = stream.next().await {
             let bytes = bytes.map_err(|error| {
                 let text = format!("{}: the answer ends in the middle: {error}", self.what);
                 NoAnswer::Failed(Kind::Other, Failure::new(Code::SourceUnavailable, text))
             })?;
-            if bytes.len() > self.bytes_max.saturating_sub(buffer.len()) {
-                return Err(NoAnswer::TooLarge);
-            }
-            buffer.extend_from_slice(&bytes);
+            buffer.add(&bytes).ok_or(NoAnswer::TooLarge)?;
         }
-        Ok(buffer)
+        Ok(buffer.whole())
+    }
+}
+
+/// Bytes that come in pieces. It is never moved to a larger place of more than `max` bytes.
+#[derive(Debug)]
+struct Buffer {
+    bytes: Vec<u8>,
+    max: usize,
+}
+
+impl Buffer {
+    /// Room for as many as are told, or none yet; nothing where that is more than `max`.
+    fn new(told: Option<u64>, max: usize) -> Option<Self> {
+        let told = usize::try_from(told.unwrap_or(0)).unwrap_or(usize::MAX);
+        (told <= max).then(|| Self { bytes: Vec::with_capacity(told), max })
+    }
+
+    /// Adds a piece; nothing where that would be more than `max`.
+    fn add(&mut self, piece: &[u8]) -> Option<()> {
+        let left = self.max.saturating_sub(self.bytes.len());
+        if piece.len() > left {
+            return None;
+        }
+        if piece.len() > self.bytes.capacity().saturating_sub(self.bytes.len()) {
+            // All of it: doubling would end above what was set aside.
+            self.bytes.reserve_exact(left);
+        }
+        self.bytes.extend_from_slice(piece);
+        Some(())
+    }
+
+    /// All of them, without the room that was not needed.
+    fn whole(mut self) -> Vec<u8> {
+        self.bytes.shrink_to_fit();
+        self.bytes
     }
 }
 
@@ -132,5 +168,33 @@ impl Intercept for TakeBody {
             *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(body);
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Without a length that is told (a chunked body), and with one that is wrong.
+    #[test]
+    fn a_body_never_has_more_room_than_was_set_aside() {
+        const MAX: usize = 100_000;
+        for told in [None, Some(10), Some(70_000)] {
+            let mut buffer = Buffer::new(told, MAX).unwrap();
+            let mut sent = Vec::new();
+            for number in 0..99_u8 {
+                let piece = [number; 1_009];
+                buffer.add(&piece).unwrap();
+                sent.extend_from_slice(&piece);
+                assert!(buffer.bytes.capacity() <= MAX, "{}", buffer.bytes.capacity());
+            }
+            assert_eq!(buffer.add(&[0; 1_009]), None, "one byte too many");
+            let bytes = buffer.whole();
+            assert!(bytes == sent && bytes.capacity() <= MAX);
+        }
+        let mut small = Buffer::new(None, MAX).unwrap();
+        small.add(&[1; 50]).unwrap();
+        assert!(small.whole().capacity() < 1_000, "what is not needed is given back");
+        assert!(Buffer::new(Some(MAX as u64 + 1), MAX).is_none());
     }
 }

@@ -53,6 +53,9 @@ pub(super) struct Entry {
 #[derive(Debug, Default)]
 pub(super) struct Records {
     buffer: Vec<u8>,
+    /// What lies behind the buffer for a [`Span`]; in memory of its own, so that the buffer need not
+    /// be moved to a larger place.
+    aside: Vec<u8>,
     entries: Vec<Entry>,
     /// Records at the front that are left out.
     skipped: usize,
@@ -117,16 +120,14 @@ impl<'a> View<'a> {
 
 impl Records {
     /// Records whose parts lie in `body`, or in `aside` behind it.
-    pub(super) fn new(mut body: Vec<u8>, aside: &[u8], entries: Vec<Entry>) -> Self {
-        body.extend_from_slice(aside);
-        Self { buffer: body, entries, skipped: 0 }
+    pub(super) const fn new(body: Vec<u8>, aside: Vec<u8>, entries: Vec<Entry>) -> Self {
+        Self { buffer: body, aside, entries, skipped: 0 }
     }
 
     /// Records of the SDK's own type, as a subscription brings them. Nothing when a record has a
     /// number that is none, or all together are over 4 GiB.
     pub(super) fn of(given: &[Record]) -> Option<Self> {
-        let mut records =
-            Self { buffer: Vec::new(), entries: Vec::with_capacity(given.len()), skipped: 0 };
+        let mut records = Self { entries: Vec::with_capacity(given.len()), ..Self::default() };
         let len = |it: &Record| {
             let key = it.partition_key.as_ref().map_or(0, |key| key.len().saturating_add(2));
             let data = it.data.as_ref().len().div_ceil(3).saturating_mul(4).saturating_add(2);
@@ -202,11 +203,17 @@ impl Records {
 
     /// Bytes that they hold in memory.
     pub(super) const fn bytes(&self) -> usize {
-        self.buffer.capacity() + self.entries.capacity() * size_of::<Entry>()
+        let entries = self.entries.capacity() * size_of::<Entry>();
+        self.buffer.capacity() + self.aside.capacity() + entries
     }
 
     fn slice(&self, span: Span) -> Option<&[u8]> {
         let (start, end) = (usize::try_from(span.start).ok()?, usize::try_from(span.end).ok()?);
-        self.buffer.get(start..end)
+        match start.checked_sub(self.buffer.len()) {
+            Some(start) if end > self.buffer.len() => {
+                self.aside.get(start..end.checked_sub(self.buffer.len())?)
+            }
+            _ => self.buffer.get(start..end),
+        }
     }
 }

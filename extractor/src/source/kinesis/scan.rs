@@ -6,12 +6,14 @@
 //! an error with its place: a record without data or number, base64 that is not canonical, JSON that
 //! RFC 8259 does not allow.
 
+mod aside;
 mod cursor;
 mod number;
 mod record;
 
 use serde::Deserialize;
 
+use self::aside::Aside;
 use self::cursor::Cursor;
 use super::aggregate::HashRange;
 use super::records::{RECORDS_MAX, Records};
@@ -27,6 +29,16 @@ pub(super) struct ScanError {
     pub(super) what: &'static str,
 }
 
+impl ScanError {
+    /// Whether the body is good, and what has to be copied out of it finds no room.
+    pub(super) fn is_no_room(&self) -> bool {
+        self.what == NO_ROOM
+    }
+}
+
+/// What is said where the copies of texts with escapes are too large.
+const NO_ROOM: &str = "texts with escapes that need more memory than there is for an answer";
+
 /// One answer of GetRecords.
 #[derive(Debug)]
 pub(super) struct Answer {
@@ -40,18 +52,20 @@ pub(super) struct Answer {
     pub(super) children: Listing,
 }
 
-/// Reads a body.
+/// Reads a body. It and what is copied out of it take `bytes_max` bytes at most; one text with
+/// escapes at a time is beside that while it is read.
 ///
 /// # Errors
-/// It is no JSON, or not the answer that the service's model describes.
-pub(super) fn scan(body: Vec<u8>) -> Result<Answer, ScanError> {
-    let mut found = Found::default();
+/// It is no JSON, not the answer that the service's model describes, or the copies need more room.
+pub(super) fn scan(body: Vec<u8>, bytes_max: usize) -> Result<Answer, ScanError> {
+    let aside = Aside::new(bytes_max.saturating_sub(body.capacity()));
+    let mut found = Found { aside, ..Found::default() };
     let mut cursor = Cursor::new(&body);
     cursor.object(|cursor, key| found.member(cursor, key))?;
     cursor.end()?;
     let Found { records, aside, next, behind_ms, children } = found;
     let records = records.ok_or_else(|| cursor.error("the answer has no Records"))?;
-    let records = Records::new(body, &aside, records);
+    let records = Records::new(body, aside.whole(), records);
     Ok(Answer { records, next, behind_ms, children })
 }
 
@@ -60,7 +74,7 @@ pub(super) fn scan(body: Vec<u8>) -> Result<Answer, ScanError> {
 struct Found {
     records: Option<Vec<super::records::Entry>>,
     /// Texts that were written with escapes, as they are written without.
-    aside: Vec<u8>,
+    aside: Aside,
     next: Option<String>,
     behind_ms: Option<i64>,
     children: Listing,

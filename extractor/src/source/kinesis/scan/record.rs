@@ -1,5 +1,6 @@
 //! One record of an answer. Pure.
 
+use super::aside::Aside;
 use super::cursor::{Cursor, Raw};
 use super::{ScanError, number};
 use crate::encode::write_json_string;
@@ -7,7 +8,7 @@ use crate::source::kinesis::position::Sequence;
 use crate::source::kinesis::records::{Entry, Span};
 
 /// Reads a record; texts with escapes go to the end of `aside`, which lies behind the body.
-pub(super) fn read(cursor: &mut Cursor<'_>, aside: &mut Vec<u8>) -> Result<Entry, ScanError> {
+pub(super) fn read(cursor: &mut Cursor<'_>, aside: &mut Aside) -> Result<Entry, ScanError> {
     let (mut sequence, mut data, mut key, mut arrival_ms) = (None, None, None, None);
     cursor.object(|cursor, name| {
         match name {
@@ -24,14 +25,26 @@ pub(super) fn read(cursor: &mut Cursor<'_>, aside: &mut Vec<u8>) -> Result<Entry
     Ok(Entry { sequence, data, key, arrival_ms })
 }
 
+/// Bytes of a text as a JSON string, at most.
+fn written_bytes_max(text: &str) -> usize {
+    let of = |byte: u8| match byte {
+        b'"' | b'\\' => 2,
+        // As \u001f.
+        0..=0x1f => 6,
+        _ => 1,
+    };
+    text.bytes().map(of).fold(2, usize::saturating_add)
+}
+
 /// A place behind the body.
 fn put_aside(
     cursor: &Cursor<'_>,
-    aside: &mut Vec<u8>,
+    aside: &mut Aside,
+    most: usize,
     write: impl FnOnce(&mut Vec<u8>),
 ) -> Result<Span, ScanError> {
     let start = cursor.len() + aside.len();
-    write(aside);
+    aside.add(cursor, most, write)?;
     span(cursor, start, cursor.len() + aside.len())
 }
 
@@ -40,7 +53,7 @@ fn span(cursor: &Cursor<'_>, start: usize, end: usize) -> Result<Span, ScanError
 }
 
 /// The sequence number: digits.
-fn number_text(cursor: &mut Cursor<'_>, aside: &mut Vec<u8>) -> Result<Span, ScanError> {
+fn number_text(cursor: &mut Cursor<'_>, aside: &mut Aside) -> Result<Span, ScanError> {
     let raw = cursor.raw()?;
     let wrong = ScanError { at: raw.range.start, what: "a SequenceNumber that is no number" };
     let text = cursor.unescaped(&raw)?;
@@ -48,13 +61,13 @@ fn number_text(cursor: &mut Cursor<'_>, aside: &mut Vec<u8>) -> Result<Span, Sca
         return Err(wrong);
     }
     if raw.escaped {
-        return put_aside(cursor, aside, |aside| aside.extend_from_slice(&text));
+        return put_aside(cursor, aside, text.len(), |aside| aside.extend_from_slice(&text));
     }
     span(cursor, raw.range.start, raw.range.end)
 }
 
 /// The partition key, as a JSON string the way this crate writes them.
-fn text_or_null(cursor: &mut Cursor<'_>, aside: &mut Vec<u8>) -> Result<Option<Span>, ScanError> {
+fn text_or_null(cursor: &mut Cursor<'_>, aside: &mut Aside) -> Result<Option<Span>, ScanError> {
     if cursor.null() {
         return Ok(None);
     }
@@ -64,7 +77,8 @@ fn text_or_null(cursor: &mut Cursor<'_>, aside: &mut Vec<u8>) -> Result<Option<S
         return Err(ScanError { at: raw.range.start, what: "a PartitionKey that is no UTF-8" });
     };
     if raw.escaped {
-        return put_aside(cursor, aside, |aside| write_json_string(aside, text)).map(Some);
+        let most = written_bytes_max(text);
+        return put_aside(cursor, aside, most, |aside| write_json_string(aside, text)).map(Some);
     }
     // With its quotation marks.
     span(cursor, raw.range.start.saturating_sub(1), raw.range.end.saturating_add(1)).map(Some)
@@ -80,7 +94,7 @@ fn time_or_null(cursor: &mut Cursor<'_>) -> Result<Option<i64>, ScanError> {
 }
 
 /// The data: canonical base64 (RFC 4648 section 4), which is what the row holds.
-fn base64(cursor: &mut Cursor<'_>, aside: &mut Vec<u8>) -> Result<Span, ScanError> {
+fn base64(cursor: &mut Cursor<'_>, aside: &mut Aside) -> Result<Span, ScanError> {
     let mut quick = *cursor;
     if quick.take(b'"') {
         let start = quick.place();
@@ -106,7 +120,7 @@ fn base64(cursor: &mut Cursor<'_>, aside: &mut Vec<u8>) -> Result<Span, ScanErro
         let at = raw.range.start;
         return Err(ScanError { at, what: "Data that is no canonical base64" });
     }
-    put_aside(cursor, aside, |aside| aside.extend_from_slice(&text))
+    put_aside(cursor, aside, text.len(), |aside| aside.extend_from_slice(&text))
 }
 
 /// Bytes at the start of `text` that are digits of base64.

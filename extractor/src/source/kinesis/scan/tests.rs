@@ -16,6 +16,11 @@ use super::super::records::Data;
 use super::super::row::Frame;
 use super::*;
 
+/// Reads a body with as much memory as it needs.
+fn scan(body: Vec<u8>) -> Result<Answer, ScanError> {
+    super::scan(body, usize::MAX)
+}
+
 /// What the SDK makes of a body, by the settings of its awsJson1_1.
 fn typed(body: &[u8]) -> Option<GetRecordsOutput> {
     let settings = JsonCodecSettings::builder()
@@ -459,4 +464,35 @@ fn places_follow_records_that_are_left_out() {
     assert!(records.get(1).is_none());
     records.skip(9);
     assert_eq!(records.len(), 0);
+}
+
+/// Keys with escapes, which grow by being written our way, take no more than they may; the body does
+/// not move for them.
+#[test]
+fn texts_with_escapes_stay_within_the_memory_of_an_answer() {
+    let record = r#"{"SequenceNumber":"1","Data":"AA\u003d=","PartitionKey":"\b\"\f\u0001x"}"#;
+    let records = vec![record; 1_000].join(",");
+    let mut body = format!(r#"{{"Records":[{records}]}}"#).into_bytes();
+    body.shrink_to_fit();
+    let len = body.len();
+    let places = RECORDS_MAX * size_of::<super::super::records::Entry>();
+    let mut read = None;
+    for room in (len..len * 2).step_by(1_000) {
+        match super::scan(body.clone(), room) {
+            Ok(answer) => {
+                let held = answer.records.bytes();
+                assert!(held <= room + places, "{held} of {room}");
+                assert!(held >= len + 1_000 * 20, "the copies count: {held}");
+                let last = answer.records.get(999).unwrap();
+                assert_eq!(last.key_text().as_deref(), Some("\u{8}\"\u{c}\u{1}x"));
+                assert_eq!(*last.bytes().unwrap(), [0]);
+                read.get_or_insert(room);
+            }
+            Err(error) => {
+                assert!(error.is_no_room(), "{error}");
+                assert_eq!(read, None, "more room is never too little");
+            }
+        }
+    }
+    assert!(read.is_some_and(|room| room > len), "{read:?} for {len}");
 }
