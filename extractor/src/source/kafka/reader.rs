@@ -22,6 +22,10 @@ use crate::source::{RowSink, Taken};
 /// Why 1 MiB: what was taken is outside the memory limit of the queue, which is filled again.
 const TAKEN_BYTES: usize = 1024 * 1024;
 
+/// Bytes that a record is taken for before the first came. Why 64 KiB: 16 are taken then, and they
+/// tell more.
+const MEAN_BYTES_FIRST: usize = 64 * 1024;
+
 /// What a call of [`Reader::fetch`] or [`Reader::deliver`] did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Did {
@@ -63,7 +67,15 @@ pub(super) struct Reader<F> {
 impl<F: Fetcher> Reader<F> {
     pub(super) fn new(queue: F, decoder: Decoder) -> Self {
         let (parts, found) = (Vec::new(), HashMap::new());
-        Self { parts, queue, decoder, doubt: false, mean_bytes: 0, found, last: None }
+        Self {
+            parts,
+            queue,
+            decoder,
+            doubt: false,
+            mean_bytes: MEAN_BYTES_FIRST,
+            found,
+            last: None,
+        }
     }
 
     /// Stops all partitions, forgets what was fetched for them, and gives them away.
@@ -124,11 +136,20 @@ impl<F: Fetcher> Reader<F> {
         loop {
             let is_last = self.queue.is_last();
             let Some(item) = self.queue.front() else {
-                self.mean_bytes = bytes / count.max(1);
+                self.mean_bytes = bytes.checked_div(count).unwrap_or(self.mean_bytes);
                 return Ok(Did::Something);
             };
-            bytes += item.value().map_or(0, <[u8]>::len);
-            count += 1;
+            if item.error().is_none() {
+                count += 1;
+                bytes += [item.key(), item.value()]
+                    .into_iter()
+                    .flatten()
+                    .map(<[u8]>::len)
+                    .sum::<usize>();
+                if is_last {
+                    bytes += count * header_bytes(&item);
+                }
+            }
             let tag = (item.topic_tag(), item.partition());
             let index = match self.last {
                 Some((last, index)) if last == tag => Some(index),
@@ -165,6 +186,13 @@ impl<F: Fetcher> Reader<F> {
             }
         }
     }
+}
+
+/// Bytes of the headers of one record. Why of the last one taken only: to know them they have to be
+/// parsed, and records of one time mostly have headers of one size.
+fn header_bytes(item: &impl Fetched) -> usize {
+    let headers = item.headers().unwrap_or_default();
+    headers.iter().map(|(name, value)| name.len() + value.map_or(0, <[u8]>::len)).sum()
 }
 
 fn find(parts: &[Part], item: &impl Fetched) -> Option<usize> {
