@@ -207,6 +207,24 @@ fn a_partition_whose_leader_is_away_delays_nobody() {
     poll_until(&mut source, &mut sink, LIMIT, |sink, _| sink.records(1).len() == 1).unwrap();
 }
 
+/// The same when reading begins.
+#[test]
+fn a_partition_that_has_no_leader_at_the_start_delays_nobody() {
+    let cluster: Cluster = MockCluster::new(1).unwrap();
+    cluster.create_topic("t", 2, 1).unwrap();
+    let producer = producer(&cluster.bootstrap_servers());
+    produce(&producer, "t", 0, &["0"]);
+    produce(&producer, "t", 1, &["1"]);
+    cluster.partition_leader("t", 1, None).unwrap();
+    let mut source = open(&cluster.bootstrap_servers(), "t", &json!({}));
+    assign(&mut source, &[(key("t", 0), at(0)), (key("t", 1), at(0))]);
+    let mut sink = Sink::new(100);
+    poll_until(&mut source, &mut sink, LIMIT, |sink, _| sink.records(0) == ["0"]).unwrap();
+    assert!(sink.records(1).is_empty());
+    cluster.partition_leader("t", 1, Some(1)).unwrap();
+    poll_until(&mut source, &mut sink, LIMIT, |sink, _| sink.records(1) == ["1"]).unwrap();
+}
+
 /// F27: partitions are assigned, never subscribed: a host that does not ask for longer than
 /// `max.poll.interval.ms` loses nothing, and nobody takes its partitions away.
 #[test]

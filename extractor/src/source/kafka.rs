@@ -100,6 +100,8 @@ impl<F: Fetcher> Kafka<F> {
         let queue = F::open(Arc::clone(&client))
             .ok_or_else(|| Failure::new(Code::OutOfMemory, "librdkafka gave no queue"))?;
         let reader = Reader::new(queue, settings.decoder);
+        let socket_timeout = settings.client_config().get("socket.timeout.ms").map(str::parse);
+        let stalls = Stalls::new(socket_timeout.and_then(Result::ok));
         let (ids, fetched_ids, foreign) = (BTreeMap::new(), BTreeMap::new(), false);
         Ok(Self {
             settings,
@@ -111,7 +113,7 @@ impl<F: Fetcher> Kafka<F> {
             ids,
             fetched_ids,
             foreign,
-            stalls: Stalls::new(),
+            stalls,
         })
     }
 
@@ -300,6 +302,7 @@ impl<F: Fetcher> Source for Kafka<F> {
         known.retain(|name, _| is_list || told(name));
         self.monitor.learn(&known);
         self.monitor.assign(&expected, &places);
+        self.stalls.clear();
         self.ids = expected.into_iter().filter_map(|(name, id)| Some((name, id?))).collect();
         self.compare_ids();
         self.reader.doubt = false;
@@ -348,13 +351,11 @@ impl<F: Fetcher> Source for Kafka<F> {
             self.monitor.suspect();
         }
         self.find_lost()?;
+        self.watch_stalls(did)?;
         match did {
             Did::Full => Ok(Polled::Full),
             Did::Something => Ok(Polled::Progress),
-            Did::Nothing => {
-                self.watch_stalls()?;
-                self.idle()
-            }
+            Did::Nothing => self.idle(),
         }
     }
 

@@ -52,6 +52,9 @@ pub(super) enum At {
     Timestamp(i64),
 }
 
+/// What one partition answers: an offset, `None` when there is none, or why it cannot be asked.
+pub(super) type Listed = Result<Option<i64>, RDKafkaErrorCode>;
+
 /// The client. Dropping it may wait for brokers, so the last owner is the monitor's thread.
 pub(super) struct Client {
     api: Api,
@@ -153,17 +156,32 @@ impl Client {
         }
     }
 
-    /// Asks the leaders of all `places` in one round; blocks for at most `timeout`.
+    /// Asks the leaders of all `places` in one round; blocks for at most `timeout`. One that cannot
+    /// be asked is an error of all.
     pub(super) fn list_offsets(
         &self,
         places: &[Place],
         at: At,
         timeout: Duration,
     ) -> Result<Vec<Option<i64>>, (Option<Place>, RDKafkaErrorCode)> {
+        let each = self.list_each(places, at, timeout).map_err(|code| (None, code))?;
+        let one =
+            |(place, offset): (&Place, Listed)| offset.map_err(|code| (Some(place.clone()), code));
+        places.iter().zip(each).map(one).collect()
+    }
+
+    /// The same, where one that cannot be asked is an error of its own. An error of all: brokers
+    /// did not answer in time.
+    pub(super) fn list_each(
+        &self,
+        places: &[Place],
+        at: At,
+        timeout: Duration,
+    ) -> Result<Vec<Listed>, RDKafkaErrorCode> {
         if places.is_empty() {
             return Ok(Vec::new());
         }
-        let code = |e: &KafkaError| e.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail);
+        let code = |e: KafkaError| failure::code_of(&e);
         let offset = match at {
             At::Earliest => Offset::Beginning,
             At::Latest => Offset::End,
@@ -171,22 +189,25 @@ impl Client {
         };
         let mut list = TopicPartitionList::with_capacity(places.len());
         for place in places {
-            list.add_partition_offset(&place.topic, place.partition, offset)
-                .map_err(|e| (Some(place.clone()), code(&e)))?;
+            list.add_partition_offset(&place.topic, place.partition, offset).map_err(code)?;
         }
-        let answer = self.api.offsets_for_times(list, timeout).map_err(|code| (None, code))?;
-        let mut offsets = Vec::with_capacity(places.len());
-        for place in places {
+        let answer = match self.api.offsets_for_times(list, timeout) {
+            // librdkafka says so where none of them has a leader.
+            Err(code @ RDKafkaErrorCode::UnknownPartition) => {
+                return Ok(places.iter().map(|_| Err(code)).collect());
+            }
+            answer => answer?,
+        };
+        let one = |place: &Place| {
             let found = answer.find_partition(&place.topic, place.partition);
-            let found =
-                found.ok_or_else(|| (Some(place.clone()), RDKafkaErrorCode::UnknownPartition))?;
-            found.error().map_err(|e| (Some(place.clone()), code(&e)))?;
-            offsets.push(match found.offset() {
+            let found = found.ok_or(RDKafkaErrorCode::UnknownPartition)?;
+            found.error().map_err(code)?;
+            Ok(match found.offset() {
                 Offset::Offset(offset) => Some(offset),
                 _ => None,
-            });
-        }
-        Ok(offsets)
+            })
+        };
+        Ok(places.iter().map(one).collect())
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use protocol::{Code, Failure};
 use rdkafka::types::RDKafkaErrorCode;
 
-use super::client::At;
+use super::client::{At, Client, ask};
 use super::failure;
 use super::fetcher::Fetcher;
 use super::part::Part;
@@ -17,6 +17,20 @@ use crate::source::Cancel;
 
 /// How long a question may hold up the reading of the other partitions; it is asked again.
 const LOST_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Whether a partition that is there cannot be asked now. It is known to be there: the topics were
+/// described a moment before.
+const fn is_away(code: RDKafkaErrorCode) -> bool {
+    use RDKafkaErrorCode as E;
+    matches!(
+        code,
+        E::LeaderNotAvailable
+            | E::NotLeaderForPartition
+            | E::ReplicaNotAvailable
+            | E::OffsetNotAvailable
+            | E::UnknownPartition
+    )
+}
 
 impl<F: Fetcher> Kafka<F> {
     /// The oldest offset and the end of one partition.
@@ -31,16 +45,32 @@ impl<F: Fetcher> Kafka<F> {
         Ok((one(At::Earliest)?, one(At::Latest)?))
     }
 
-    /// Refuses positions before the oldest record, all in one round.
+    /// Refuses positions before the oldest record, all in one round. A partition that has no leader
+    /// now holds up nobody: the broker refuses its first fetch, and [`Self::find_lost`] decides.
     pub(super) fn check_range(&self, parts: &[Part], cancel: &Cancel) -> Result<(), Failure> {
         if self.settings.on_gap != OnGap::Error {
             return Ok(());
         }
         let places: Vec<_> = parts.iter().map(|part| part.place.clone()).collect();
-        let low = self.ask_offsets(&places, At::Earliest, cancel)?;
-        for (index, (part, low)) in parts.iter().zip(low).enumerate() {
-            let low = low.unwrap_or(0);
-            let position = part.position();
+        let call = move |client: &Client, limit| client.list_each(&places, At::Earliest, limit);
+        let lows = match ask(&self.client, cancel, ASK_TIMEOUT, call)? {
+            Err(RDKafkaErrorCode::OperationTimedOut) => {
+                tracing::info!("not all leaders tell their oldest offsets; reading begins without");
+                return Ok(());
+            }
+            lows => lows.map_err(|code| failure::from_code(&self.client, "list offsets", code))?,
+        };
+        for (index, (part, low)) in parts.iter().zip(lows).enumerate() {
+            let low = match low {
+                Err(code) if is_away(code) => {
+                    tracing::info!(place = %part.place, ?code, "its leader is away");
+                    continue;
+                }
+                low => low.map_err(|code| {
+                    failure::from_code(&self.client, &part.place.to_string(), code)
+                })?,
+            };
+            let (low, position) = (low.unwrap_or(0), part.position());
             if position.offset < low {
                 let high = self.range(&part.place, ASK_TIMEOUT)?.1;
                 let number = u32::try_from(index).unwrap_or(u32::MAX);

@@ -26,7 +26,7 @@ use std::time::{Duration, Instant};
 use protocol::{Code, Failure};
 use rdkafka::types::RDKafkaErrorCode;
 
-use super::client::{At, Client};
+use super::client::{At, Client, Listed};
 use super::describe::{Topics, describe};
 use super::failure;
 use super::find::matching;
@@ -70,6 +70,8 @@ pub(super) struct Watch {
     added: Vec<(Place, i64)>,
     verdict: Option<Failure>,
     suspect: bool,
+    /// Someone was told of topics: those that match from now on are new. None may be left.
+    begun: bool,
 }
 
 /// What the looks need to know of the pipeline.
@@ -83,6 +85,7 @@ struct Terms {
 impl Watch {
     /// Takes the first list of a topic as what is known; later lists only add to it.
     fn learn(&mut self, topics: &Topics) {
+        self.begun = true;
         for (name, topic) in topics {
             if let Ok(topic) = topic {
                 self.topics.entry(name.clone()).or_insert_with(|| Expected {
@@ -176,10 +179,24 @@ impl Watch {
         places.flat_map(|(name, it)| it.partitions.iter().map(move |p| place(name, p))).collect()
     }
 
-    /// Takes topics that nobody knew, and where their partitions begin.
-    fn add(&mut self, seen: &Topics, begins: Vec<(Place, i64)>) {
-        self.learn(seen);
-        self.added.extend(begins);
+    /// Takes topics that nobody knew, and where their partitions begin; returns their names. One of
+    /// which not all partitions tell that stays unknown, and is looked at again.
+    fn add(&mut self, seen: &Topics, begins: Vec<(Place, i64)>) -> Vec<String> {
+        let mut by_topic = BTreeMap::<_, Vec<_>>::new();
+        for (place, at) in begins {
+            by_topic.entry(place.topic.clone()).or_default().push((place, at));
+        }
+        by_topic.retain(|name, begins| {
+            let partitions = seen.get(name).and_then(|topic| topic.as_ref().ok());
+            let complete = partitions.is_some_and(|it| it.partitions.len() == begins.len());
+            complete && !self.topics.contains_key(name)
+        });
+        let mut new = seen.clone();
+        new.retain(|name, _| by_topic.contains_key(name));
+        self.learn(&new);
+        let names = by_topic.keys().cloned().collect();
+        self.added.extend(by_topic.into_values().flatten());
+        names
     }
 }
 
@@ -246,6 +263,8 @@ impl Monitor {
     /// See [`Watch::assign`].
     pub(super) fn assign(&self, ids: &BTreeMap<String, Option<String>>, places: &[Place]) {
         self.shared.watch().assign(ids, places);
+        // What was asked for the assignment before tells nothing of this one.
+        *self.shared.ends() = Ends::default();
     }
 
     /// Goes on with what another monitor knew.
@@ -297,9 +316,9 @@ fn run(client: &Client, shared: &Shared, terms: &Terms) {
     while !shared.stop.load(Ordering::Acquire) {
         client.drain_events();
         find_ends(client, shared);
-        let (names, suspect) = {
+        let (names, suspect, begun) = {
             let watch = shared.watch();
-            (watch.topics.keys().cloned().collect::<Vec<_>>(), watch.suspect)
+            (watch.topics.keys().cloned().collect::<Vec<_>>(), watch.suspect, watch.begun)
         };
         let now = shared.now.swap(false, Ordering::AcqRel) || client.link().take_recheck();
         let hurry = suspect || now || client.link().down_for().is_some();
@@ -307,7 +326,7 @@ fn run(client: &Client, shared: &Shared, terms: &Terms) {
         if now && !due {
             shared.now.store(true, Ordering::Release);
         }
-        if names.is_empty() || !due {
+        if !begun || !due {
             thread::sleep(SLICE);
             continue;
         }
@@ -324,11 +343,16 @@ fn find_ends(client: &Client, shared: &Shared) {
     if places.is_empty() {
         return;
     }
-    // One that cannot be asked leaves all unanswered: it is looked at again.
-    if let Ok(ends) = client.list_offsets(&places, At::Latest, LOOK_TIMEOUT) {
-        let found = places.into_iter().zip(ends);
-        shared.ends().found = found.filter_map(|(place, end)| Some((place, end?))).collect();
+    // What is not answered is asked for again.
+    if let Ok(ends) = client.list_each(&places, At::Latest, LOOK_TIMEOUT) {
+        shared.ends().found = told(places, ends);
     }
+}
+
+/// The places that answered with an offset.
+fn told(places: Vec<Place>, offsets: Vec<Listed>) -> Vec<(Place, i64)> {
+    let each = places.into_iter().zip(offsets);
+    each.filter_map(|(place, offset)| Some((place, offset.ok()??))).collect()
 }
 
 /// One look at the topics that are known, and at those that match since.
@@ -347,7 +371,10 @@ fn look(
             return Ok(());
         }
     }
-    let mut seen = describe(client, &names, LOOK_TIMEOUT)?;
+    if names.is_empty() {
+        return Ok(());
+    }
+    let seen = describe(client, &names, LOOK_TIMEOUT)?;
     client.link().up();
     let new = shared.watch().unknown(&seen);
     shared.watch().look(&seen, terms);
@@ -355,12 +382,11 @@ fn look(
         return Ok(());
     }
     // Where they begin is asked for: a topic may have been there unseen and lost its oldest records.
-    let begins = client.list_offsets(&new, At::Earliest, LOOK_TIMEOUT).map_err(|(_, code)| code)?;
-    let begins: Vec<_> = new.into_iter().zip(begins).collect();
-    let begins: Vec<_> = begins.into_iter().filter_map(|(place, at)| Some((place, at?))).collect();
-    seen.retain(|name, _| begins.iter().any(|(place, _)| place.topic == *name));
-    tracing::info!(topics = ?seen.keys().collect::<Vec<_>>(), "new topics match topics.regex");
-    shared.watch().add(&seen, begins);
+    let begins = client.list_each(&new, At::Earliest, LOOK_TIMEOUT)?;
+    let topics = shared.watch().add(&seen, told(new, begins));
+    if !topics.is_empty() {
+        tracing::info!(?topics, "new topics match topics.regex");
+    }
     Ok(())
 }
 

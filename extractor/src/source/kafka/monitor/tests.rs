@@ -146,3 +146,26 @@ fn a_matched_topic_that_is_gone_is_an_error_where_it_is_read_and_only_there() {
     assert!(reads_not.verdict.is_none());
     assert_eq!(reads_not.unknown(&seen(Some("B"), 1)).len(), 1, "it may come again");
 }
+
+/// One partition has no leader: where it begins is not known, and it may not be taken for told.
+#[test]
+fn a_new_topic_is_reported_once_all_its_partitions_tell_where_they_begin() {
+    let mut watch = watch(Some("A"), 1);
+    let seen = with_new(seen(Some("A"), 1));
+    let places = watch.unknown(&seen);
+    let offsets = vec![Ok(Some(7)), Err(RDKafkaErrorCode::LeaderNotAvailable)];
+    assert!(watch.add(&seen, told(places, offsets)).is_empty());
+    assert!(watch.added.is_empty());
+    let places = watch.unknown(&seen);
+    assert_eq!(places.len(), 2, "it is asked for again");
+    assert_eq!(watch.add(&seen, told(places, vec![Ok(Some(7)), Ok(Some(3))])), ["t2"]);
+    let added: Vec<_> = watch.added.iter().map(|(place, at)| (place.partition, *at)).collect();
+    assert_eq!(added, [(0, 7), (1, 3)]);
+}
+
+#[test]
+fn one_that_cannot_be_asked_hides_no_other() {
+    let place = |partition| Place { topic: "t".to_owned(), partition };
+    let offsets = vec![Err(RDKafkaErrorCode::LeaderNotAvailable), Ok(Some(9)), Ok(None)];
+    assert_eq!(told((0..3).map(place).collect(), offsets), [(place(1), 9)]);
+}
