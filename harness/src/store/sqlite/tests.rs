@@ -249,6 +249,6 @@ fn a_file_is_read_where_it_may_not_be_written() {
     // Alone, as in a folder where no log can be made: the address names this very file.
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
     let connection = Connection::open_with_flags(immutable(&path).expect("UTF-8"), flags);
-    let mut alone = SqliteStore { path: path.clone(), connection: connection.expect("opens") };
+    let mut alone = SqliteStore::new(&path, connection.expect("opens"));
     assert_eq!(count(&mut alone), 1);
 }

@@ -87,7 +87,7 @@ impl Drop for Turn {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::mpsc::channel;
+    use std::sync::mpsc::sync_channel;
 
     use super::*;
 
@@ -97,7 +97,7 @@ mod tests {
     fn the_line_is_first_come_first_served() {
         let line = Arc::new(Line::default());
         let first = line.wait(LONG).unwrap();
-        let (said, order) = channel();
+        let (said, order) = sync_channel(4);
         let threads: Vec<_> = (0..4)
             .map(|number| {
                 let (line, said) = (Arc::clone(&line), said.clone());
