@@ -9,6 +9,8 @@
     reason = "a test ends where it fails"
 )]
 
+#[path = "../../extractor/tests/kinesis_support/canned.rs"]
+mod canned;
 #[path = "../../extractor/tests/kinesis_support/server.rs"]
 mod server;
 #[expect(dead_code, reason = "shared with the fault tests, of which this uses a part")]
@@ -294,5 +296,52 @@ fn reshards_under_load_with_kills_lose_and_repeat_nothing() {
     assert_once_in_order(&pipeline, count);
     let ends = offsets(&pipeline).into_values().filter(|value| value.contains("shardEnd")).count();
     assert_eq!(ends, 7, "{:?}", offsets(&pipeline));
+    pipeline.assert_no_process_left();
+}
+
+/// The example of the manual for keys that are in the environment, as it stands there: they sign, and
+/// neither what the harness says nor the store has them.
+#[test]
+fn keys_of_the_environment_reach_the_extractor_by_references() {
+    let manual = include_str!("../../extractor/KINESIS.md");
+    let example = manual.split("```json\n").skip(1).filter_map(|rest| rest.split("```").next());
+    let example = example.into_iter().find(|text| text.contains("${env:AWS_ACCESS_KEY_ID}"));
+    let mut file: Value = serde_json::from_str(example.expect("no example")).unwrap();
+
+    let server = canned::Canned::start(|operation, input| {
+        let first = input["ShardIterator"].as_str().is_some_and(|it| it.starts_with("of "));
+        let is_first = operation == "GetRecords" && first;
+        is_first.then(|| canned::Answer::Ok(canned::page(&[1, 2], 60_000)))
+    });
+    file["config"]["kinesis.endpoint"] = json!(server.url);
+    let pipeline = Pipeline::new("events", None, &file["config"]);
+    std::fs::write(pipeline.file(), file.to_string()).unwrap();
+    let ran = std::process::Command::new(env!("CARGO_BIN_EXE_harness"))
+        .arg("run")
+        .arg(pipeline.file())
+        .args(["--until-caught-up", "--store", &pipeline.store, "--extractor"])
+        .arg(&pipeline.extractor)
+        .env("AWS_ACCESS_KEY_ID", "AKIDENVIRONMENT")
+        .env("AWS_SECRET_ACCESS_KEY", "canary-of-the-secret")
+        .env("AWS_SESSION_TOKEN", "canary-of-the-token")
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&ran.stderr);
+    assert!(ran.status.success(), "{said}");
+    assert_eq!(pipeline.try_number("SELECT COUNT(*) FROM events"), Some(2));
+    let calls = server.calls("GetRecords");
+    assert!(!calls.is_empty());
+    for call in calls {
+        assert!(call.signed.contains("Credential=AKIDENVIRONMENT/"), "{}", call.signed);
+        assert_eq!(call.token, "canary-of-the-token");
+    }
+    assert!(!said.contains("canary"), "{said}");
+    let file = pipeline.store.trim_start_matches("sqlite:");
+    let files = [file.to_owned(), format!("{file}-wal")];
+    let stored: Vec<u8> =
+        files.iter().flat_map(|it| std::fs::read(it).unwrap_or_default()).collect();
+    let has = |text: &str| stored.windows(text.len()).any(|piece| piece == text.as_bytes());
+    assert!(has("kinesis.stream"), "the configuration is there");
+    assert!(!has("canary"), "and its secrets are not");
     pipeline.assert_no_process_left();
 }
