@@ -105,7 +105,8 @@ fn events_that_waited_for_a_credit_move_no_pin_past_a_record() {
             }
             let Event::Frame(last) = event(&[7], 8, 0) else { panic!("no frame") };
             events.extend([Event::Frame(arrived(last, arrival_ms))]);
-            for _ in 0..40 {
+            for _ in 0..12 {
+                events.push(Event::Pause(Duration::from_millis(1_200)));
                 events.extend([pause(), event(&[], 8, 0)]);
             }
             Answer::Events(events)
