@@ -19,7 +19,22 @@ pub(super) const PIN_MARGIN_MS: i64 = 1_000;
 #[derive(Clone, Debug, Default)]
 pub(super) struct Clock(Arc<Mutex<Option<(i64, Instant)>>>);
 
+/// When something was asked of the service: what it answers is at least as new.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Moment {
+    /// By the local monotonic clock.
+    pub(super) at: Instant,
+    /// By the service's clock, milliseconds since the epoch, as far as it is known; never later than
+    /// it really was, because the header is older than its arrival.
+    pub(super) service_ms: Option<i64>,
+}
+
 impl Clock {
+    /// Now.
+    pub(super) fn moment(&self) -> Moment {
+        Moment { at: Instant::now(), service_ms: self.now_ms() }
+    }
+
     /// The service's time, milliseconds since the epoch, once an answer told it.
     pub(super) fn now_ms(&self) -> Option<i64> {
         let (told, at) = (*self.0.lock().unwrap_or_else(PoisonError::into_inner))?;

@@ -127,6 +127,11 @@ impl Consumer {
         polling
     }
 
+    /// Whether shards are polled because it can not be used.
+    pub(super) fn polls(&self) -> bool {
+        self.told.load(Ordering::Relaxed)
+    }
+
     /// How long a shard must not be subscribed yet.
     pub(super) fn wait(&self, shard: &str) -> Duration {
         let subscribed = self.subscribed.lock().unwrap_or_else(PoisonError::into_inner);

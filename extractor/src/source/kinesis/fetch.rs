@@ -24,6 +24,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::budget::{Budget, Room};
 use super::client::Shared;
+use super::clock::Moment;
 use super::failure::{self, Kind};
 use super::pace::{ANSWER_BYTES_MAX, Pace, Size};
 use super::position::{Position, Sequence};
@@ -40,6 +41,16 @@ pub(super) const TURNS: usize = 2;
 ///
 /// Why 10: the service contradicts itself for moments in the middle of a reshard.
 const FALSE_ENDS_MAX: u32 = 10;
+
+/// Empty pages at the end of the shard after which a record that was to come first has expired.
+///
+/// Why 3: one may come before the first record; they are asked for with growing pauses, and the
+/// service sends such an event in 5 s.
+const EMPTY_MAX: u32 = 3;
+
+/// Iterators that can not be used, in a row, before it is told. Why 1: one may have expired while
+/// nobody took pages.
+const SILENT_ITERATORS: u32 = 1;
 
 /// What a task tells the source.
 #[derive(Debug)]
@@ -78,8 +89,12 @@ pub(super) struct Page {
     pub(super) records: Records,
     /// How many the service sent, those before the start included.
     pub(super) sent: usize,
-    /// How far the service says the page is from the end of the shard.
-    pub(super) behind_ms: i64,
+    /// How far the service says the page is from the end of the shard; nothing where that is unknown.
+    pub(super) behind_ms: Option<i64>,
+    /// When the record at the position arrived, where this page was the first one and had it.
+    pub(super) anchor_ms: Option<i64>,
+    /// When it was asked for. Pages may wait for long until somebody takes them.
+    pub(super) asked: Moment,
     /// Gives back the room when the page is gone.
     pub(super) _room: Room,
     /// Gives back the turn when the page is gone.
@@ -106,12 +121,30 @@ pub(super) struct Fetch {
     pub(super) from: Position,
     /// The record at the position, until it was met: it must still be there.
     pub(super) expect: Option<Sequence>,
+    /// When that record arrived, until it is told.
+    pub(super) anchor_ms: Option<i64>,
+    /// Empty pages at the end of the shard in a row, while that record is to come.
+    pub(super) empty: u32,
+    /// Iterators in a row that could not be used.
+    pub(super) useless: u32,
+}
+
+/// What a page holds beside what was answered.
+pub(super) struct Holds {
+    /// When it was asked for.
+    pub(super) asked: Moment,
+    /// Its room.
+    pub(super) room: Room,
+    /// Its turn.
+    pub(super) turn: OwnedSemaphorePermit,
 }
 
 /// Why a call brought no page, although its iterator is good.
 enum Missed {
     /// The answer had no room.
     TooLarge,
+    /// Another iterator did not help.
+    Iterator(News),
     /// Something else.
     News(News),
 }
@@ -137,11 +170,17 @@ impl Fetch {
             };
             let round = match current {
                 Ok(current) => match self.records(&current, &room).await {
-                    Ok(answer) => {
+                    Ok((asked, answer)) => {
+                        self.useless = 0;
                         iterator.clone_from(&answer.next);
-                        self.hand_over(answer, room, turn, &mut false_ends).await
+                        let holds = Holds { asked, room, turn };
+                        self.hand_over(answer, holds, &mut false_ends).await
                     }
                     Err(None) => Round::Again,
+                    Err(Some(Missed::Iterator(news))) => {
+                        drop((room, turn));
+                        self.failed(news).await
+                    }
                     Err(Some(Missed::TooLarge)) => {
                         iterator = Some(current);
                         let full = room.bytes() >= self.budget.most(ANSWER_BYTES_MAX);
@@ -181,15 +220,10 @@ impl Fetch {
     }
 
     /// Passes an answer on.
-    async fn hand_over(
-        &mut self,
-        answer: Answer,
-        mut room: Room,
-        turn: OwnedSemaphorePermit,
-        false_ends: &mut u32,
-    ) -> Round {
+    async fn hand_over(&mut self, answer: Answer, holds: Holds, false_ends: &mut u32) -> Round {
+        let Holds { asked, mut room, turn } = holds;
         let Answer { mut records, next, behind_ms, children } = answer;
-        let (ended, behind_ms) = (next.is_none(), behind_ms.unwrap_or(0));
+        let ended = next.is_none();
         if let Some(news) = self.meet_expected(&mut records, behind_ms, ended) {
             drop((room, turn));
             self.tell(news).await;
@@ -197,7 +231,7 @@ impl Fetch {
         }
         let sent = records.len();
         let size = Size::of(&records);
-        self.pace.answered(size, self.limit, behind_ms);
+        self.pace.answered(size, self.limit, behind_ms.unwrap_or(0));
         if let Position::AtTimestamp(ms) = self.from {
             leave_out_before(&mut records, ms);
         }
@@ -205,7 +239,8 @@ impl Fetch {
         if let Some(last) = records.last_sequence() {
             self.from = Position::After(last);
         }
-        self.tell(News::Page(Page { records, sent, behind_ms, _room: room, _turn: turn })).await;
+        let page = self.page(records, sent, behind_ms, Holds { asked, room, turn });
+        self.tell(News::Page(page)).await;
         if !ended {
             *false_ends = 0;
             return Round::Again;
@@ -217,19 +252,35 @@ impl Fetch {
         self.confirm_end(false_ends).await
     }
 
+    /// Until the record at the position has come, nobody knows how far the end is.
+    pub(super) fn page(
+        &mut self,
+        records: Records,
+        sent: usize,
+        behind_ms: Option<i64>,
+        holds: Holds,
+    ) -> Page {
+        let Holds { asked, room, turn } = holds;
+        let behind_ms = behind_ms.filter(|ms| self.expect.is_none() || *ms > 0);
+        let anchor_ms = self.anchor_ms.take();
+        Page { records, sent, behind_ms, anchor_ms, asked, _room: room, _turn: turn }
+    }
+
     /// A position is the last record delivered, and reading begins *at* it: when another record
     /// comes first, or none although this is the end, the record has expired, and maybe others.
     pub(super) fn meet_expected(
         &mut self,
         records: &mut Records,
-        behind_ms: i64,
+        behind_ms: Option<i64>,
         ended: bool,
     ) -> Option<News> {
         let expected = self.expect.as_ref()?;
         let Some(first) = records.get(0) else {
-            return (behind_ms == 0 || ended).then_some(News::Expired(None));
+            self.empty = if behind_ms == Some(0) { self.empty.saturating_add(1) } else { 0 };
+            return (ended || self.empty >= EMPTY_MAX).then_some(News::Expired(None));
         };
         if first.sequence == expected.as_str() {
+            self.anchor_ms = first.arrival_ms;
             // What is left of a packed record is still to be delivered.
             if !matches!(self.from, Position::Inside(..)) {
                 records.skip(1);
@@ -324,21 +375,33 @@ impl Fetch {
         }
     }
 
-    /// Reads one page. `Err(None)`: the iterator can not be used any more, take another one.
-    async fn records(&mut self, iterator: &str, room: &Room) -> Result<Answer, Option<Missed>> {
+    /// Reads one page, and says when it was asked for. `Err(None)`: the iterator can not be used any
+    /// more, take another one.
+    async fn records(
+        &mut self,
+        iterator: &str,
+        room: &Room,
+    ) -> Result<(Moment, Answer), Option<Missed>> {
         self.pace.calls();
+        let asked = self.shared.clock.moment();
         let what = format!("read {} of stream {}", self.shard, self.stream);
         let (limit, timeout) = (self.limit, self.timeout);
         let bytes_max = room.bytes().saturating_sub(ENTRIES_BYTES_MAX);
         let call = Call { what: &what, iterator, limit, bytes_max, timeout };
         match call.send(&self.shared).await {
-            Ok(answer) => Ok(answer),
+            Ok(answer) => Ok((asked, answer)),
             Err(NoAnswer::TooLarge) => Err(Some(Missed::TooLarge)),
             // Whether shard or stream is gone, or only the iterator: another iterator tells.
             Err(NoAnswer::Failed(kind, failure))
                 if kind == Kind::IteratorExpired || failure.code == Code::SourceNotFound =>
             {
                 tracing::debug!(shard = self.shard, "the iterator is no more; taking another");
+                self.useless = self.useless.saturating_add(1);
+                if self.useless > SILENT_ITERATORS {
+                    let gone = failure.code == Code::SourceNotFound;
+                    let news = if gone { self.missing(failure).await } else { transient(failure) };
+                    return Err(Some(Missed::Iterator(news)));
+                }
                 self.pace.again();
                 Err(None)
             }
@@ -415,8 +478,10 @@ pub(super) async fn probe(shared: &Shared, stream: &str, shard: &str) -> Result<
 /// What the last page of a part told.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Seen {
-    /// How far it was from the end.
-    pub(super) behind_ms: i64,
+    /// How far it was from the end; nothing where that is unknown.
+    pub(super) behind_ms: Option<i64>,
     /// How many records it had.
     pub(super) records: usize,
+    /// When it was asked for.
+    pub(super) asked: Moment,
 }

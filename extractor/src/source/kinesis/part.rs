@@ -4,6 +4,7 @@
 mod unfold;
 
 use std::collections::VecDeque;
+use std::time::Instant;
 
 use protocol::avro::ErrorRow;
 use protocol::{Code, Failure, OffsetKey, OffsetValue};
@@ -78,6 +79,11 @@ impl Part {
         position: Position,
         value: OffsetValue,
     ) -> Self {
+        // A time is a place where the shard was quiet already, maybe in an earlier process.
+        let fresh_ms = match position {
+            Position::AtTimestamp(ms) => Some(ms),
+            _ => None,
+        };
         Self {
             key,
             shard,
@@ -94,7 +100,7 @@ impl Part {
             seen: None,
             trouble: None,
             broken: None,
-            fresh_ms: None,
+            fresh_ms,
             delivered_ms: None,
             range: None,
         }
@@ -177,9 +183,11 @@ impl Part {
     }
 
     /// Takes a page.
-    pub(super) fn page(&mut self, page: Page, seen: Seen) {
+    pub(super) fn page(&mut self, page: Page) {
         self.trouble = None;
-        self.seen = Some(seen);
+        let Page { behind_ms, sent: records, asked, .. } = page;
+        self.fresh_ms = self.fresh_ms.max(page.anchor_ms);
+        self.seen = Some(Seen { behind_ms, records, asked });
         if page.records.len() > 0 {
             self.pages.push_back(page);
         }
@@ -205,15 +213,18 @@ impl Part {
         Some(children)
     }
 
-    /// Whether everything that the service has for now was delivered.
-    pub(super) fn is_at_end(&self) -> bool {
+    /// Whether everything that the service has for now was delivered. A page that was asked for before
+    /// `fresh` does not tell that.
+    pub(super) fn is_at_end(&self, fresh: Instant) -> bool {
         if self.has_ended() || self.reached_until() {
             return true;
         }
         if self.closed {
             return false;
         }
-        let empty = self.seen.is_some_and(|seen| seen.behind_ms == 0 && seen.records == 0);
+        let empty = self.seen.is_some_and(|seen| {
+            seen.behind_ms == Some(0) && seen.records == 0 && seen.asked.at >= fresh
+        });
         empty && self.pages.is_empty() && self.end.is_none() && self.trouble.is_none()
     }
 
@@ -227,24 +238,26 @@ impl Part {
         if self.has_ended() {
             return Some(0);
         }
-        let behind = self.seen?.behind_ms;
+        let behind = self.seen?.behind_ms?;
         // Pages that wait are lag as well.
         let waits = if self.pages.is_empty() { 0 } else { 1 };
         u64::try_from(behind.max(waits)).ok()
     }
 
-    /// Notes that the shard is empty at the service's time `now`. A position that did not move for
-    /// `quiet_ms` becomes a time, because the record that it names expires one day, and a position
-    /// whose record has expired can not be told from lost records.
-    pub(super) fn rests(&mut self, now: i64, quiet_ms: i64) {
+    /// Notes that the shard was empty when its last page was asked for. A position that did not move
+    /// for `quiet_ms` becomes a time, because the record that it names expires one day, and a position
+    /// whose record has expired can not be told from lost records. It becomes the time of the asking
+    /// and not that of now: what came in between, the page does not know.
+    pub(super) fn rests(&mut self, quiet_ms: i64) {
         /// Why 60 s: what was written may take a moment to be seen by readers.
         const MARGIN_MS: i64 = 60_000;
-        let fresh = *self.fresh_ms.get_or_insert(now);
+        let Some(asked) = self.seen.and_then(|seen| seen.asked.service_ms) else { return };
+        let fresh = *self.fresh_ms.get_or_insert(asked);
         let may_pin = matches!(self.position, Position::After(_) | Position::AtTimestamp(_));
-        if may_pin && self.until.is_none() && now.saturating_sub(fresh) > quiet_ms {
+        if may_pin && self.until.is_none() && asked.saturating_sub(fresh) > quiet_ms {
             let margin = MARGIN_MS.min(quiet_ms / 2);
-            self.move_to(Position::AtTimestamp(now.saturating_sub(margin).max(0)));
-            self.fresh_ms = Some(now);
+            self.move_to(Position::AtTimestamp(asked.saturating_sub(margin).max(0)));
+            self.fresh_ms = Some(asked);
         }
     }
 

@@ -14,7 +14,7 @@ use tokio::task::AbortHandle;
 use super::budget::Budget;
 use super::client::Shared;
 use super::consumer::Consumer;
-use super::fetch::{Fetch, News, Seen, TURNS, Told};
+use super::fetch::{Fetch, News, TURNS, Told};
 use super::monitor::{self, Sight};
 use super::pace::Pace;
 use super::part::{Delivered, Part, Unfolding};
@@ -26,6 +26,19 @@ use crate::source::{Polled, RowSink};
 
 /// Messages of one part that may wait: its pages, and a word about trouble or the end.
 const NEWS_PER_PART: usize = TURNS + 2;
+
+/// A pause between two polls after which pages that were asked for before it say nothing about now.
+///
+/// Why 5 s: a host commits a batch in less, and a shard needs not be asked again for each batch.
+const AWAY: Duration = Duration::from_secs(5);
+
+/// How old the last page of a shard may be beside the pause between two reads. Why 20 s: the default
+/// time of a whole call, within which the next page comes, or trouble is told.
+const CALL: Duration = Duration::from_secs(20);
+
+/// The same of a subscription that is taken to be dead sooner. Why 10 s: the service sends an event
+/// in 5 s.
+const EVENT: Duration = Duration::from_secs(10);
 
 /// See the file.
 #[derive(Debug)]
@@ -44,6 +57,9 @@ pub(super) struct Reader {
     /// When the last look at the shards began, and when all parts came to their end.
     looked: Option<Instant>,
     at_end: Option<Instant>,
+    /// When pages were taken last, and since when that went on without a pause.
+    polled: Instant,
+    awake: Instant,
     watch: Option<AbortHandle>,
     /// The part that is delivered next.
     turn: usize,
@@ -71,6 +87,8 @@ impl Reader {
             look: Arc::new(Notify::new()),
             looked: None,
             at_end: None,
+            polled: Instant::now(),
+            awake: Instant::now(),
             watch: None,
             turn: 0,
             shared: None,
@@ -96,6 +114,7 @@ impl Reader {
     pub(super) fn begin(&mut self, handle: &Handle, shared: &Arc<Shared>, parts: Vec<Part>) {
         self.news = Some(sync_channel(parts.len().saturating_mul(NEWS_PER_PART).max(1)));
         (self.parts, self.turn) = (parts, 0);
+        (self.polled, self.awake) = (Instant::now(), Instant::now());
         (self.shared, self.handle) = (Some(Arc::clone(shared)), Some(handle.clone()));
         let (send, sights) = sync_channel(1);
         self.sights = Some(sights);
@@ -141,6 +160,9 @@ impl Reader {
             pace: Pace::new(self.settings.idle_max, self.settings.throttle_max),
             expect: from.sequence().cloned(),
             from,
+            anchor_ms: None,
+            empty: 0,
+            useless: 0,
         };
         let task = match &self.consumer {
             Some(consumer) => handle.spawn(fetch.subscribe(Arc::clone(consumer))),
@@ -203,6 +225,24 @@ impl Reader {
 
     /// Takes what the tasks told; waits for it when nothing else is there to do.
     pub(super) fn receive(&mut self, wait: Duration) {
+        if self.polled.elapsed() > AWAY {
+            self.awake = Instant::now();
+        }
+        self.take_news(wait);
+        self.polled = Instant::now();
+    }
+
+    /// Pages asked for since then say what the service has for now. Older ones waited while nobody
+    /// took them, or the next one does not come.
+    fn fresh_since(&self) -> Instant {
+        let age = match &self.consumer {
+            Some(consumer) if !consumer.polls() => consumer.silence().max(EVENT),
+            _ => self.settings.idle_max + CALL,
+        };
+        Instant::now().checked_sub(age).map_or(self.awake, |oldest| oldest.max(self.awake))
+    }
+
+    fn take_news(&mut self, wait: Duration) {
         let Self { parts, news, stuck, .. } = self;
         let Some((_, receiver)) = news else {
             std::thread::sleep(wait);
@@ -218,10 +258,7 @@ impl Reader {
                 && part.generation == told.generation
             {
                 match told.news {
-                    News::Page(page) => {
-                        let seen = Seen { behind_ms: page.behind_ms, records: page.sent };
-                        part.page(page, seen);
-                    }
+                    News::Page(page) => part.page(page),
                     News::Trouble(failure) => part.trouble = Some(failure),
                     News::End(children) => part.ends(children),
                     other => stuck.push((told.part, other)),
@@ -288,7 +325,8 @@ impl Reader {
     fn is_caught_up(&mut self) -> bool {
         /// How old a look may be. Why 1 s: it bounds the calls while records trickle in.
         const RECENT: Duration = Duration::from_secs(1);
-        if !self.parts.iter().all(Part::is_at_end) {
+        let fresh = self.fresh_since();
+        if !self.parts.iter().all(|part| part.is_at_end(fresh)) {
             self.at_end = None;
             return false;
         }
@@ -311,12 +349,11 @@ impl Reader {
 
     /// Moves the pins of shards that have been empty for long.
     pub(super) fn rest(&mut self) {
-        let Some(now) = self.shared.as_ref().and_then(|shared| shared.clock.now_ms()) else {
-            return;
-        };
         let quiet = i64::try_from(self.settings.quiet.as_millis()).unwrap_or(i64::MAX);
-        for part in self.parts.iter_mut().filter(|part| part.is_at_end() && !part.has_ended()) {
-            part.rests(now, quiet);
+        let fresh = self.fresh_since();
+        let rests = |part: &&mut Part| part.is_at_end(fresh) && !part.has_ended();
+        for part in self.parts.iter_mut().filter(rests) {
+            part.rests(quiet);
         }
     }
 

@@ -14,6 +14,7 @@
 //! subscription begins after the last event that was taken.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use aws_sdk_kinesis::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_kinesis::operation::subscribe_to_shard::SubscribeToShardOutput;
@@ -23,12 +24,11 @@ use aws_sdk_kinesis::types::{
     ShardIteratorType, StartingPosition, SubscribeToShardEvent, SubscribeToShardEventStream,
 };
 use protocol::{Code, Failure};
-use tokio::sync::OwnedSemaphorePermit;
 
-use super::budget::Room;
+use super::clock::Moment;
 use super::consumer::{Consumer, Found};
 use super::failure::{self, Kind};
-use super::fetch::{Fetch, News, Page, Round, leave_out_before, transient};
+use super::fetch::{Fetch, Holds, News, Round, leave_out_before, transient};
 use super::position::{Position, Sequence};
 use super::records::Records;
 use super::shards;
@@ -42,14 +42,17 @@ const ROOM_BYTES_MIN: u64 = 16 * 1024;
 /// 5 s until their first event comes.
 const ROOM_BYTES_FIRST: u64 = 64 * 1024;
 
-/// Empty events at the end of the shard after which a record that was to come first has expired.
-///
-/// Why 3: one may be sent before the first record; the service sends one in 5 s.
-const EMPTY_MAX: u32 = 3;
-
 /// Subscriptions that fail in a row before it is told. Why 2: one is taken again silently, so that
 /// a connection that breaks now and then is no trouble of the pipeline.
 const SILENT_FAILURES: u32 = 1;
+
+/// Time without reading after which events may wait on the way, so that one that comes is not new.
+const UNREAD: Duration = Duration::from_secs(1);
+
+/// Time that an event lets a reader wait after which none was on the way any more.
+///
+/// Why 1 s: what waits comes within a round trip; the service sends an event in 5 s.
+const DRAINED: Duration = Duration::from_secs(1);
 
 /// Another subscription of the same consumer and shard, or one within 5 s.
 const IN_USE: &str = "ResourceInUseException";
@@ -65,8 +68,10 @@ struct Progress {
     evictions: u64,
     /// Events of this subscription.
     events: u64,
-    /// Empty events since the start.
-    empty: u32,
+    /// When the last event was sent, at the earliest.
+    sent: Option<Moment>,
+    /// Whether events may have been waiting on the way.
+    backlog: bool,
     /// Ends that the listing did not confirm.
     false_ends: u32,
     /// Whether the last event named no place to go on from.
@@ -126,6 +131,7 @@ impl Fetch {
         };
         let call = consumer.client(&self.shared, self.part).subscribe_to_shard();
         let call = call.consumer_arn(arn).shard_id(&self.shard).starting_position(position);
+        (progress.sent, progress.backlog) = (Some(self.shared.clock.moment()), false);
         // The SDK waits for the first message of the stream outside of its own limits.
         let error = match tokio::time::timeout(consumer.silence(), call.send()).await {
             Ok(Ok(answer)) => return Ok(answer),
@@ -219,10 +225,13 @@ impl Fetch {
         let mut room_bytes = ROOM_BYTES_FIRST;
         (progress.events, progress.at_end) = (0, false);
         loop {
+            let unread = Instant::now();
             let Ok(turn) = Arc::clone(&self.turns).acquire_owned().await else {
                 return Round::Over;
             };
             let room = self.budget.take(room_bytes).await;
+            progress.backlog |= unread.elapsed() > UNREAD;
+            let began = self.shared.clock.moment();
             let mut event =
                 match tokio::time::timeout(consumer.silence(), answer.event_stream.recv()).await {
                     Ok(Ok(Some(SubscribeToShardEventStream::SubscribeToShardEvent(event)))) => {
@@ -231,6 +240,11 @@ impl Fetch {
                     Ok(Ok(Some(_))) => continue,
                     Ok(Ok(None)) if progress.at_end => {
                         return self.confirm_end(&mut progress.false_ends).await;
+                    }
+                    Ok(Ok(None)) if progress.events == 0 => {
+                        let text = format!("{what}: it ended without an event");
+                        let failure = Failure::new(Code::SourceUnavailable, text);
+                        return self.fails(failure, progress).await;
                     }
                     // After 5 minutes, or sooner: nothing is wrong.
                     Ok(Ok(None)) => return Round::Again,
@@ -244,6 +258,10 @@ impl Fetch {
                     }
                 };
             (progress.failures, progress.events) = (0, progress.events + 1);
+            progress.backlog &= began.at.elapsed() < DRAINED;
+            // The first one may have been sent as soon as it was subscribed.
+            let asked = progress.sent.filter(|_| progress.backlog || progress.events == 1);
+            let asked = *progress.sent.insert(asked.unwrap_or(began));
             self.pace.recovered();
             let Some(records) = Records::of(&event.records) else {
                 let text = format!("{what}: a record has no sequence number of digits");
@@ -252,7 +270,9 @@ impl Fetch {
             };
             event.records = Vec::new();
             room_bytes = (records.bytes() as u64).saturating_mul(2).max(ROOM_BYTES_MIN);
-            if let Round::Over = self.pass_on(event, records, room, turn, progress).await {
+            if let Round::Over =
+                self.pass_on(event, records, Holds { asked, room, turn }, progress).await
+            {
                 return Round::Over;
             }
         }
@@ -263,18 +283,14 @@ impl Fetch {
         &mut self,
         event: SubscribeToShardEvent,
         mut records: Records,
-        mut room: Room,
-        turn: OwnedSemaphorePermit,
+        holds: Holds,
         progress: &mut Progress,
     ) -> Round {
+        let Holds { asked, mut room, turn } = holds;
         let children = shards::children(event.child_shards());
-        let (ended, behind_ms) = (!children.is_empty(), event.millis_behind_latest);
+        let (ended, behind_ms) = (!children.is_empty(), Some(event.millis_behind_latest));
         self.leave_out_taken(&mut records);
-        if records.len() == 0 && !ended && self.expect.is_some() && behind_ms == 0 {
-            progress.empty += 1;
-        }
-        let waits = records.len() == 0 && !ended && progress.empty < EMPTY_MAX;
-        if !waits && let Some(news) = self.meet_expected(&mut records, behind_ms, ended) {
+        if let Some(news) = self.meet_expected(&mut records, behind_ms, ended) {
             drop((room, turn));
             self.tell(news).await;
             return Round::Over;
@@ -302,7 +318,8 @@ impl Fetch {
             // Until the record that was to come first has come, reading begins there.
             self.expect.is_none() && self.from.sequence().is_none_or(|last| mark >= last)
         });
-        self.tell(News::Page(Page { records, sent, behind_ms, _room: room, _turn: turn })).await;
+        let page = self.page(records, sent, behind_ms, Holds { asked, room, turn });
+        self.tell(News::Page(page)).await;
         if ended {
             self.tell(News::End(children)).await;
             return Round::Over;
