@@ -1,5 +1,6 @@
 //! Shards that stay quiet, of the Kinesis source: when their offset becomes a time, and which pages
 //! say that there is nothing more. Canned answers.
+#![expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test ends where it fails")]
 
 #[path = "kinesis_support/canned.rs"]
 mod canned;
