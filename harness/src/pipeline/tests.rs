@@ -130,7 +130,7 @@ fn a_run_that_ends_when_caught_up_cuts_batches_sooner_unless_told() {
         let text =
             format!(r#"{{"name":"p","connector.class":"test","store":"sqlite:a"{settings}}}"#);
         let document = Document::parse("p.json", &text, &env).unwrap();
-        let overrides = Overrides { until, batch_interval_ms: flag, ..Overrides::default() };
+        let overrides = with(Overrides { until, batch_interval_ms: flag, ..Overrides::default() });
         plan(&document, &overrides, &surroundings()).unwrap().limits.interval.as_millis()
     };
     let set = r#","batch.interval.ms":700"#;
