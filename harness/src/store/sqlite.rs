@@ -2,21 +2,17 @@
 //!
 //! May touch: rusqlite and the file. Invariants: a commit survives power loss (WAL with synchronous=FULL:
 //! every commit is flushed before it is answered, since an offset that outlives its rows would be a loss);
-//! a write transaction takes the write lock at BEGIN, so that it never fails half way on a lock; connections
-//! of one process take turns (`turn`), and SQLite's lock still decides.
+//! a write transaction takes the write lock at BEGIN, so that it never fails half way on a lock.
 
 mod functions;
-mod turn;
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
 use rusqlite::types::{ToSqlOutput, Value, ValueRef};
 use rusqlite::{Connection, ErrorCode, OpenFlags, ToSql, params_from_iter};
 
-use self::turn::{Line, Turn};
 use super::error::{StoreError, StoreErrorKind};
 use super::value::{Cell, CellRow, Param, RowSet};
 use super::{ANSWER_ROWS_MAX, Dialect, LoadMethod, Rows, Store};
@@ -41,12 +37,7 @@ const STATEMENTS_KEPT: usize = 64;
 /// One connection to a file.
 pub(super) struct SqliteStore {
     path: PathBuf,
-    // Before the turn: whoever is next finds the lock free.
     connection: Connection,
-    line: Arc<Line>,
-    line_wait: Duration,
-    /// Held while a transaction is open.
-    turn: Option<Turn>,
 }
 
 impl SqliteStore {
@@ -56,7 +47,7 @@ impl SqliteStore {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(path, flags)
             .map_err(|error| classify(path, &error).context("open the store"))?;
-        let store = Self::new(path, connection);
+        let store = Self { path: path.to_owned(), connection };
         store.prepare_connection()?;
         Ok(store)
     }
@@ -78,7 +69,7 @@ impl SqliteStore {
             connection.query_row("SELECT COUNT(*) FROM sqlite_master", [], |_| Ok(()))?;
             connection.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
             functions::register(&connection)?;
-            Ok(Self::new(path, connection))
+            Ok(Self { path: path.to_owned(), connection })
         };
         let error = match Connection::open_with_flags(path, flags).and_then(probed) {
             Ok(store) => return Ok(store),
@@ -93,16 +84,6 @@ impl SqliteStore {
         }
         let flags = flags | OpenFlags::SQLITE_OPEN_URI;
         Connection::open_with_flags(immutable(path)?, flags).and_then(probed)
-    }
-
-    fn new(path: &Path, connection: Connection) -> Self {
-        Self {
-            path: path.to_owned(),
-            connection,
-            line: Line::at(path),
-            line_wait: BUSY_WAIT,
-            turn: None,
-        }
     }
 
     fn prepare_connection(&self) -> Result<(), StoreError> {
@@ -137,13 +118,6 @@ impl SqliteStore {
 
     fn fail(&self, error: &rusqlite::Error) -> StoreError {
         classify(&self.path, error)
-    }
-
-    /// Lets the next one write, unless a transaction is open.
-    fn end_turn(&mut self) {
-        if self.connection.is_autocommit() {
-            self.turn = None;
-        }
     }
 
     fn answer(
@@ -228,13 +202,7 @@ impl Store for SqliteStore {
     }
 
     fn begin(&mut self) -> Result<(), StoreError> {
-        if self.turn.is_none() {
-            let turn = self.line.wait(self.line_wait);
-            self.turn = Some(turn.ok_or_else(|| locked(&self.path, "this process"))?);
-        }
-        let begun = self.execute("BEGIN IMMEDIATE", &[]).map(|_| ());
-        self.end_turn();
-        begun
+        self.execute("BEGIN IMMEDIATE", &[]).map(|_| ())
     }
 
     fn load(
@@ -266,19 +234,14 @@ impl Store for SqliteStore {
     }
 
     fn commit(&mut self) -> Result<(), StoreError> {
-        let committed = self.execute("COMMIT", &[]).map(|_| ());
-        self.end_turn();
-        committed
+        self.execute("COMMIT", &[]).map(|_| ())
     }
 
     fn rollback(&mut self) -> Result<(), StoreError> {
-        let done = if self.connection.is_autocommit() {
-            Ok(())
-        } else {
-            self.execute("ROLLBACK", &[]).map(|_| ())
-        };
-        self.end_turn();
-        done
+        if self.connection.is_autocommit() {
+            return Ok(());
+        }
+        self.execute("ROLLBACK", &[]).map(|_| ())
     }
 
     fn in_transaction(&mut self) -> Result<bool, StoreError> {
@@ -344,11 +307,6 @@ fn read_only(path: &Path) -> StoreError {
     )
 }
 
-fn locked(path: &Path, by: &str) -> StoreError {
-    let text = format!("{} is locked by {by}", path.display());
-    StoreError::new(StoreErrorKind::Transient, text)
-}
-
 fn full(path: &Path) -> StoreError {
     StoreError::new(
         StoreErrorKind::Resource,
@@ -398,7 +356,10 @@ fn classify(path: &Path, error: &rusqlite::Error) -> StoreError {
     };
     let kind = match code {
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked | ErrorCode::SchemaChanged) => {
-            return locked(path, &format!("another process ({message})"));
+            return StoreError::new(
+                StoreErrorKind::Transient,
+                format!("{shown} is locked by another process ({message})"),
+            );
         }
         Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied | ErrorCode::CannotOpen) => {
             return read_only(path);

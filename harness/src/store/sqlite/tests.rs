@@ -97,7 +97,7 @@ fn another_writer_is_transient() {
     let path = folder.path().join("a.db");
     let mut first = SqliteStore::open(&path).expect("opens");
     let mut second = SqliteStore::open(&path).expect("opens");
-    second.line_wait = Duration::from_millis(1);
+    second.connection.busy_timeout(Duration::from_millis(1)).expect("sets");
     first.begin().expect("begins");
     let error = second.begin().expect_err("locked");
     assert!(error.is_transient(), "{error}");
@@ -105,56 +105,6 @@ fn another_writer_is_transient() {
     first.commit().expect("commits");
     second.begin().expect("free now");
     assert_eq!(second.in_transaction(), Ok(true));
-}
-
-#[test]
-fn another_process_is_transient_and_its_turn_ends() {
-    let folder = folder();
-    let path = folder.path().join("a.db");
-    let mut store = SqliteStore::open(&path).expect("opens");
-    store.connection.busy_timeout(Duration::from_millis(1)).expect("sets");
-    // It stands in no line, as another program's.
-    let other = Connection::open(&path).expect("opens");
-    other.execute_batch("BEGIN IMMEDIATE").expect("begins");
-    let error = store.begin().expect_err("locked");
-    assert!(error.is_transient(), "{error}");
-    assert!(store.turn.is_none(), "who could not begin holds nobody up");
-    other.execute_batch("COMMIT").expect("commits");
-    store.begin().expect("free now");
-    assert!(store.turn.is_some());
-    store.rollback().expect("rolls back");
-    assert!(store.turn.is_none());
-}
-
-#[test]
-fn writers_of_one_process_wait_in_line() {
-    const WRITERS: i64 = 4;
-    const ROUNDS: i64 = 20;
-    let folder = folder();
-    let path = folder.path().join("a.db");
-    let mut store = SqliteStore::open(&path).expect("opens");
-    store.run("CREATE TABLE t (n)").expect("creates");
-    let open = || {
-        let store = SqliteStore::open(&path).expect("opens");
-        // Who met another one's lock would fail at once.
-        store.connection.busy_timeout(Duration::ZERO).expect("sets");
-        store
-    };
-    let writers: Vec<_> = (0..WRITERS).map(|_| open()).collect();
-    std::thread::scope(|scope| {
-        for mut store in writers {
-            scope.spawn(move || {
-                for _ in 0..ROUNDS {
-                    store.begin().expect("begins");
-                    store.execute("INSERT INTO t VALUES (1)", &[]).expect("inserts");
-                    std::thread::sleep(Duration::from_millis(1));
-                    store.commit().expect("commits");
-                }
-            });
-        }
-    });
-    let count = store.query("SELECT COUNT(*) FROM t", &[]).expect("counts");
-    assert_eq!(count.rows[0].int(0), Ok(WRITERS * ROUNDS));
 }
 
 #[test]
@@ -249,6 +199,6 @@ fn a_file_is_read_where_it_may_not_be_written() {
     // Alone, as in a folder where no log can be made: the address names this very file.
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
     let connection = Connection::open_with_flags(immutable(&path).expect("UTF-8"), flags);
-    let mut alone = SqliteStore::new(&path, connection.expect("opens"));
+    let mut alone = SqliteStore { path: path.clone(), connection: connection.expect("opens") };
     assert_eq!(count(&mut alone), 1);
 }
