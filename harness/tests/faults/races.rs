@@ -5,7 +5,8 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 
 use crate::support::{
-    Database, Pipeline, freeze, generated_ids, generator, kafka, need, produce, signal,
+    Database, Pipeline, freeze, generated_ids, generator, kafka, need, produce, resting_generator,
+    signal,
 };
 
 const ROWS: u64 = 10_000;
@@ -39,10 +40,10 @@ fn two_harnesses_race_on_mariadb() {
 /// one wakes up. Everything that it still holds is refused.
 #[test]
 fn a_frozen_harness_wakes_up_too_late() {
-    let pipeline = Pipeline::new("frozen", None, &generator(2, ROWS / 2));
+    let pipeline = Pipeline::new("frozen", None, &resting_generator(2, ROWS / 2));
     let args = ["--until-caught-up", "--batch-rows", "20"];
     let mut zombie = pipeline.start(&args);
-    std::thread::sleep(Duration::from_millis(300));
+    pipeline.wait_for_rows(&mut zombie, 200);
     freeze(&pipeline, &zombie);
     pipeline.run(&[]);
     signal(zombie.pid(), Signal::SIGCONT);
@@ -54,9 +55,10 @@ fn a_frozen_harness_wakes_up_too_late() {
 /// E4: the zombie's offsets have the values that the new pipeline of the same name stands at.
 #[test]
 fn e04_a_pipeline_is_created_again_under_a_zombie() {
-    let pipeline = Pipeline::new("again", None, &generator(2, ROWS / 2));
+    let pipeline = Pipeline::new("again", None, &resting_generator(2, ROWS / 2));
     let mut zombie = pipeline.start(&["--batch-rows", "20"]);
-    std::thread::sleep(Duration::from_millis(300));
+    // In the middle of its work: one that has nothing left to commit is not fenced.
+    pipeline.wait_for_rows(&mut zombie, 200);
     freeze(&pipeline, &zombie);
     pipeline.drop_pipeline();
     pipeline.query("DELETE FROM again");

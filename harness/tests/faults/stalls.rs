@@ -7,13 +7,13 @@ use serde_json::json;
 
 use nix::sys::signal::Signal;
 
-use crate::support::{Pipeline, generated_ids, generator, signal};
+use crate::support::{Pipeline, REST, generated_ids, generator, resting_generator, signal};
 
 /// E9: while the store waits, the extractor is neither killed nor does it lose anything. The store
 /// is locked for longer than the host waits for a sign of life.
 #[test]
 fn e09_a_locked_store_kills_nobody() {
-    let pipeline = Pipeline::new("locked", None, &generator(2, 10_000));
+    let pipeline = Pipeline::new("locked", None, &resting_generator(2, 10_000));
     let mut run = pipeline.start(&["--until-caught-up", "--batch-rows", "20"]);
     pipeline.wait_for_rows(&mut run, 200);
     let url: StoreUrl = pipeline.store.parse().unwrap();
@@ -77,12 +77,14 @@ fn an_idle_pipeline_outlives_its_extractors() {
 /// The second Ctrl-C waits for nobody, not even for a database that lets nothing through.
 #[test]
 fn the_second_interrupt_does_not_wait_for_a_locked_store() {
-    let pipeline = Pipeline::new("now", None, &generator(2, 10_000));
+    let pipeline = Pipeline::new("now", None, &resting_generator(2, 10_000));
     let mut run = pipeline.start(&["--batch-rows", "20"]);
     pipeline.wait_for_rows(&mut run, 200);
     let url: StoreUrl = pipeline.store.parse().unwrap();
     let mut other = connect(&url).unwrap();
     other.begin().unwrap();
+    // The rest is over, and a batch waits for the store.
+    std::thread::sleep(REST + Duration::from_secs(1));
     signal(run.pid(), Signal::SIGINT);
     std::thread::sleep(Duration::from_millis(500));
     assert_eq!(run.ended(), None, "the first one drains: {}", run.log());

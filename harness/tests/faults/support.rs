@@ -89,11 +89,21 @@ impl Drop for Own {
 /// A topic of `rows` committed records with numbers as keys over four partitions, and aborted
 /// ones between them. Gives the ids of the committed ones.
 pub(crate) fn produce(bootstrap: &str, topic: &str, rows: u64) -> Vec<String> {
-    let mut client = Client::start(bootstrap).unwrap();
-    client.call(&format!("topic-create {topic} partitions=4")).unwrap();
     let repeat = rows / 100;
     let pattern = "pattern=c100,a30 partition=rr:4 key=seq";
-    client.call(&format!("txn {topic} {pattern} repeat={repeat}")).unwrap();
+    for attempt in 1.. {
+        let mut client = Client::start(bootstrap).unwrap();
+        client.call(&format!("topic-create {topic} partitions=4")).unwrap();
+        match client.call(&format!("txn {topic} {pattern} repeat={repeat}")) {
+            Ok(_) => break,
+            // The broker now and then refuses a transaction of a producer that did nothing wrong.
+            Err(error) => assert!(
+                attempt < 3 && format!("{error:#}").contains("InvalidTxnState"),
+                "{error:#}"
+            ),
+        }
+        client.call(&format!("topic-delete {topic}")).unwrap();
+    }
     (0..repeat * 130).filter(|n| n % 130 < 100).map(|n| format!("\"k-{n}\"")).collect()
 }
 
@@ -381,6 +391,18 @@ fn wait_until_stopped(pid: i32) {
 pub(crate) fn generator(splits: u32, rows: u64) -> Value {
     json!({ "connector.class": "test", "test.splits": splits, "test.rows": rows, "tasks.max": 2 })
 }
+
+/// The same, resting for three seconds in the middle: a test that waits for more than 200 rows and
+/// then acts comes before the rest of the rows, however fast the machine is.
+pub(crate) fn resting_generator(splits: u32, rows: u64) -> Value {
+    let mut config = generator(splits, rows);
+    config["test.stall.at"] = json!(300);
+    config["test.stall.ms"] = json!(REST.as_millis());
+    config
+}
+
+/// How long a resting generator rests.
+pub(crate) const REST: Duration = Duration::from_secs(3);
 
 /// The ids of the test source's rows.
 pub(crate) fn generated_ids(splits: u32, rows: u64) -> impl Iterator<Item = String> {
