@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::catalogue::Catalogue;
 use crate::cli::{CliError, DemoArgs, DemoSource, view_style, watch_signals};
@@ -64,16 +64,26 @@ fn kafka(args: &DemoArgs) -> Result<Exit, CliError> {
     let mut catalogue = Catalogue::open(Arc::new(url.clone()))?;
     let broker = Broker::start(args.bootstrap.as_deref())?;
     let names = Names::choose(&mut catalogue, args.bootstrap.is_some())?;
-    let plan = plan(args, &names, &broker, &url)?;
+    let plan = plan(args, &names, &config(args, &names, &broker), &url)?;
     let (style, verbosity) = view_style(args.view);
-    begin(args, &names, &broker, &url, style)?;
+    begin(&names, &url, style, &lines(args, &names, &broker, &url))?;
 
     let control = Control::default();
     broker.create_topic(&names.topic, args.partitions())?;
     let report = Report::start(&names.pipeline, Some(args.rows()), style, verbosity, &control);
     watch_signals(&control, &report)?;
     let pace = Pace::new(catalogue, &names.pipeline, broker.window_bytes());
-    let (summary, produced) = produce_and_run(args, plan, &broker, pace, &control, &report)?;
+    let ended = Arc::new(AtomicBool::new(false));
+    let job = producer::Job {
+        bootstrap: broker.bootstrap().to_owned(),
+        topic: names.topic.clone(),
+        rows: args.rows(),
+        partitions: args.partitions(),
+        control: control.clone(),
+        ended: Arc::clone(&ended),
+    };
+    let beside = Beside { plan, control: &control, report: &report, ended: &ended };
+    let (summary, produced) = beside.run(move || (job.run(pace), ()), || ())?;
     let asked = Asked::Topic;
     let outcome =
         result::Outcome { args, names: &names, url: &url, summary: &summary, produced, asked };
@@ -87,22 +97,24 @@ fn store(args: &DemoArgs) -> Result<StoreUrl, CliError> {
     args.store.required()
 }
 
+/// The CONFIG of the topic.
+fn config(args: &DemoArgs, names: &Names, broker: &Broker) -> Value {
+    json!({
+        "connector.class": "kafka",
+        "bootstrap.servers": broker.bootstrap(),
+        "topics": names.topic,
+        "value.format": "json",
+        "table": names.table,
+        "tasks.max": args.tasks,
+        "batch.interval.ms": 200
+    })
+}
+
 /// The plan that a pipeline file of the same content would give.
-fn plan(args: &DemoArgs, names: &Names, broker: &Broker, url: &StoreUrl) -> Result<Plan, CliError> {
-    let text = json!({
-        "name": names.pipeline,
-        "config": {
-            "connector.class": "kafka",
-            "bootstrap.servers": broker.bootstrap(),
-            "topics": names.topic,
-            "value.format": "json",
-            "table": names.table,
-            "tasks.max": args.tasks,
-            "batch.interval.ms": 200
-        }
-    });
+fn plan(args: &DemoArgs, names: &Names, config: &Value, url: &StoreUrl) -> Result<Plan, CliError> {
+    let text = json!({"name": names.pipeline, "config": config}).to_string();
     let surroundings = Surroundings::of_process();
-    let document = Document::parse("the demo's pipeline", &text.to_string(), surroundings.env)?;
+    let document = Document::parse("the demo's pipeline", &text, surroundings.env)?;
     let overrides = Overrides {
         store: Some(url.clone()),
         extractor: args.extractor.clone(),
@@ -111,74 +123,69 @@ fn plan(args: &DemoArgs, names: &Names, broker: &Broker, url: &StoreUrl) -> Resu
     Ok(pipeline::plan(&document, &overrides, &surroundings)?)
 }
 
-/// Says what is about to happen.
-fn begin(
-    args: &DemoArgs,
-    names: &Names,
-    broker: &Broker,
-    url: &StoreUrl,
-    style: Style,
-) -> Result<(), CliError> {
+/// Says what is about to happen: to a program where it lands, to a person these lines too.
+fn begin(names: &Names, url: &StoreUrl, style: Style, lines: &[String]) -> Result<(), CliError> {
     match style {
         Style::Json => out::json(&json!({
             "event": "started", "pipeline": names.pipeline, "table": names.table,
             "store": url.to_string()
         }))?,
-        Style::Progress => {
-            out::note(&format!(
-                "demo: {} records in {} partitions, produced while the pipeline runs",
-                count(args.rows()),
-                args.partitions()
-            ));
-            out::note(&format!("  from  topic {} of {}", names.topic, broker.describe()));
-            out::note(&format!("  to    table {} of {url}", names.table));
-        }
+        Style::Progress => lines.iter().for_each(|line| out::note(line)),
         Style::Quiet => {}
     }
     Ok(())
 }
 
-/// Produces in a thread while the pipeline runs; ends the run when all that was produced is
-/// committed.
-fn produce_and_run(
-    args: &DemoArgs,
-    plan: Plan,
-    broker: &Broker,
-    pace: Pace,
-    control: &Control,
-    report: &Report,
-) -> Result<(Summary, Produced), CliError> {
-    let ended = Arc::new(AtomicBool::new(false));
-    let job = producer::Job {
-        bootstrap: broker.bootstrap().to_owned(),
-        topic: broker_topic(&plan),
-        rows: args.rows(),
-        partitions: args.partitions(),
-        control: control.clone(),
-        ended: Arc::clone(&ended),
-    };
-    let name = plan.name.clone();
-    let producing = thread::Builder::new()
-        .name("producer".to_owned())
-        .spawn(move || job.run(pace))
-        .map_err(|error| CliError::other(Exit::Resource, format!("start a thread: {error}")))?;
-    let result = run::execute(plan, control.clone(), Arc::new(report.clone()));
-    ended.store(true, Ordering::Release);
-    let produced = producing
-        .join()
-        .map_err(|_| CliError::other(Exit::Internal, "the producer thread panicked"))?;
-    let told = report.finish(&name, &result);
-    match (result, produced) {
-        // Why the producer ended the run says more than that the run was ended.
-        (Err(run::RunError::Interrupted) | Ok(_), Err(error)) => Err(error),
-        (Err(error), _) => Err(error.into()),
-        (Ok(summary), Ok(produced)) => {
-            told?;
-            Ok((summary, produced))
-        }
-    }
+/// What a person reads first.
+fn lines(args: &DemoArgs, names: &Names, broker: &Broker, url: &StoreUrl) -> Vec<String> {
+    vec![
+        format!(
+            "demo: {} records in {} partitions, produced while the pipeline runs",
+            count(args.rows()),
+            args.partitions()
+        ),
+        format!("  from  topic {} of {}", names.topic, broker.describe()),
+        format!("  to    table {} of {url}", names.table),
+    ]
 }
 
-fn broker_topic(plan: &Plan) -> String {
-    plan.source.config.get("topics").and_then(|topic| topic.as_str()).unwrap_or_default().to_owned()
+/// A run, and what is produced beside it.
+struct Beside<'a> {
+    plan: Plan,
+    control: &'a Control,
+    report: &'a Report,
+    /// Set when the run has ended, by itself or because the producer ended it.
+    ended: &'a AtomicBool,
+}
+
+impl Beside<'_> {
+    /// Runs the pipeline while a thread produces; calls `after` when the run has ended, before it
+    /// waits for the thread. What the thread gives beside its result lives until then.
+    fn run<T: Send + 'static, Kept: Send + 'static>(
+        self,
+        produce: impl FnOnce() -> (Result<T, CliError>, Kept) + Send + 'static,
+        after: impl FnOnce(),
+    ) -> Result<(Summary, T), CliError> {
+        let name = self.plan.name.clone();
+        let producing = thread::Builder::new()
+            .name("producer".to_owned())
+            .spawn(produce)
+            .map_err(|error| CliError::other(Exit::Resource, format!("start a thread: {error}")))?;
+        let result = run::execute(self.plan, self.control.clone(), Arc::new(self.report.clone()));
+        self.ended.store(true, Ordering::Release);
+        after();
+        let (produced, _kept) = producing
+            .join()
+            .map_err(|_| CliError::other(Exit::Internal, "the producer thread panicked"))?;
+        let told = self.report.finish(&name, &result);
+        match (result, produced) {
+            // Why the producer ended the run says more than that the run was ended.
+            (Err(run::RunError::Interrupted) | Ok(_), Err(error)) => Err(error),
+            (Err(error), _) => Err(error.into()),
+            (Ok(summary), Ok(produced)) => {
+                told?;
+                Ok((summary, produced))
+            }
+        }
+    }
 }

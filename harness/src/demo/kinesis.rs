@@ -14,13 +14,12 @@ use serde_json::{Value, json};
 use super::names::Names;
 use super::result::{Asked, Outcome};
 use super::stream::{Filled, Said, Stream};
-use super::{Produced, STILL_MAX, store};
+use super::{Beside, Produced, STILL_MAX, begin, plan, store};
 use crate::catalogue::Catalogue;
 use crate::cli::{CliError, DemoArgs, view_style, watch_signals};
 use crate::exit::Exit;
-use crate::pipeline::{self, Document, Overrides, Surroundings};
-use crate::report::{Report, Style, count, out};
-use crate::run::{self, Control, Plan, Summary};
+use crate::report::{Report, count};
+use crate::run::Control;
 use crate::store::StoreUrl;
 
 /// The time between two looks at the store.
@@ -37,11 +36,11 @@ pub(super) fn demo(args: &DemoArgs) -> Result<Exit, CliError> {
     let url = store(args)?;
     let mut catalogue = Catalogue::open(Arc::new(url.clone()))?;
     let names = Names::choose(&mut catalogue, false)?;
-    let stream = Stream::start(args.rows(), args.partitions())?;
+    let mut stream = Stream::start(args.rows(), args.partitions())?;
     let config = config(args, &stream, &names);
     let plan = plan(args, &names, &config, &url)?;
     let (style, verbosity) = view_style(args.view);
-    begin(args, &names, &config, &url, style)?;
+    begin(&names, &url, style, &lines(args, &names, &config, &url))?;
 
     let control = Control::default();
     let report = Report::start(&names.pipeline, Some(args.rows()), style, verbosity, &control);
@@ -55,7 +54,12 @@ pub(super) fn demo(args: &DemoArgs) -> Result<Exit, CliError> {
         ended: Arc::clone(&ended),
         report: report.clone(),
     };
-    let (summary, produced, shards) = run_beside(job, stream, plan, &report)?;
+    stream.go()?;
+    let end = stream.take_end();
+    let beside = Beside { plan, control: &control, report: &report, ended: &ended };
+    // The server goes on until the run has ended.
+    let produce = move || (job.run(&mut stream), stream);
+    let (summary, (produced, shards)) = beside.run(produce, || drop(end))?;
     let asked = Asked::Stream { shards: &shards };
     let outcome = Outcome { args, names: &names, url: &url, summary: &summary, produced, asked };
     outcome.tell(style)
@@ -82,52 +86,26 @@ fn config(args: &DemoArgs, stream: &Stream, names: &Names) -> Value {
     config
 }
 
-fn plan(args: &DemoArgs, names: &Names, config: &Value, url: &StoreUrl) -> Result<Plan, CliError> {
-    let text = json!({"name": names.pipeline, "config": config}).to_string();
-    let surroundings = Surroundings::of_process();
-    let document = Document::parse("the demo's pipeline", &text, surroundings.env)?;
-    let overrides = Overrides {
-        store: Some(url.clone()),
-        extractor: args.extractor.clone(),
-        ..Overrides::default()
-    };
-    Ok(pipeline::plan(&document, &overrides, &surroundings)?)
-}
-
-/// Says what is about to happen.
-fn begin(
-    args: &DemoArgs,
-    names: &Names,
-    config: &Value,
-    url: &StoreUrl,
-    style: Style,
-) -> Result<(), CliError> {
-    match style {
-        Style::Json => out::json(&json!({
-            "event": "started", "pipeline": names.pipeline, "table": names.table,
-            "store": url.to_string()
-        }))?,
-        Style::Progress => {
-            out::note(&format!(
-                "demo: {} records in {} shards, produced while the pipeline runs; one shard is split \
-                 on the way",
-                count(args.rows()),
-                args.partitions()
-            ));
-            out::note(&format!(
-                "  from  stream {} of a Kinesis-protocol server on this machine ({})",
-                text(config, "kinesis.stream"),
-                text(config, "kinesis.endpoint")
-            ));
-            out::note(&format!("  to    table {} of {url}", names.table));
-            out::note("  with  the CONFIG of SingleStore's documentation, and these:");
-            for key in ["kinesis.endpoint", "table", "batch.interval.ms"] {
-                out::note(&format!("        {key:?}: {}", config[key]));
-            }
-        }
-        Style::Quiet => {}
-    }
-    Ok(())
+/// What a person reads first.
+fn lines(args: &DemoArgs, names: &Names, config: &Value, url: &StoreUrl) -> Vec<String> {
+    let mut lines = vec![
+        format!(
+            "demo: {} records in {} shards, produced while the pipeline runs; one shard is split \
+             on the way",
+            count(args.rows()),
+            args.partitions()
+        ),
+        format!(
+            "  from  stream {} of a Kinesis-protocol server on this machine ({})",
+            text(config, "kinesis.stream"),
+            text(config, "kinesis.endpoint")
+        ),
+        format!("  to    table {} of {url}", names.table),
+        "  with  the CONFIG of SingleStore's documentation, and these:".to_owned(),
+    ];
+    let more = ["kinesis.endpoint", "table", "batch.interval.ms"];
+    lines.extend(more.map(|key| format!("        {key:?}: {}", config[key])));
+    lines
 }
 
 fn text<'a>(config: &'a Value, key: &str) -> &'a str {
@@ -144,38 +122,6 @@ struct Job {
     /// The run has ended by itself.
     ended: Arc<AtomicBool>,
     report: Report,
-}
-
-fn run_beside(
-    job: Job,
-    mut stream: Stream,
-    plan: Plan,
-    report: &Report,
-) -> Result<(Summary, Produced, Shards), CliError> {
-    let (name, control, ended) = (plan.name.clone(), job.control.clone(), Arc::clone(&job.ended));
-    stream.go()?;
-    let end = stream.take_end();
-    let following = thread::Builder::new()
-        .name("producer".to_owned())
-        // The server goes on until the run has ended.
-        .spawn(move || (job.run(&mut stream), stream))
-        .map_err(|error| CliError::other(Exit::Resource, format!("start a thread: {error}")))?;
-    let result = run::execute(plan, control, Arc::new(report.clone()));
-    ended.store(true, Ordering::Release);
-    drop(end);
-    let (followed, _server) = following
-        .join()
-        .map_err(|_| CliError::other(Exit::Internal, "the producer's thread panicked"))?;
-    let told = report.finish(&name, &result);
-    match (result, followed) {
-        // Why the producer ended the run says more than that the run was ended.
-        (Err(run::RunError::Interrupted) | Ok(_), Err(error)) => Err(error),
-        (Err(error), _) => Err(error.into()),
-        (Ok(summary), Ok((produced, shards))) => {
-            told?;
-            Ok((summary, produced, shards))
-        }
-    }
 }
 
 impl Job {
