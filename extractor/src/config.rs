@@ -55,7 +55,7 @@ pub struct Settings {
 }
 
 /// Keys whose value is documented as an object; its JSON text is taken as well.
-const OBJECT_KEYS: [&str; 1] = ["spoof.dns"];
+const OBJECT_KEYS: [&str; 2] = ["kinesis.position.sequence.numbers", "spoof.dns"];
 
 impl Settings {
     /// Merges both maps. Strings, numbers and booleans are taken as text, and an object under a key

@@ -117,6 +117,87 @@ fn the_documented_pipeline_loads_what_was_put() {
     pipeline.assert_no_process_left();
 }
 
+/// The five start positions by `kinesis.position`, and the same by `start`; what lacks its place names
+/// it, and leaves nothing behind.
+#[test]
+fn the_five_start_positions_begin_where_they_say() {
+    let server = Server::start(1);
+    let put: Vec<_> = (0..10).map(|n| ("user".to_owned(), n.to_string())).collect();
+    let sent = server.put(&put);
+    // The arrival of these is a whole second before what comes after the pause.
+    std::thread::sleep(Duration::from_millis(2_100));
+    let fifth = sent[4].sequence.as_str();
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    let ms = u64::try_from(now.as_millis()).unwrap() - 1_000;
+    server.put(&[("user".to_owned(), "10".to_owned())]);
+    let shard_0 = shard(0);
+    let place = |word: &str, more: Value| {
+        let mut all = json!({"kinesis.position": word});
+        all.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        all
+    };
+    let numbers = json!({"kinesis.position.sequence.numbers": {shard_0.as_str(): fifth}});
+    let time = json!({"kinesis.position.timestamp": ms});
+    let starts = |place: Value| json!({"start": {shard_0.as_str(): place}});
+    for (case, (keys, first)) in [
+        (place("TRIM_HORIZON", json!({})), 0),
+        (place("AT_SEQUENCE_NUMBER", numbers.clone()), 4),
+        (place("AFTER_SEQUENCE_NUMBER", numbers.clone()), 5),
+        (place("AT_TIMESTAMP", time), 10),
+        (starts(json!({"atSequenceNumber": fifth})), 4),
+        (starts(json!({"afterSequenceNumber": fifth})), 5),
+        (starts(json!(format!("timestamp:{ms}"))), 10),
+        (starts(json!("earliest")), 0),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let mut config = documented(&server);
+        config.as_object_mut().unwrap().extend(keys.as_object().unwrap().clone());
+        let pipeline = Pipeline::new(&format!("starts_{case}"), None, &config);
+        pipeline.run(&[]);
+        let came: Vec<_> = rows(&pipeline).iter().map(|row| payload(&row.2)).collect();
+        let wanted: Vec<_> = (first..11).map(|n| n.to_string()).collect();
+        assert_eq!(came, wanted, "{keys}");
+    }
+    // LATEST of a stream whose newest record is older than the pin's margin.
+    std::thread::sleep(Duration::from_millis(3_100));
+    let mut config = documented(&server);
+    config["kinesis.position"] = json!("LATEST");
+    let pipeline = Pipeline::new("starts_latest", None, &config);
+    pipeline.run(&[]);
+    assert_eq!(pipeline.try_number("SELECT COUNT(*) FROM starts_latest"), Some(0));
+    server.put(&[("user".to_owned(), "11".to_owned())]);
+    pipeline.run(&[]);
+    assert_eq!(payload(&rows(&pipeline)[0].2), "11");
+}
+
+/// A shard without a number is named, and nothing of the start is written down.
+#[test]
+fn a_shard_that_the_numbers_do_not_name_is_told() {
+    let server = Server::start(2);
+    let sent = server.put(&[("user-c".to_owned(), "{}".to_owned())]);
+    let mut config = documented(&server);
+    config["kinesis.position"] = json!("AT_SEQUENCE_NUMBER");
+    let named = sent[0].shard.as_str();
+    config["kinesis.position.sequence.numbers"] = json!({named: sent[0].sequence});
+    let pipeline = Pipeline::new("unnamed", None, &config);
+    let mut refused = pipeline.start(&["--until-caught-up"]);
+    assert_eq!(refused.wait(), Some(78), "{}", refused.log());
+    let missing = if named == shard(0) { shard(1) } else { shard(0) };
+    let log = refused.log();
+    assert!(log.contains("no place is named for 1 of") && log.contains(&missing), "{log}");
+    assert_eq!(offsets(&pipeline), BTreeMap::new());
+
+    config.as_object_mut().unwrap().remove("kinesis.position.sequence.numbers");
+    pipeline.configure(&config);
+    let mut refused = pipeline.start(&["--until-caught-up"]);
+    assert_eq!(refused.wait(), Some(78), "{}", refused.log());
+    let log = refused.log();
+    assert!(log.contains("it needs kinesis.position.sequence.numbers"), "{log}");
+    pipeline.assert_no_process_left();
+}
+
 /// A shard that aged out before it was read to its end: the next run stops, and goes on only where the
 /// setting allows that. Nothing is forgotten, no run is without end (E11).
 #[test]

@@ -151,7 +151,8 @@ pub(super) struct RunArgs {
     #[arg(long, value_name = "N", value_parser = options::in_range("batch.interval.ms"))]
     pub(super) batch_interval_ms: Option<u64>,
     /// Where splits begin in the first run: earliest, latest, timestamp:MS, timestamp:TIME, -N (the
-    /// last N of each), or a map such as '{"orders/0": 5, "orders/1": -100}' [file: start]
+    /// last N of each), or a map such as '{"orders/0": 5, "orders/1": -100}', of shards
+    /// '{"shardId-000000000000": {"atSequenceNumber": "4967"}}' [file: start]
     #[arg(long, allow_hyphen_values = true,
         value_parser = |text: &str| parse_start(text).map_err(|e| format!("expected {e}")))]
     pub(super) start: Option<Points>,
@@ -252,6 +253,12 @@ const SET_OFFSETS_HELP: &str = "Examples:
       '{\"partition\":0,\"topic\":\"orders\"}' '{\"offset\":1200}'
   harness offsets orders --store sqlite:orders.db --json > offsets.jsonl
   harness set-offsets orders --store sqlite:orders.db --from-file offsets.jsonl
+  harness set-offsets events --store sqlite:events.db '{\"shardId\":\"shardId-000000000000\"}' \\
+      '{\"position\":\"AT_SEQUENCE_NUMBER\",\"sequenceNumber\":\"4967\"}'
+
+A VALUE of Kinesis: {\"sequenceNumber\":\"4967\"} goes on after that record;
+{\"position\":\"AT_SEQUENCE_NUMBER\",\"sequenceNumber\":\"4967\"} begins with it;
+{\"position\":\"AT_TIMESTAMP\",\"timestamp\":1775700271554} and {\"position\":\"TRIM_HORIZON\"} begin there.
 
 A topic that was deleted and created again: set the offset of every partition of it, and give
 --reset-incarnation. A harness that runs the pipeline meanwhile commits nothing under the old

@@ -13,7 +13,7 @@ use serde_json::Value;
 use super::document::{Document, Entry};
 use super::error::PipelineError;
 use super::keys::{self, Kind};
-use super::points::{parse_end, parse_start};
+use super::points::{AFTER_NUMBER, AT_NUMBER, moment, parse_end, parse_numbers, parse_start};
 use super::{extractor, secret};
 use crate::run::{
     BatchLimits, ExtractorCommand, OnError, Plan, Point, Points, Retry, Share, SourceConfig, Until,
@@ -307,8 +307,10 @@ impl Reader<'_> {
         if flag.is_some() {
             return Ok(flag.cloned());
         }
-        let start = self.points("start", parse_start)?;
-        Ok(start.or_else(|| self.position().map(|start| Points::all(Point::At(start)))))
+        match self.points("start", parse_start)? {
+            Some(start) => Ok(Some(start)),
+            None => self.position(),
+        }
     }
 
     fn end(&self, overrides: &Overrides) -> Result<Option<Points>, PipelineError> {
@@ -326,13 +328,36 @@ impl Reader<'_> {
     }
 
     /// The Kinesis connectors say in `kinesis.position` where a pipeline begins. The host owns that,
-    /// because it makes it durable (E5); words that need more than a word are the extractor's to
-    /// refuse.
-    fn position(&self) -> Option<Start> {
-        let mut config = self.document.config.iter();
-        let word = config.find(|entry| entry.key == "kinesis.position");
-        let word = word.and_then(|entry| entry.value.as_str())?.trim();
-        word.eq_ignore_ascii_case("latest").then_some(Start::Latest)
+    /// because it makes it durable (E5). A word that is none, or that lacks its place, is the
+    /// extractor's to refuse, before anything is read.
+    fn position(&self) -> Result<Option<Points>, PipelineError> {
+        let find = |key: &str| self.document.config.iter().find(|entry| entry.key == key);
+        let word = find("kinesis.position").and_then(|entry| entry.value.as_str());
+        let word = word.map(|word| word.trim().to_ascii_uppercase());
+        let read = |key: &str, parse: &dyn Fn(&str) -> Result<Points, String>| {
+            let Some(entry) = find(key) else { return Ok(None) };
+            let text = match &entry.value {
+                Value::String(text) => text.trim().to_owned(),
+                other => other.to_string(),
+            };
+            let wrong =
+                |expected: String| self.document.wrong(entry, format!("expected {expected}"));
+            parse(&text).map(Some).map_err(wrong)
+        };
+        const TIME: &str = "milliseconds since 1970, or a time such as 2026-01-31T00:00:00Z";
+        let time = |text: &str| {
+            moment(text).map(|at| Points::all(Point::At(at))).ok_or_else(|| TIME.to_owned())
+        };
+        const NUMBERS: &str = "kinesis.position.sequence.numbers";
+        match word.as_deref() {
+            Some("LATEST") => Ok(Some(Points::all(Point::At(Start::Latest)))),
+            Some("AT_TIMESTAMP") => read("kinesis.position.timestamp", &time),
+            Some("AT_SEQUENCE_NUMBER") => read(NUMBERS, &|text| parse_numbers(text, AT_NUMBER)),
+            Some("AFTER_SEQUENCE_NUMBER") => {
+                read(NUMBERS, &|text| parse_numbers(text, AFTER_NUMBER))
+            }
+            _ => Ok(None),
+        }
     }
 
     fn on_error(&self, flag: Option<OnError>) -> Result<OnError, PipelineError> {

@@ -98,6 +98,38 @@ fn the_kinesis_connector_s_position_is_a_start() {
     assert_eq!(start(r#""kinesis.position":"TRIM_HORIZON""#), None);
     let both = r#""kinesis.position":"LATEST","start":"timestamp:5""#;
     assert_eq!(start(both), Some(at(Start::Timestamp(5))));
+    let time = |time: &str| {
+        start(&format!(r#""kinesis.position":"at_timestamp","kinesis.position.timestamp":{time}"#))
+    };
+    assert_eq!(time("5"), Some(at(Start::Timestamp(5))));
+    assert_eq!(time(r#""1970-01-01T00:00:01Z""#), Some(at(Start::Timestamp(1000))));
+    let numbers = |word: &str, numbers: &str| {
+        let key = "kinesis.position.sequence.numbers";
+        let start = start(&format!(r#""kinesis.position":"{word}","{key}":{numbers}"#)).unwrap();
+        assert_eq!(start.others, None, "a shard that is not named has no start");
+        let named = start.named.into_iter().map(|(key, point)| (key.as_str().to_owned(), point));
+        named.collect::<Vec<_>>()
+    };
+    let value = |text: &str| Point::Value(protocol::OffsetValue::parse(text).unwrap());
+    let key = r#"{"shardId":"shardId-0"}"#.to_owned();
+    let begins = value(r#"{"position":"AT_SEQUENCE_NUMBER","sequenceNumber":"7"}"#);
+    let map = r#"{"shardId-0": "7"}"#;
+    assert_eq!(numbers("AT_SEQUENCE_NUMBER", map), [(key.clone(), begins)]);
+    let text = serde_json::Value::from(map).to_string();
+    let goes_on = value(r#"{"sequenceNumber":"7"}"#);
+    assert_eq!(numbers("AFTER_SEQUENCE_NUMBER", &text), [(key, goes_on)]);
+    // The extractor refuses a word without its place; a place that is none is refused here.
+    assert_eq!(start(r#""kinesis.position":"AT_TIMESTAMP""#), None);
+    for (word, place) in [
+        ("AT_TIMESTAMP", r#""kinesis.position.timestamp":"yesterday""#),
+        ("AT_SEQUENCE_NUMBER", r#""kinesis.position.sequence.numbers":{"shardId-0": 7}"#),
+    ] {
+        let text = format!(
+            r#"{{"name":"p","connector.class":"test","store":"sqlite:a","kinesis.position":"{word}",{place}}}"#
+        );
+        let error = read("p.json", &text).unwrap_err().to_string();
+        assert!(error.contains("kinesis.position.") && error.contains("expected"), "{error}");
+    }
 }
 
 #[test]

@@ -1,7 +1,8 @@
 //! Places in splits as people name them: where the first run starts, where a bounded one ends. Pure.
 //!
 //! Counting from an end, and comparing with one, needs offsets that are numbers: a VALUE of one
-//! field that is an integer, as a Kafka partition has it. Other sources are refused, never guessed at.
+//! field that is an integer, as a Kafka partition has it. Other sources are refused, never guessed at;
+//! a place in them is the VALUE itself.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +11,7 @@ use protocol::{OffsetKey, OffsetValue};
 use serde_json::{Map, Value, json};
 
 /// A place in one split.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Point {
     /// The source finds it.
     At(Start),
@@ -18,6 +19,8 @@ pub enum Point {
     Last(u64),
     /// This offset.
     Offset(u64),
+    /// This VALUE, as the source writes it.
+    Value(OffsetValue),
 }
 
 /// A place in each split.
@@ -37,7 +40,7 @@ impl Points {
 
     /// The place in one split, if it has one.
     pub(super) fn of(&self, key: &OffsetKey) -> Option<Point> {
-        self.named.get(key).copied().or(self.others)
+        self.named.get(key).or(self.others.as_ref()).cloned()
     }
 
     /// One text for equal places, to be stored and compared.
@@ -48,6 +51,7 @@ impl Points {
             Point::At(Start::Timestamp(ms)) => json!(format!("timestamp:{ms}")),
             Point::Last(count) => json!(format!("-{count}")),
             Point::Offset(offset) => json!(offset),
+            Point::Value(value) => Value::Object(value.to_map()),
         };
         let named = self.named.iter().map(|(key, point)| (key.as_str().to_owned(), word(point)));
         let mut all: Map<String, Value> = named.collect();

@@ -281,8 +281,7 @@ impl Fetch {
         };
         if first.sequence == expected.as_str() {
             self.anchor_ms = first.arrival_ms;
-            // What is left of a packed record is still to be delivered.
-            if !matches!(self.from, Position::Inside(..)) {
+            if self.from.is_past_first() {
                 records.skip(1);
             }
             self.expect = None;
@@ -333,7 +332,7 @@ impl Fetch {
                 let ms = self.shared.clock.now_ms().map_or(*ms, |now| now.min(*ms));
                 call.shard_iterator_type(Type::AtTimestamp).timestamp(DateTime::from_millis(ms))
             }
-            Position::Inside(sequence, _) => call
+            Position::At(sequence) | Position::Inside(sequence, _) => call
                 .shard_iterator_type(Type::AtSequenceNumber)
                 .starting_sequence_number(sequence.as_str()),
             Position::After(sequence) | Position::End(Some(sequence)) => {
@@ -354,9 +353,12 @@ impl Fetch {
             Err(error) => {
                 let (kind, failure) = failure::from_sdk(&what, &error);
                 Err(match (kind, &self.from) {
-                    (Kind::Refused, Position::After(sequence) | Position::Inside(sequence, _)) => {
-                        News::Refused(failure::foreign(&self.shard, sequence, &failure.message))
-                    }
+                    (
+                        Kind::Refused,
+                        Position::After(sequence)
+                        | Position::At(sequence)
+                        | Position::Inside(sequence, _),
+                    ) => News::Refused(failure::foreign(&self.shard, sequence, &failure.message)),
                     _ if failure.code == Code::SourceNotFound => self.missing(failure).await,
                     _ => transient(failure),
                 })

@@ -129,6 +129,7 @@ impl Part {
         match (&self.position, self.delivered_ms) {
             (Position::TrimHorizon | Position::End(None), _) => "the beginning".to_owned(),
             (Position::AtTimestamp(ms), _) => format!("time {ms}"),
+            (Position::At(first), _) => format!("record {first}"),
             (
                 Position::After(last) | Position::Inside(last, _) | Position::End(Some(last)),
                 Some(ms),
@@ -357,6 +358,7 @@ impl Part {
     fn lies_after_until(&self, sequence: &str) -> bool {
         match &self.until {
             Some(Position::After(until) | Position::Inside(until, _)) => until.is_before(sequence),
+            Some(Position::At(until)) => until.as_str() == sequence || until.is_before(sequence),
             _ => false,
         }
     }

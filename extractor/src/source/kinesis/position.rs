@@ -18,9 +18,6 @@ pub(super) const KEY: &str = "shardId";
 /// The key of a VALUE that lies inside a packed record.
 const SUB: &str = "subSequenceNumber";
 
-/// Digits of a sequence number. Why 128: the service's own limit (numbers have 56 today).
-const SEQUENCE_BYTES_MAX: usize = 128;
-
 /// Bytes of a shard id, the service's own limit.
 const SHARD_BYTES_MAX: usize = 128;
 
@@ -29,6 +26,9 @@ const SHARD_BYTES_MAX: usize = 128;
 pub(super) struct Sequence(String);
 
 impl Sequence {
+    /// Digits of a sequence number. Why 128: the service's own limit (numbers have 56 today).
+    pub(super) const BYTES_MAX: usize = 128;
+
     /// Takes what the service gives: digits without a leading zero.
     pub(super) fn parse(text: &str) -> Option<Self> {
         Self::is_legal(text.as_bytes()).then(|| Self(text.to_owned()))
@@ -39,7 +39,7 @@ impl Sequence {
         // All are looked at together: the compiler makes vector code of it.
         let digits = text.iter().fold(true, |all, byte| all & byte.is_ascii_digit());
         let plain = text == b"0" || text.first().is_some_and(|first| *first != b'0');
-        digits && plain && text.len() <= SEQUENCE_BYTES_MAX
+        digits && plain && text.len() <= Self::BYTES_MAX
     }
 
     /// Whether the record of this legal number lies after it.
@@ -78,6 +78,8 @@ pub(super) enum Position {
     TrimHorizon,
     /// Nothing read yet; begins at this time, milliseconds since the epoch.
     AtTimestamp(i64),
+    /// Nothing read yet; begins with this record, which must still be there.
+    At(Sequence),
     /// The last record delivered.
     After(Sequence),
     /// A packed record that was begun, and the last of its user records that was delivered.
@@ -95,7 +97,7 @@ impl Position {
         let map = value.to_map();
         let refuse = |what: &str| {
             let text = format!(
-                r#"VALUE {value}: {what}; a Kinesis VALUE is {{"sequenceNumber":"49"}}, {{"position":"TRIM_HORIZON"}} or {{"position":"AT_TIMESTAMP","timestamp":0}}"#
+                r#"VALUE {value}: {what}; a Kinesis VALUE is {{"sequenceNumber":"49"}}, {{"position":"TRIM_HORIZON"}}, {{"position":"AT_SEQUENCE_NUMBER","sequenceNumber":"49"}} or {{"position":"AT_TIMESTAMP","timestamp":0}}"#
             );
             Failure::new(Code::OffsetInvalid, text)
         };
@@ -131,6 +133,12 @@ impl Position {
             (None, sequence, true) if !timestamp => Ok(Self::End(sequence)),
             (None, Some(sequence), false) if !timestamp => Ok(Self::After(sequence)),
             (Some("TRIM_HORIZON"), None, false) if !timestamp => Ok(Self::TrimHorizon),
+            (Some("AT_SEQUENCE_NUMBER"), Some(sequence), false) if !timestamp => {
+                Ok(Self::At(sequence))
+            }
+            (Some("LATEST"), ..) => Err(refuse(
+                "where the end is now, only the service can say: set a time, or start at latest",
+            )),
             (Some("AT_TIMESTAMP"), None, false) => {
                 let ms = integer(&map, "timestamp")
                     .ok_or_else(|| refuse("timestamp is missing or no integer from 0 on"))?;
@@ -145,6 +153,9 @@ impl Position {
         let json = match self {
             Self::TrimHorizon => json!({"position": "TRIM_HORIZON"}),
             Self::AtTimestamp(ms) => json!({"position": "AT_TIMESTAMP", "timestamp": ms}),
+            Self::At(sequence) => {
+                json!({"position": "AT_SEQUENCE_NUMBER", "sequenceNumber": sequence.as_str()})
+            }
             Self::After(sequence) => json!({"sequenceNumber": sequence.as_str()}),
             Self::Inside(sequence, sub) => json!({"sequenceNumber": sequence.as_str(), SUB: sub}),
             Self::End(Some(sequence)) => {
@@ -170,8 +181,22 @@ impl Position {
             Self::After(sequence) | Self::Inside(sequence, _) | Self::End(Some(sequence)) => {
                 Some(sequence)
             }
-            Self::TrimHorizon | Self::AtTimestamp(_) | Self::End(None) => None,
+            Self::TrimHorizon | Self::AtTimestamp(_) | Self::At(_) | Self::End(None) => None,
         }
+    }
+
+    /// The record that reading begins at, which must still be there.
+    pub(super) const fn first(&self) -> Option<&Sequence> {
+        match self {
+            Self::At(sequence) => Some(sequence),
+            other => other.sequence(),
+        }
+    }
+
+    /// Whether the record there was delivered, so that it is left out when it comes first. What is
+    /// left of a packed one is still to be delivered.
+    pub(super) const fn is_past_first(&self) -> bool {
+        !matches!(self, Self::Inside(..) | Self::At(_))
     }
 
     /// Whether a shard that stands here has nothing left before `until`.
@@ -182,7 +207,10 @@ impl Position {
             (Self::After(at), Self::After(until) | Self::Inside(until, _)) => at >= until,
             (Self::Inside(at, _), Self::After(until)) => at > until,
             (Self::Inside(at, sub), Self::Inside(until, last)) => (at, sub) >= (until, last),
-            (_, Self::After(_) | Self::Inside(..)) => false,
+            // Before a record lies what comes before it, and nothing of it.
+            (Self::At(at), Self::After(until) | Self::Inside(until, _)) => at > until,
+            (Self::At(at) | Self::After(at) | Self::Inside(at, _), Self::At(until)) => at >= until,
+            (_, Self::After(_) | Self::Inside(..) | Self::At(_)) => false,
             // Nothing lies before a start.
             (_, Self::TrimHorizon | Self::AtTimestamp(_)) => true,
         }

@@ -158,7 +158,7 @@ impl Reader {
             limit: self.settings.record_limit,
             timeout: self.settings.request_timeout,
             pace: Pace::new(self.settings.idle_max, self.settings.throttle_max),
-            expect: from.sequence().cloned(),
+            expect: from.first().cloned(),
             from,
             anchor_ms: None,
             empty: 0,

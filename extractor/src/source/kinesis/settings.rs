@@ -33,6 +33,8 @@ const READING_KEYS: &[&str] = &[
     "kinesis.empty.records.backoff.ms",
     "kinesis.memory.bytes",
     "kinesis.position",
+    "kinesis.position.sequence.numbers",
+    "kinesis.position.timestamp",
     "kinesis.quiet.pin.ms",
     "kinesis.record.limit",
     "kinesis.request.timeout.ms",
@@ -226,22 +228,35 @@ fn deaggregate(settings: &Settings) -> Result<Option<Outside>, Failure> {
     Ok(on.then_some(rule))
 }
 
-/// Where a pipeline begins is asked for by the host, which makes it durable; the key is checked.
+/// Where a pipeline begins is asked for by the host, which reads the place and makes it durable; here
+/// it is checked that a word that needs a place has one, and no other word.
 fn check_position(settings: &Settings) -> Result<(), Failure> {
     const KEY: &str = "kinesis.position";
-    const WORDS: [(&str, bool); 5] = [
-        ("TRIM_HORIZON", true),
-        ("LATEST", true),
-        ("AT_TIMESTAMP", false),
-        ("AT_SEQUENCE_NUMBER", false),
-        ("AFTER_SEQUENCE_NUMBER", false),
+    const TIME: &str = "kinesis.position.timestamp";
+    const NUMBERS: &str = "kinesis.position.sequence.numbers";
+    const WORDS: [(&str, Option<&str>); 5] = [
+        ("TRIM_HORIZON", None),
+        ("LATEST", None),
+        ("AT_TIMESTAMP", Some(TIME)),
+        ("AT_SEQUENCE_NUMBER", Some(NUMBERS)),
+        ("AFTER_SEQUENCE_NUMBER", Some(NUMBERS)),
     ];
-    if settings.choice(KEY, &WORDS, true)? {
-        return Ok(());
+    let needs = settings.choice(KEY, &WORDS, None)?;
+    for (place, form) in [
+        (TIME, "milliseconds since 1970, or a time such as 2026-01-31T00:00:00Z"),
+        (NUMBERS, r#"a map such as {"shardId-000000000000": "4967…"} that names every shard"#),
+    ] {
+        if needs == Some(place) && settings.text(place).is_none() {
+            return Err(settings.invalid(KEY, &format!("it needs {place}: {form}")));
+        }
+        if needs != Some(place) && settings.text(place).is_some() {
+            let words = WORDS.iter().filter(|(_, needs)| *needs == Some(place));
+            let words: Vec<_> = words.map(|(word, _)| *word).collect();
+            let text = format!("it means nothing without {KEY}={}", words.join(" or "));
+            return Err(settings.invalid(place, &text));
+        }
     }
-    let text = "it needs a place that this key can not hold: start at a timestamp, or set the \
-                offset of each shard";
-    Err(settings.invalid(KEY, text))
+    Ok(())
 }
 
 fn warnings(settings: &Settings, on_invalid: OnInvalid) -> Vec<String> {

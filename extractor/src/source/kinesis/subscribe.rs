@@ -149,9 +149,10 @@ impl Fetch {
         let news = match (kind, &self.from) {
             // The place came from the service; the last record is a place as well.
             (Kind::Refused, _) if progress.mark.take().is_some() => return Err(Round::Again),
-            (Kind::Refused, Position::After(sequence) | Position::Inside(sequence, _)) => {
-                News::Refused(failure::foreign(&self.shard, sequence, &failure.message))
-            }
+            (
+                Kind::Refused,
+                Position::After(sequence) | Position::At(sequence) | Position::Inside(sequence, _),
+            ) => News::Refused(failure::foreign(&self.shard, sequence, &failure.message)),
             _ if failure.code == Code::SourceNotFound => {
                 match self.missing(failure.clone()).await {
                     News::Trouble(_) => return Err(self.unusable(consumer, failure).await),
@@ -201,7 +202,9 @@ impl Fetch {
                 let ms = self.shared.clock.now_ms().map_or(*ms, |now| now.min(*ms));
                 at(Type::AtTimestamp, None).timestamp(DateTime::from_millis(ms))
             }
-            (None, Position::Inside(sequence, _)) => at(Type::AtSequenceNumber, Some(sequence)),
+            (None, Position::At(sequence) | Position::Inside(sequence, _)) => {
+                at(Type::AtSequenceNumber, Some(sequence))
+            }
             (None, Position::After(sequence) | Position::End(Some(sequence))) => {
                 match self.expect {
                     Some(_) => at(Type::AtSequenceNumber, Some(sequence)),

@@ -36,6 +36,7 @@ pub(super) fn places(
                 Some((_, keys)) => keys.push(key),
                 None => starts.push((start, vec![key])),
             },
+            Point::Value(value) => found.push((key, value)),
             Point::Last(_) | Point::Offset(_) => counted.push((key, point)),
         }
     }
@@ -45,6 +46,25 @@ pub(super) fn places(
     }
     found.extend(count(task, what, counted)?);
     Ok(found)
+}
+
+/// Every split must have got a start: one that was left out would be read from a place that nobody named.
+pub(super) fn require_all(new: &[OffsetKey], pairs: &Pairs) -> Result<(), Stop> {
+    let missing = |key: &&OffsetKey| pairs.iter().all(|(it, _)| it != *key);
+    let mut missing: Vec<&str> = new.iter().filter(missing).map(OffsetKey::as_str).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let count = missing.len();
+    missing.sort_unstable();
+    missing.truncate(KEYS_SHOWN);
+    let more = if count > KEYS_SHOWN { ", …" } else { "" };
+    let text = format!(
+        "start: no place is named for {count} of the source's splits: {}{more}; name each of them \
+         (kinesis.position.sequence.numbers), or use start, whose map leaves the others at earliest",
+        missing.join(", ")
+    );
+    Err(RunError::Config(text).into())
 }
 
 /// Places that are counted from the end, or are numbers.
@@ -70,7 +90,7 @@ fn count(task: &mut Task, what: &str, counted: Vec<(OffsetKey, Point)>) -> Resul
                 require_within(what, &key, offset, (first.value, end.value))?;
                 offset
             }
-            Point::At(_) => continue,
+            Point::At(_) | Point::Value(_) => continue,
         };
         let value = first.with(number).ok_or_else(|| not_numbers(what, &key))?;
         found.push((key, value));

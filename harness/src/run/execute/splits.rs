@@ -46,7 +46,11 @@ impl Coordinator {
         // All is resolved before any of it is written: what is refused leaves nothing behind.
         let pairs = match new.is_empty() {
             true => Vec::new(),
-            false => begin::places(task, &start, "start", new)?,
+            false => {
+                let pairs = begin::places(task, &start, "start", new.clone())?;
+                begin::require_all(&new, &pairs)?;
+                pairs
+            }
         };
         let ends = self.pin_ends(task, &discovered)?;
         let starts: Vec<(&str, &str)> =

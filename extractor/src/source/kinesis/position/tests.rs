@@ -29,6 +29,8 @@ fn every_form_reads_and_writes() {
     check(r#"{"position":"TRIM_HORIZON"}"#, Position::TrimHorizon);
     let pin = r#"{"position":"AT_TIMESTAMP","timestamp":1775700271554}"#;
     check(pin, Position::AtTimestamp(1_775_700_271_554));
+    let at = r#"{"position":"AT_SEQUENCE_NUMBER","sequenceNumber":"7"}"#;
+    check(at, Position::At(sequence("7")));
     let inside = r#"{"sequenceNumber":"7","subSequenceNumber":3}"#;
     check(inside, Position::Inside(sequence("7"), 3));
     check(r#"{"shardEnd":true}"#, Position::End(None));
@@ -58,7 +60,11 @@ fn what_is_not_one_of_the_forms_is_refused() {
     refused(r#"{"position":"TRIM_HORIZON","subSequenceNumber":3}"#, alone);
     refused(r#"{"sequenceNumber":"7","shardEnd":true,"subSequenceNumber":3}"#, alone);
     refused(r#"{"shardEnd":false}"#, "can only be true");
-    refused(r#"{"position":"LATEST"}"#, "do not belong together");
+    refused(r#"{"position":"LATEST"}"#, "only the service can say");
+    refused(r#"{"position":"AT_SEQUENCE_NUMBER"}"#, alone);
+    refused(r#"{"position":"AT_SEQUENCE_NUMBER","sequenceNumber":"7","timestamp":1}"#, alone);
+    refused(r#"{"position":"AT_SEQUENCE_NUMBER","sequenceNumber":"7","shardEnd":true}"#, alone);
+    refused(r#"{"position":"AFTER_SEQUENCE_NUMBER","sequenceNumber":"7"}"#, alone);
     refused(r#"{"position":"AT_TIMESTAMP"}"#, "timestamp is missing");
     refused(r#"{"position":"AT_TIMESTAMP","timestamp":-1}"#, "timestamp is missing");
     refused(r#"{"position":"TRIM_HORIZON","timestamp":1}"#, "do not belong together");
@@ -89,6 +95,18 @@ fn a_place_reaches_what_lies_before_it() {
     assert!(!inside("9", 3).reaches(&after("9")) && inside("10", 0).reaches(&after("9")));
     assert!(inside("9", 0).reaches(&horizon) && !horizon.reaches(&inside("9", 0)));
     assert!(!after("1").reaches(&Position::End(None)));
+    let at = |text| Position::At(sequence(text));
+    assert!(
+        at("9").reaches(&at("9"))
+            && after("9").reaches(&at("9"))
+            && inside("9", 0).reaches(&at("9"))
+    );
+    assert!(
+        !at("8").reaches(&at("9")) && !after("8").reaches(&at("9")) && !horizon.reaches(&at("9"))
+    );
+    assert!(
+        at("10").reaches(&after("9")) && !at("9").reaches(&after("9")) && at("9").reaches(&pin)
+    );
 }
 
 #[test]

@@ -93,8 +93,20 @@ fn the_older_connector_keeps_its_defaults_and_ranges() {
     read(&json!({"kinesis.position": "LATEST"}));
     read(&json!({"kinesis.position": "trim_horizon"}));
     refused(&json!({"kinesis.position": "NOW"}), "kinesis.position", "allowed: TRIM_HORIZON");
-    let place = "AFTER_SEQUENCE_NUMBER";
-    refused(&json!({"kinesis.position": place}), "kinesis.position", "set the offset");
+    let (time, numbers) = ("kinesis.position.timestamp", "kinesis.position.sequence.numbers");
+    for (word, own, other) in [
+        ("AT_TIMESTAMP", time, numbers),
+        ("AT_SEQUENCE_NUMBER", numbers, time),
+        ("after_sequence_number", numbers, time),
+    ] {
+        let of = |key: &str| if key == time { json!(5) } else { json!({"shardId-0": "7"}) };
+        refused(&json!({"kinesis.position": word}), "kinesis.position", &format!("it needs {own}"));
+        read(&json!({"kinesis.position": word, own: of(own)}));
+        let both = json!({"kinesis.position": word, own: of(own), other: of(other)});
+        refused(&both, other, "it means nothing without kinesis.position=A");
+        refused(&json!({"kinesis.position": "LATEST", own: of(own)}), own, "it means nothing");
+        refused(&json!({own: of(own)}), own, "it means nothing");
+    }
 }
 
 #[test]
@@ -384,6 +396,15 @@ mod manual {
 
     fn with(key: &str, value: Value) -> Value {
         let mut map = beside(key);
+        let word = value.as_str().unwrap_or_default().to_ascii_uppercase();
+        // A start that needs a place has one.
+        match (key, word.as_str()) {
+            ("kinesis.position", "AT_TIMESTAMP") => map["kinesis.position.timestamp"] = json!(0),
+            ("kinesis.position", "AT_SEQUENCE_NUMBER" | "AFTER_SEQUENCE_NUMBER") => {
+                map["kinesis.position.sequence.numbers"] = json!({"shardId-0": "7"});
+            }
+            _ => {}
+        }
         map[key] = value;
         map
     }
