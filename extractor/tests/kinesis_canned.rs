@@ -283,6 +283,87 @@ fn an_answer_without_room_is_asked_for_in_parts() {
     assert!(limits[3..].iter().all(|limit| *limit == 1));
 }
 
+/// Once answers have room again, more and more is asked for, up to what the settings say.
+#[test]
+fn the_limit_grows_again_after_large_records() {
+    const LARGE: usize = 9 << 20;
+    let server = Canned::start(|operation, input| {
+        (operation == "GetRecords").then(|| {
+            let from = input["ShardIterator"].as_str().unwrap().strip_prefix("at ");
+            let from: usize = from.map_or(0, |from| from.parse().unwrap());
+            let count = usize::try_from(input["Limit"].as_u64().unwrap()).unwrap();
+            let record = |n: usize| {
+                let data = if n < 2 { "A".repeat(LARGE) } else { "AAAA".to_owned() };
+                json!({"SequenceNumber": (n + 1).to_string(), "Data": data})
+            };
+            let records: Vec<_> = (from..from + count).map(record).collect();
+            let next = format!("at {}", from + count);
+            Answer::Ok(json!({
+                "Records": records, "NextShardIterator": next, "MillisBehindLatest": 9,
+            }))
+        })
+    });
+    let settings = json!({"kinesis.memory.bytes": 16 << 20, "kinesis.record.limit": 6});
+    let mut source = open(&server.url, &settings);
+    assign(&mut source, &[(key(0), horizon())]);
+    let limits = || -> Vec<_> {
+        let calls = server.calls("GetRecords");
+        calls.iter().map(|call| call.input["Limit"].as_u64().unwrap()).collect()
+    };
+    let mut sink = Sink::new(usize::MAX);
+    poll_until(&mut source, &mut sink, |_, _| {
+        limits().iter().skip_while(|limit| **limit > 1).any(|limit| *limit == 6)
+    })
+    .unwrap();
+    let mut steps = limits();
+    steps.dedup();
+    assert_eq!(steps[..6], [6, 3, 1, 2, 4, 6], "{steps:?}");
+    let numbers: Vec<_> = sink.rows.iter().map(|row| row.text("sequenceNumber")).collect();
+    let wanted: Vec<_> = (1..=numbers.len()).map(|n| n.to_string()).collect();
+    assert_eq!(numbers, wanted);
+}
+
+/// A listing that keeps failing is no warning for ever: new shards would stay unread. The host is told
+/// in bounded time, and reading goes on once there is a listing.
+#[test]
+fn shards_that_can_not_be_listed_are_an_error_in_bounded_time() {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    for (name, code) in [
+        ("AccessDeniedException", Code::PermissionDenied),
+        ("LimitExceededException", Code::SourceThrottled),
+    ] {
+        let works = Arc::new(AtomicBool::new(false));
+        let mended = Arc::clone(&works);
+        let mut number = 0;
+        let server = Canned::start(move |operation, _| match operation {
+            "ListShards" if !mended.load(Ordering::SeqCst) => Some(Answer::Error(name)),
+            "GetRecords" => {
+                number += 1;
+                Some(Answer::Ok(page(&[number], 60_000)))
+            }
+            _ => None,
+        });
+        let mut source = open(&server.url, &json!({"kinesis.shards.refresh.ms": 1000}));
+        assign(&mut source, &[(key(0), horizon())]);
+        let began = Instant::now();
+        let (sink, failure) = read_failure(&mut source);
+        let took = began.elapsed();
+        assert_eq!(failure.code, code, "{failure}");
+        assert!(failure.message.contains("new ones may be there unread"), "{failure}");
+        assert!(took > Duration::from_secs(10), "some failures are a warning: {took:?}");
+        assert!(sink.rows.len() > 10, "records came meanwhile: {}", sink.rows.len());
+        let mut sink = Sink::new(usize::MAX);
+        source.poll(&mut sink, Duration::ZERO).unwrap_err();
+        works.store(true, Ordering::SeqCst);
+        while source.poll(&mut sink, Duration::from_millis(50)).is_err() {
+            assert!(began.elapsed() < LIMIT);
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        poll_until(&mut source, &mut sink, |sink, _| !sink.rows.is_empty()).unwrap();
+    }
+}
+
 /// F17: a service that takes the request and says nothing.
 #[test]
 fn f17_silence_is_an_error_in_bounded_time() {

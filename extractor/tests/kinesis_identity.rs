@@ -281,7 +281,16 @@ fn a_profile_of_a_named_file_signs() {
         let absent = json!({"aws.profile": "absent", "aws.profile.file": file});
         let failure = source(&without_keys(&server, &absent)).check(&Cancel::default());
         let failure = failure.unwrap_err();
-        assert_eq!(failure.code, Code::AuthFailed, "{failure}");
+        assert_eq!(failure.code, Code::ConfigInvalid, "{failure}");
+        assert_eq!(failure.detail["pointer"], "/config/aws.profile");
+        let place = file.to_str().unwrap();
+        assert!(failure.message.contains("`absent` in ") && failure.message.contains(place));
+        assert!(server.calls("DescribeStreamSummary").len() == 1, "nothing was signed");
+        let mut absent_role = without_keys(&server, &absent);
+        absent_role.insert("aws.role.arn".into(), json!(ROLE));
+        absent_role.insert("aws.sts.endpoint".into(), json!(sts.url));
+        let failure = source(&absent_role).check(&Cancel::default()).unwrap_err();
+        assert_eq!(failure.code, Code::ConfigInvalid, "{failure}");
 
         let mut with_role = without_keys(&server, &profile);
         with_role.insert("aws.role.arn".into(), json!(ROLE));
@@ -473,7 +482,7 @@ fn nobody_else_signs_for_a_profile_that_is_not_there() {
         let sent = host.session.discover().unwrap();
         host.send(&sent);
         let failure = host.raw_failure();
-        assert_eq!(failure.code, Code::AuthFailed, "{failure}");
+        assert_eq!(failure.code, Code::ConfigInvalid, "{failure}");
         assert!(!failure.retryable, "{failure}");
         failure.message
     };

@@ -122,6 +122,34 @@ fn events_that_waited_for_a_credit_move_no_pin_past_a_record() {
     check_pause(&mut source, &server, arrival_ms);
 }
 
+/// Events that come in less than a second each say nothing of now for a moment after a pause, and not
+/// for ever.
+#[test]
+fn events_less_than_a_second_apart_are_caught_up_with_after_a_pause() {
+    const EVENTS: usize = 90;
+    let server = Canned::start(move |operation, _| {
+        (operation == "SubscribeToShard").then(|| {
+            let mut events = vec![event(&[5, 6], 7, 0)];
+            for _ in 1..EVENTS {
+                events.push(Event::Pause(Duration::from_millis(300)));
+                events.push(event(&[], 7, 0));
+            }
+            events.push(Event::Silence);
+            Answer::Events(events)
+        })
+    });
+    let settings = json!({"kinesis.read.mode": "efo", "kinesis.consumer.arn": CONSUMER});
+    let mut source = open(&server.url, &settings);
+    assign(&mut source, &stands_at(5));
+    assert_eq!(read_all(&mut source).payloads(), ["6"]);
+    // Longer than what counts as a pause (5 s).
+    thread::sleep(Duration::from_secs(6));
+    let before = server.events();
+    read_all(&mut source);
+    let took = server.events() - before;
+    assert!(server.events() < EVENTS && took < 60, "caught up after {took} events and pauses");
+}
+
 /// A process that begins anew more often than a shard is quiet for long enough moves its pin as well.
 #[test]
 fn a_restart_does_not_begin_the_quiet_time_anew() {

@@ -19,6 +19,7 @@ mod failure;
 mod fetch;
 mod identity;
 mod lag;
+mod limit;
 mod monitor;
 mod open;
 mod pace;
@@ -44,6 +45,7 @@ use serde_json::{Map, Value};
 use self::client::Service;
 use self::clock::PIN_MARGIN_MS;
 use self::lag::LagLog;
+use self::monitor::Blind;
 pub use self::open::open;
 use self::part::Part;
 use self::position::{Position, shard_of};
@@ -83,6 +85,8 @@ pub struct KinesisSource {
     /// Until when an end that was just told keeps the source from being caught up.
     settling: Option<Instant>,
     lag_log: LagLog,
+    /// Why the shards were not listed for too long, until they are.
+    unlisted: Option<Failure>,
 }
 
 impl KinesisSource {
@@ -99,6 +103,7 @@ impl KinesisSource {
             found: Vec::new(),
             settling: None,
             lag_log: LagLog::default(),
+            unlisted: None,
         }
     }
 
@@ -164,13 +169,16 @@ impl KinesisSource {
                         self.check_life(summary)?;
                     }
                     self.add_new(&sight.listing)?;
+                    self.unlisted = None;
                 }
-                Err(failure) => {
-                    tracing::warn!("looking for new shards failed: {}", failure.message);
+                Err(Blind { failure, since, too_long: false }) => {
+                    let seconds = since.as_secs();
+                    tracing::warn!("no look at the shards for {seconds} s: {}", failure.message);
                 }
+                Err(blind) => self.unlisted = Some(blind.told()),
             }
         }
-        Ok(())
+        self.unlisted.clone().map_or(Ok(()), Err)
     }
 
     fn check_life(&self, summary: &Summary) -> Result<(), Failure> {
@@ -247,7 +255,7 @@ impl Source for KinesisSource {
     ) -> Result<(), Failure> {
         self.reader.stop_all();
         self.news = Topology { closed: Vec::new(), added: self.found.clone() };
-        self.settling = None;
+        (self.settling, self.unlisted) = (None, None);
         let mut wanted = Vec::with_capacity(parts.len());
         for (key, value) in parts {
             let (shard, position) = (shard_of(key)?, self.position_of(value)?);

@@ -7,6 +7,7 @@ use std::error::Error;
 use aws_sdk_kinesis::error::{ProvideErrorMetadata, SdkError};
 use protocol::{Code, Failure, OffsetKey, OffsetValue};
 
+use super::identity::Unusable;
 use super::position::{Position, Sequence};
 
 /// Bytes of the service's own words in an error.
@@ -43,6 +44,10 @@ where
             let text = format!("{what}: no answer in time; check kinesis.endpoint and the network");
             (Kind::Other, Failure::new(Code::Timeout, text))
         }
+        SdkError::DispatchFailure(_) if let Some(unusable) = source_of::<Unusable>(error) => {
+            let failure = Failure::new(Code::ConfigInvalid, format!("{what}: {unusable}"));
+            (Kind::Other, failure.with("pointer", "/config/aws.profile"))
+        }
         SdkError::DispatchFailure(dispatch) => {
             let chain = chain();
             (Kind::Other, unreachable(what, dispatch.is_timeout(), dispatch.is_io(), &chain))
@@ -59,12 +64,21 @@ where
     }
 }
 
-/// What an error and its sources say. The SDK's own listing adds fields of requests and answers.
-fn chain_of(error: &dyn Error) -> String {
+/// What lies below an error.
+fn sources(error: &dyn Error) -> impl Iterator<Item = &(dyn Error + 'static)> {
     /// Why 16: the SDK nests six or seven.
     const DEPTH_MAX: usize = 16;
-    let sources = std::iter::successors(error.source(), |&source| source.source());
-    sources.take(DEPTH_MAX).fold(error.to_string(), |text, source| {
+    std::iter::successors(error.source(), |&source| source.source()).take(DEPTH_MAX)
+}
+
+/// The first of these below an error.
+fn source_of<T: Error + 'static>(error: &dyn Error) -> Option<&T> {
+    sources(error).find_map(|source| source.downcast_ref())
+}
+
+/// What an error and its sources say. The SDK's own listing adds fields of requests and answers.
+fn chain_of(error: &dyn Error) -> String {
+    sources(error).fold(error.to_string(), |text, source| {
         let more = source.to_string();
         if text.ends_with(&more) { text } else { format!("{text}: {more}") }
     })

@@ -26,6 +26,7 @@ use super::budget::{Budget, Room};
 use super::client::Shared;
 use super::clock::Moment;
 use super::failure::{self, Kind};
+use super::limit::Limit;
 use super::pace::{ANSWER_BYTES_MAX, Pace, Size};
 use super::position::{Position, Sequence};
 use super::read::{Call, NoAnswer};
@@ -113,7 +114,7 @@ pub(super) struct Fetch {
     pub(super) stream: String,
     pub(super) shard: String,
     /// Records of one answer at most.
-    pub(super) limit: i32,
+    pub(super) limit: Limit,
     /// Time of a whole call at most.
     pub(super) timeout: Duration,
     pub(super) pace: Pace,
@@ -231,7 +232,10 @@ impl Fetch {
         }
         let sent = records.len();
         let size = Size::of(&records);
-        self.pace.answered(size, self.limit, behind_ms.unwrap_or(0));
+        self.pace.answered(size, self.limit.now(), behind_ms.unwrap_or(0));
+        if self.limit.answered(sent, size.memory, self.budget.most(ANSWER_BYTES_MAX)) {
+            tracing::info!(shard = self.shard, limit = self.limit.now(), "answers fit again");
+        }
         if let Position::AtTimestamp(ms) = self.from {
             leave_out_before(&mut records, ms);
         }
@@ -387,7 +391,7 @@ impl Fetch {
         self.pace.calls();
         let asked = self.shared.clock.moment();
         let what = format!("read {} of stream {}", self.shard, self.stream);
-        let (limit, timeout) = (self.limit, self.timeout);
+        let (limit, timeout) = (self.limit.now(), self.timeout);
         let bytes_max = room.bytes().saturating_sub(ENTRIES_BYTES_MAX);
         let call = Call { what: &what, iterator, limit, bytes_max, timeout };
         match call.send(&self.shared).await {
@@ -419,9 +423,9 @@ impl Fetch {
         if !had_all_room {
             return Round::Again;
         }
-        if self.limit > 1 {
-            self.limit /= 2;
-            tracing::warn!(shard = self.shard, limit = self.limit, "the answer is too large");
+        if self.limit.halve() {
+            let limit = self.limit.now();
+            tracing::warn!(shard = self.shard, limit, "the answer is too large");
             return Round::Again;
         }
         let text = format!(

@@ -23,6 +23,7 @@ use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 
 use self::container::Container;
 use self::profile::Profile;
+pub(super) use self::profile::Unusable;
 use self::web::WebIdentity;
 use super::settings::{Credentials, KinesisSettings, Role};
 

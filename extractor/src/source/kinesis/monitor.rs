@@ -22,6 +22,43 @@ pub(super) struct Sight {
     pub(super) listing: Listing,
 }
 
+/// A look that failed.
+#[derive(Debug)]
+pub(super) struct Blind {
+    /// Why.
+    pub(super) failure: Failure,
+    /// For how long every look has failed.
+    pub(super) since: Duration,
+    /// Whether that is too long: shards that are new are not read, and nobody knows of them.
+    pub(super) too_long: bool,
+}
+
+impl Blind {
+    /// The error for the host; the class is that of the last look's, so that what may pass is tried
+    /// again.
+    pub(super) fn told(self) -> Failure {
+        let text = format!(
+            "the shards could not be looked at for {} s, so that new ones may be there unread: {}",
+            self.since.as_secs(),
+            self.failure.message
+        );
+        Failure { message: text, ..self.failure }
+    }
+}
+
+/// Looks in a row that fail before the host is told an error. Why 10: with the default pause that is
+/// 5 minutes, longer than the service changes its machines, and much shorter than records are kept.
+const LOOKS_MAX: u32 = 10;
+
+/// The longest pause after a look that failed. Why 30 s: the pause between looks may be an hour, and the
+/// error must come in minutes.
+const BLIND_PAUSE_MAX: Duration = Duration::from_secs(30);
+
+/// How long every look may fail.
+fn blind_max(pause: Duration) -> Duration {
+    pause.min(BLIND_PAUSE_MAX).saturating_mul(LOOKS_MAX)
+}
+
 /// Looks after each pause, and when it is asked to; stops when nobody listens any more. A sight that
 /// nobody took yet is not replaced: the next one says the same and more.
 pub(super) async fn watch(
@@ -29,17 +66,28 @@ pub(super) async fn watch(
     stream: String,
     pause: Duration,
     asked: Arc<Notify>,
-    sights: SyncSender<Result<Sight, Failure>>,
+    sights: SyncSender<Result<Sight, Blind>>,
 ) {
     use std::sync::mpsc::TrySendError;
+    let mut failing: Option<Instant> = None;
     loop {
+        let next = if failing.is_some() { pause.min(BLIND_PAUSE_MAX) } else { pause };
         // Tasks of many extractors must not look in the same moment: the calls are few per account.
-        let pause = pause.mul_f64(0.75 + fastrand::f64() / 2.0);
+        let next = next.mul_f64(0.75 + fastrand::f64() / 2.0);
         let whole = tokio::select! {
-            () = tokio::time::sleep(pause) => true,
+            () = tokio::time::sleep(next) => true,
             () = asked.notified() => false,
         };
-        let sight = look(&shared, &stream, whole).await;
+        let sight = match look(&shared, &stream, whole).await {
+            Ok(sight) => {
+                failing = None;
+                Ok(sight)
+            }
+            Err(failure) => {
+                let since = failing.get_or_insert_with(Instant::now).elapsed();
+                Err(Blind { failure, since, too_long: since > blind_max(pause) })
+            }
+        };
         if let Err(TrySendError::Disconnected(_)) = sights.try_send(sight) {
             return;
         }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
-use protocol::{Class, Failure, OffsetKey};
+use protocol::{Class, Code, Failure, OffsetKey};
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, Semaphore};
 use tokio::task::AbortHandle;
@@ -15,7 +15,8 @@ use super::budget::Budget;
 use super::client::Shared;
 use super::consumer::Consumer;
 use super::fetch::{Fetch, News, TURNS, Told};
-use super::monitor::{self, Sight};
+use super::limit::Limit;
+use super::monitor::{self, Blind, Sight};
 use super::pace::Pace;
 use super::part::{Delivered, Part, Unfolding};
 use super::position::Position;
@@ -51,7 +52,7 @@ pub(super) struct Reader {
     news: Option<(SyncSender<Told>, Receiver<Told>)>,
     /// Parts whose task ended without the end of the shard, and why.
     stuck: Vec<(usize, News)>,
-    sights: Option<Receiver<Result<Sight, Failure>>>,
+    sights: Option<Receiver<Result<Sight, Blind>>>,
     /// Makes the monitor look now.
     look: Arc<Notify>,
     /// When the last look at the shards began, and when all parts came to their end.
@@ -155,7 +156,7 @@ impl Reader {
             generation: part.generation,
             stream: self.stream.clone(),
             shard: part.shard.clone(),
-            limit: self.settings.record_limit,
+            limit: Limit::new(self.settings.record_limit),
             timeout: self.settings.request_timeout,
             pace: Pace::new(self.settings.idle_max, self.settings.throttle_max),
             expect: from.first().cloned(),
@@ -186,14 +187,15 @@ impl Reader {
         }
     }
 
-    /// Reads again what was refused for the sake of credentials.
+    /// Reads again what was refused for the sake of credentials, or of what the settings say of them.
     pub(super) fn mend(&mut self) {
         if let Some(consumer) = &self.consumer {
             consumer.forget();
         }
         for index in 0..self.parts.len() {
             let Some(part) = self.parts.get_mut(index) else { break };
-            let refused = part.broken.as_ref().is_some_and(|it| it.class == Class::Auth);
+            let cured = |it: &Failure| it.class == Class::Auth || it.code == Code::ConfigInvalid;
+            let refused = part.broken.as_ref().is_some_and(cured);
             if refused {
                 part.broken = None;
                 self.start(index);
@@ -358,7 +360,7 @@ impl Reader {
     }
 
     /// What the monitor saw.
-    pub(super) fn sight(&mut self) -> Option<Result<Sight, Failure>> {
+    pub(super) fn sight(&mut self) -> Option<Result<Sight, Blind>> {
         let sight = self.sights.as_ref()?.try_recv().ok()?;
         if let Ok(sight) = &sight {
             self.looked = Some(sight.began);

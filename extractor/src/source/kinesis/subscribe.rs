@@ -49,9 +49,12 @@ const SILENT_FAILURES: u32 = 1;
 /// Time without reading after which events may wait on the way, so that one that comes is not new.
 const UNREAD: Duration = Duration::from_secs(1);
 
-/// Time that an event lets a reader wait after which none was on the way any more.
+/// Time that an event, or empty events in a row, let a reader wait after which none was on the way any
+/// more.
 ///
-/// Why 1 s: what waits comes within a round trip; the service sends an event in 5 s.
+/// Why 1 s: what waits comes within a round trip; the service sends an event in 5 s. Why together: the
+/// empty events of a whole subscription are some KB, so that those that wait come at once and let
+/// nobody wait between them.
 const DRAINED: Duration = Duration::from_secs(1);
 
 /// Another subscription of the same consumer and shard, or one within 5 s.
@@ -72,10 +75,23 @@ struct Progress {
     sent: Option<Moment>,
     /// Whether events may have been waiting on the way.
     backlog: bool,
+    /// How long empty events of late let the reader wait, together.
+    waited: Duration,
     /// Ends that the listing did not confirm.
     false_ends: u32,
     /// Whether the last event named no place to go on from.
     at_end: bool,
+}
+
+impl Progress {
+    /// An event let the reader wait.
+    fn waits(&mut self, time: Duration, is_empty: bool) {
+        self.waited = self.waited.saturating_mul(u32::from(is_empty)).saturating_add(time);
+        self.backlog &= self.waited < DRAINED;
+        if !is_empty {
+            self.waited = Duration::ZERO;
+        }
+    }
 }
 
 impl Fetch {
@@ -233,7 +249,9 @@ impl Fetch {
                 return Round::Over;
             };
             let room = self.budget.take(room_bytes).await;
-            progress.backlog |= unread.elapsed() > UNREAD;
+            if unread.elapsed() > UNREAD {
+                (progress.backlog, progress.waited) = (true, Duration::ZERO);
+            }
             let began = self.shared.clock.moment();
             let mut event =
                 match tokio::time::timeout(consumer.silence(), answer.event_stream.recv()).await {
@@ -261,7 +279,7 @@ impl Fetch {
                     }
                 };
             (progress.failures, progress.events) = (0, progress.events + 1);
-            progress.backlog &= began.at.elapsed() < DRAINED;
+            progress.waits(began.at.elapsed(), event.records.is_empty());
             // The first one may have been sent as soon as it was subscribed.
             let asked = progress.sent.filter(|_| progress.backlog || progress.events == 1);
             let asked = *progress.sent.insert(asked.unwrap_or(began));

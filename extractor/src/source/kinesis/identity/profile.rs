@@ -54,7 +54,7 @@ impl Profile {
                 self.name,
                 PLACES.join(", ")
             );
-            return Err(CredentialsError::invalid_configuration(text));
+            return Err(CredentialsError::invalid_configuration(Unusable(text)));
         };
         let asked = ProfileFileCredentialsProvider::builder()
             .configure(&self.config)
@@ -73,12 +73,18 @@ impl Profile {
             return error;
         }
         let why = error.source().map_or_else(String::new, |why| format!(": {why}"));
-        CredentialsError::invalid_configuration(format!(
+        CredentialsError::invalid_configuration(Unusable(format!(
             "no credentials of aws.profile `{}` in {}{why}; correct aws.profile or aws.profile.file",
             self.name, self.place
-        ))
+        )))
     }
 }
+
+/// The settings name a profile that has no credentials: nobody refused any, so that it is an error of
+/// the configuration. It is found among the sources of the SDK's error.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(in crate::source::kinesis) struct Unusable(String);
 
 impl ProvideCredentials for Profile {
     fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>
