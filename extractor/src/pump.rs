@@ -29,8 +29,10 @@ use crate::source::{Cancel, Source, Topology};
 
 mod answer;
 mod extract;
+mod lag;
 mod retry;
 
+use lag::LagsTold;
 use retry::Retry;
 
 /// Time for the last frame to leave after STOP, when the host named none.
@@ -74,6 +76,8 @@ struct Assignment {
     stands: Vec<OffsetValue>,
     /// Splits that were read to their end.
     closed: BTreeSet<OffsetKey>,
+    /// What the host was told of their lag.
+    lags: LagsTold,
 }
 
 /// See the module.
@@ -350,6 +354,7 @@ fn void() -> BatchEnd {
         reason: Reason::Void,
         offsets: Vec::new(),
         lag: protocol::message::Lag::default(),
+        lags: Vec::new(),
         caught_up: false,
     }
 }

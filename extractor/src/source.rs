@@ -183,6 +183,9 @@ pub trait Source {
     /// Lag over all parts.
     fn lag(&self) -> Lag;
 
+    /// Lag of each part, in their order.
+    fn lags(&self) -> Vec<Lag>;
+
     /// What changed in the set of splits since the last call; never blocks.
     fn topology(&mut self) -> Option<Topology>;
 

@@ -87,15 +87,27 @@ fn how_far_each_shard_is_behind_is_told() {
     let mut host = assigned(&server, &json!({}), &start(), 3);
     let began = Instant::now();
     let mut lags = Vec::new();
+    let mut each = std::collections::BTreeMap::new();
+    let mut extract = |host: &mut Host| {
+        let end = host.extract(&Extract { max_interval_ms: 500, ..credit(5) }).end;
+        each.extend(end.lags.iter().map(|it| (it.part, it.ms)));
+        end.lag.ms
+    };
     while !host.logs.iter().any(|log| log.message.contains("ms behind")) {
         assert!(began.elapsed() < PATIENCE, "{:?}", host.logs);
-        lags.push(host.extract(&Extract { max_interval_ms: 500, ..credit(5) }).end.lag.ms);
+        lags.push(extract(&mut host));
     }
     while lags.last() != Some(&Some(90_000)) {
         assert!(began.elapsed() < PATIENCE, "{lags:?}");
-        lags.push(host.extract(&Extract { max_interval_ms: 500, ..credit(5) }).end.lag.ms);
+        lags.push(extract(&mut host));
+    }
+    // What was told last of each shard stands until another is told.
+    for _ in 0..3 {
+        extract(&mut host);
     }
     host.stop();
+    let wanted = [(0, Some(0)), (1, Some(90_000)), (2, Some(0))];
+    assert_eq!(each.into_iter().collect::<Vec<_>>(), wanted);
 }
 
 /// The LOG line of a pipeline that lost something and wanted to go on.

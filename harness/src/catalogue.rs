@@ -13,6 +13,7 @@
 mod claims;
 mod ends;
 mod ids;
+mod lag;
 mod pipelines;
 mod record;
 mod report;
@@ -29,6 +30,8 @@ use crate::store::{Connect, Store, StoreError};
 pub use claims::Claim;
 pub use ends::Ends;
 pub(crate) use ids::{NONCE_LEN, fresh, fresh_name, key_hash, now_us, us};
+pub(crate) use lag::note_lags;
+pub use lag::{Behind, SplitLag};
 pub use record::{
     Batch, BatchState, Creation, ErrorEntry, ErrorKind, ErrorRow, NewPipeline, Pipeline,
     PipelineState, Split,

@@ -7,6 +7,7 @@
 mod alter;
 mod args;
 mod error;
+mod lag;
 mod options;
 mod run;
 mod show;

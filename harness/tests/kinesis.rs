@@ -172,6 +172,63 @@ fn the_five_start_positions_begin_where_they_say() {
     assert_eq!(payload(&rows(&pipeline)[0].2), "11");
 }
 
+/// What the service says of each shard (`MillisBehindLatest`) is in the status, and stays there when
+/// nothing runs any more.
+#[test]
+fn the_status_tells_how_far_each_shard_is_behind() {
+    let server = canned::Canned::start(|operation, input| match operation {
+        "ListShards" => {
+            let shards: Vec<_> = (0..3).map(|n| canned::shard_json(n, None, false)).collect();
+            Some(canned::Answer::Ok(json!({"Shards": shards})))
+        }
+        "GetRecords" => {
+            let iterator = input["ShardIterator"].as_str().unwrap();
+            let shard = (0..3).find(|n| iterator.contains(&shard(*n))).unwrap();
+            let behind = [0, 90_000, 5_000][shard as usize];
+            let first = iterator.starts_with("of ");
+            let mut page = canned::page(if first { &[1] } else { &[] }, behind);
+            page["NextShardIterator"] = json!(format!("after {}", self::shard(shard)));
+            Some(canned::Answer::Ok(page))
+        }
+        _ => None,
+    });
+    let config = json!({
+        "connector.class": "kinesis", "kinesis.stream": STREAM, "kinesis.endpoint": server.url,
+        "aws.access.key.id": "A", "aws.secret.access.key": "s",
+    });
+    let pipeline = Pipeline::new("behind", None, &config);
+    let status = |more: &[&str]| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_harness"));
+        command.args(["status", "behind", "--store", &pipeline.store]).args(more);
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let mut run = pipeline.start(&[]);
+    let started = Instant::now();
+    let sql = "SELECT COUNT(*) FROM s2x_lags WHERE lag_ms IS NOT NULL";
+    while pipeline.try_number(sql) != Some(3) {
+        assert!(started.elapsed() < RUN_MAX, "{}", run.log());
+        assert_eq!(run.ended(), None, "{}", run.log());
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    signal(run.pid(), Signal::SIGTERM);
+    assert_eq!(run.wait(), Some(0), "{}", run.log());
+    let json: Value = serde_json::from_str(&status(&["--json"])).unwrap();
+    let lag = &json["lag"];
+    assert_eq!(
+        (&lag["ms"], &lag["rows"], &lag["unread"]),
+        (&json!(90_000), &Value::Null, &json!(0))
+    );
+    let splits = lag["splits"].as_array().unwrap();
+    let each = splits.iter().map(|it| (it["key"]["shardId"].clone(), it["ms"].clone()));
+    let wanted = [(1, 90_000), (2, 5_000), (0, 0)].map(|(n, ms)| (json!(shard(n)), json!(ms)));
+    assert_eq!(each.collect::<Vec<_>>(), wanted, "the farthest first");
+    let text = status(&[]);
+    assert!(text.contains("1 min 30 s") && text.contains(&shard(2)), "{text}");
+    pipeline.assert_no_process_left();
+}
+
 /// A shard without a number is named, and nothing of the start is written down.
 #[test]
 fn a_shard_that_the_numbers_do_not_name_is_told() {

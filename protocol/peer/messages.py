@@ -110,6 +110,7 @@ SETTINGS = fields(pipeline=(TEXT, ""), leaf=(U32, 0), task=(U32, 0),
 MOVE = fields(part=(U32, REQUIRED), rows=(U64, REQUIRED), errors=(U64, 0), digest=(TEXT, None),
               **{"from": (place, REQUIRED), "to": (place, REQUIRED)})
 LAG = fields(rows=(U64, None), ms=(U64, None))
+PART_LAG = fields(part=(U32, REQUIRED), rows=(U64, None), ms=(U64, None))
 EMPTY = fields()
 
 PAYLOADS = {
@@ -149,6 +150,7 @@ PAYLOADS = {
                         bytes=(U64, REQUIRED), frames=(U64, REQUIRED),
                         reason=(words(REASONS, "other"), REQUIRED),
                         offsets=(many(MOVE), REQUIRED), lag=(LAG, lambda: LAG({})),
+                        lags=(many(PART_LAG), list),
                         caught_up=(FLAG, False)),
     "PROGRESS": fields(phase=(words(PHASES, "other"), REQUIRED), retry_after_ms=(U64, None),
                        rss_bytes=(U64, 0), message=(TEXT, None)),

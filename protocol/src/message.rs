@@ -17,7 +17,7 @@ mod flow;
 mod setup;
 mod words;
 
-pub use batch::{BATCH_PREFIX_LEN, BatchEnd, BatchPrefix, Lag, Move, Operation};
+pub use batch::{BATCH_PREFIX_LEN, BatchEnd, BatchPrefix, Lag, Move, Operation, PartLag};
 pub use flow::{
     AddedSplit, Commit, Extract, Log, PartValue, Partitions, Progress, Stop, StopMode, Stopped,
     Update, Updated,

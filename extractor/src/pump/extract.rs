@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use protocol::limits::CONTROL_FRAME_BYTES_MAX;
-use protocol::message::{BatchEnd, Extract, Lag, Move, Phase, Reason, StopMode, encode};
+use protocol::message::{BatchEnd, Extract, Lag, Move, PartLag, Phase, Reason, StopMode, encode};
 use protocol::{Code, Failure};
 
 use super::{End, Pump, Queued, void};
@@ -177,6 +177,15 @@ impl Pump {
         })
     }
 
+    /// What is new of the lag of each part.
+    fn lags(&mut self, at_end: bool) -> Vec<PartLag> {
+        let (Some(source), Some(assignment)) = (self.source.as_deref(), &mut self.assignment)
+        else {
+            return Vec::new();
+        };
+        assignment.lags.news(&source.lags(), at_end)
+    }
+
     /// Answers the credit with what was delivered.
     fn finish(&mut self, item: &Queued, reason: Reason, caught_up: bool) -> Result<(), End> {
         let (counts, moves) = self.close_batch();
@@ -195,10 +204,12 @@ impl Pump {
             reason,
             offsets: moves,
             lag: Lag { rows: lag.rows, ms: lag.ms },
+            lags: self.lags(caught_up),
             caught_up,
         };
         if encode(&end).len() > CONTROL_FRAME_BYTES_MAX as usize {
-            // Moves without rows can be told by a later batch.
+            // Advice, and moves without rows, which a later batch can tell.
+            end.lags.clear();
             end.offsets.retain(|step| step.rows + step.errors > 0);
         }
         if let Some(assignment) = &mut self.assignment {

@@ -365,22 +365,18 @@ impl<F: Fetcher> Source for Kafka<F> {
     }
 
     fn lag(&self) -> Lag {
-        let mut lag = Lag { rows: Some(0), ms: Some(0) };
+        let behind = self.lags().into_iter().filter(|part| part.rows != Some(0));
+        behind.fold(Lag { rows: Some(0), ms: Some(0) }, |lag, part| Lag {
+            rows: lag.rows.zip(part.rows).map(|(sum, rows)| sum.saturating_add(rows)),
+            ms: lag.ms.zip(part.ms).map(|(worst, age)| worst.max(age)),
+        })
+    }
+
+    fn lags(&self) -> Vec<Lag> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let now_ms = i64::try_from(now.as_millis()).unwrap_or(i64::MAX);
-        for part in self.reader.parts.iter().filter(|part| !part.is_at_end()) {
-            let end = self.reader.queue.end_seen(&part.place.topic, part.place.partition);
-            let rows = end.map(|end| end.saturating_sub(part.position().offset).max(0));
-            let rows = rows.and_then(|rows| u64::try_from(rows).ok());
-            if rows == Some(0) {
-                continue;
-            }
-            let age = part.seen_ms.map(|seen| now_ms.saturating_sub(seen).max(0));
-            let age = age.and_then(|age| u64::try_from(age).ok());
-            lag.rows = lag.rows.zip(rows).map(|(sum, rows)| sum.saturating_add(rows));
-            lag.ms = lag.ms.zip(age).map(|(worst, age)| worst.max(age));
-        }
-        lag
+        let lag = |part: &_| self.lag_of(part, now_ms);
+        self.reader.parts.iter().map(lag).collect()
     }
 
     fn topology(&mut self) -> Option<Topology> {
@@ -410,6 +406,23 @@ impl<F: Fetcher> Source for Kafka<F> {
 }
 
 impl<F: Fetcher> Kafka<F> {
+    /// Lag of one part: nothing at its end, else the records up to the end that was seen last, and the age
+    /// of the last record read.
+    fn lag_of(&self, part: &Part, now_ms: i64) -> Lag {
+        let none = Lag { rows: Some(0), ms: Some(0) };
+        if part.is_at_end() {
+            return none;
+        }
+        let end = self.reader.queue.end_seen(&part.place.topic, part.place.partition);
+        let rows = end.map(|end| end.saturating_sub(part.position().offset).max(0));
+        let rows = rows.and_then(|rows| u64::try_from(rows).ok());
+        if rows == Some(0) {
+            return none;
+        }
+        let age = part.seen_ms.map(|seen| now_ms.saturating_sub(seen).max(0));
+        Lag { rows, ms: age.and_then(|age| u64::try_from(age).ok()) }
+    }
+
     /// Divides the budget among the brokers that are fetched from and, where every partition has
     /// one, among the queues. librdkafka takes its limits only from a new client.
     fn share_memory(&mut self, parts: &[Part], cancel: &Cancel) -> Result<(), Failure> {

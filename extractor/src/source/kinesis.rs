@@ -337,6 +337,10 @@ impl Source for KinesisSource {
         Lag { rows: None, ms }
     }
 
+    fn lags(&self) -> Vec<Lag> {
+        self.reader.parts.iter().map(|part| Lag { rows: None, ms: part.lag_ms() }).collect()
+    }
+
     fn topology(&mut self) -> Option<Topology> {
         let news = std::mem::take(&mut self.news);
         (news != Topology::default()).then_some(news)

@@ -472,6 +472,11 @@ impl Source for TestSource {
         Lag { rows: Some(rows), ms: None }
     }
 
+    fn lags(&self) -> Vec<Lag> {
+        let left = |part: &Part| self.plan.end(&part.name) - part.at;
+        self.parts.iter().map(|part| Lag { rows: Some(left(part)), ms: None }).collect()
+    }
+
     fn topology(&mut self) -> Option<Topology> {
         let news = mem::take(&mut self.news);
         (news != Topology::default()).then_some(news)

@@ -85,6 +85,7 @@ impl Catalogue {
                 "s2x_batches",
                 "s2x_errors",
                 "s2x_ends",
+                "s2x_lags",
             ] {
                 let sql = format!("DELETE FROM {table} WHERE pipeline_id = ?");
                 store.execute(&sql, &[Param::from(pipeline.id)])?;

@@ -8,13 +8,13 @@ use super::views;
 use crate::store::{Dialect, Param, Store, StoreError, StoreErrorKind, require_transactional};
 
 /// The version of the catalogue that this program reads and writes.
-pub const CATALOGUE_VERSION: u32 = 2;
+pub const CATALOGUE_VERSION: u32 = 3;
 
 /// How long a creator waits for another one, in seconds.
 const CREATE_WAIT_S: i64 = 30;
 
 /// The tables that a load writes; each must be able to roll back.
-pub(crate) const TABLES: [&str; 9] = [
+pub(crate) const TABLES: [&str; 10] = [
     "s2x_catalogue",
     "s2x_pipelines",
     "s2x_leaves",
@@ -24,6 +24,7 @@ pub(crate) const TABLES: [&str; 9] = [
     "s2x_errors",
     "s2x_variables",
     "s2x_ends",
+    "s2x_lags",
 ];
 
 /// Version 1. `{…}` stands for a type that the databases spell differently.
@@ -137,6 +138,17 @@ const VERSION_2: [&str; 1] = ["CREATE TABLE IF NOT EXISTS s2x_ends (
         PRIMARY KEY (pipeline_id, key_hash)
     ){engine}"];
 
+/// What version 3 adds: how far each split is behind its source.
+const VERSION_3: [&str; 1] = ["CREATE TABLE IF NOT EXISTS s2x_lags (
+        pipeline_id BIGINT NOT NULL,
+        key_hash {hash} NOT NULL,
+        key_text {text} NOT NULL,
+        lag_rows BIGINT,
+        lag_ms BIGINT,
+        told_us BIGINT NOT NULL,
+        PRIMARY KEY (pipeline_id, key_hash)
+    ){engine}"];
+
 /// Makes the catalogue or brings it up to [`CATALOGUE_VERSION`]; other creators may do so at once.
 ///
 /// # Errors
@@ -188,8 +200,8 @@ fn upgrade(store: &mut dyn Store) -> Result<(), StoreError> {
     if from.unwrap_or(0) < 1 {
         create_version_1(store)?;
     }
-    if from.unwrap_or(0) < 2 {
-        for template in VERSION_2 {
+    for (version, templates) in [(2, VERSION_2), (3, VERSION_3)] {
+        for template in templates.iter().filter(|_| from.unwrap_or(0) < version) {
             store.execute(&spell(store.dialect(), template), &[])?;
         }
     }

@@ -61,10 +61,10 @@ fn a_newer_catalogue_is_refused() {
     let bed = Bed::new();
     let mut catalogue = bed.catalogue();
     let store = catalogue.store().expect("connected");
-    store.execute("UPDATE s2x_catalogue SET version = 3", &[]).expect("updates");
+    store.execute("UPDATE s2x_catalogue SET version = 4", &[]).expect("updates");
     let error = Catalogue::open(Arc::clone(&bed.connect)).err().expect("refused");
     assert_eq!(error.kind(), StoreErrorKind::Schema);
-    assert!(error.to_string().contains("has version 3; this program knows up to 2"), "{error}");
+    assert!(error.to_string().contains("has version 4; this program knows up to 3"), "{error}");
 }
 
 #[test]
@@ -74,10 +74,38 @@ fn a_catalogue_of_version_1_is_brought_up_to_date_with_its_pipelines() {
     let id = catalogue.create_pipeline(&new("p")).expect("creates").into_pipeline().id;
     let store = catalogue.store().expect("connected");
     store.execute("DROP TABLE s2x_ends", &[]).expect("drops");
+    store.execute("DROP TABLE s2x_lags", &[]).expect("drops");
     store.execute("UPDATE s2x_catalogue SET version = 1", &[]).expect("updates");
     let mut catalogue = bed.catalogue();
     assert_eq!(catalogue.ends(id, "w"), Ok(None));
+    assert_eq!(catalogue.lags(id), Ok(Vec::new()));
     assert_eq!(catalogue.pipelines().expect("reads").len(), 1);
+}
+
+#[test]
+fn lags_are_the_last_that_were_told_and_go_with_their_pipeline() {
+    let bed = Bed::new();
+    let mut catalogue = bed.catalogue();
+    let id = catalogue.create_pipeline(&new("p")).expect("creates").into_pipeline().id;
+    let keys: Vec<String> = (0..120).map(|n| format!("{{\"shardId\":\"{n:03}\"}}")).collect();
+    let mut note = |rows: Option<u64>, ms: Option<u64>, count: usize| {
+        let store = catalogue.store().expect("connected");
+        let lags = keys.iter().take(count).map(|key| (key.as_str(), Behind { rows, ms }));
+        note_lags(store, id, lags).expect("notes");
+        catalogue.lags(id).expect("reads")
+    };
+    assert_eq!(note(Some(5), None, 120).len(), 120);
+    let lags = note(None, Some(7), 2);
+    let of = |index: usize| lags[index].behind;
+    assert_eq!((lags.len(), lags[1].key.as_str()), (120, keys[1].as_str()));
+    assert_eq!(of(1), Behind { rows: None, ms: Some(7) });
+    assert_eq!(of(2), Behind { rows: Some(5), ms: None });
+    catalogue.drop_pipeline("p").expect("drops");
+    assert_eq!(catalogue.lags(id), Ok(Vec::new()));
+    let store = catalogue.store().expect("connected");
+    let late = Behind { rows: Some(1), ms: None };
+    note_lags(store, id, [(keys[0].as_str(), late)].into_iter()).expect("notes");
+    assert_eq!(catalogue.lags(id), Ok(Vec::new()), "what comes late finds no pipeline");
 }
 
 #[test]

@@ -198,7 +198,10 @@ pub(super) enum OnErrorArg {
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  harness status --store sqlite:orders.db\n  \
-    harness status orders --store sqlite:orders.db --json")]
+    harness status orders --store sqlite:orders.db --json\n\n\
+    How far it is behind is what the extractors told last, some seconds ago while it runs: the records\n\
+    that are left and the age of the last one, as far as the source can tell (Kafka both, Kinesis the\n\
+    age). With a name, each split is shown, the farthest first.")]
 pub(super) struct StatusArgs {
     /// The pipeline; all of them without it
     pub(super) name: Option<String>,

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::args::{DropArgs, ListArgs, OffsetsArgs, StatusArgs, StoreArgs};
 use super::error::CliError;
+use super::lag::PipelineLag;
 use crate::catalogue::{Catalogue, ErrorEntry, Pipeline};
 use crate::exit::Exit;
 use crate::report::{Align, Table, bytes, count, out};
@@ -21,9 +22,14 @@ pub(super) fn status(args: &StatusArgs) -> Result<Exit, CliError> {
         Some(name) => vec![find(&mut catalogue, name, &url)?],
         None => catalogue.pipelines()?,
     };
+    let lag_of =
+        |catalogue: &mut Catalogue, pipeline: &Pipeline| -> Result<PipelineLag, CliError> {
+            Ok(PipelineLag::of(&catalogue.splits(pipeline.id)?, catalogue.lags(pipeline.id)?))
+        };
     if args.json {
         for pipeline in &pipelines {
-            out::json(&status_json(pipeline, catalogue.splits(pipeline.id)?.len()))?;
+            let lag = lag_of(&mut catalogue, pipeline)?;
+            out::json(&status_json(pipeline, &lag))?;
         }
         return Ok(Exit::Done);
     }
@@ -40,8 +46,10 @@ pub(super) fn status(args: &StatusArgs) -> Result<Exit, CliError> {
         ("errors", Align::Right),
         ("batches", Align::Right),
         ("splits", Align::Right),
+        ("behind", Align::Right),
     ]);
     for pipeline in &pipelines {
+        let lag = lag_of(&mut catalogue, pipeline)?;
         table.row([
             pipeline.name.clone(),
             pipeline.state.as_str().to_owned(),
@@ -50,10 +58,14 @@ pub(super) fn status(args: &StatusArgs) -> Result<Exit, CliError> {
             bytes(pipeline.byte_total),
             count(pipeline.error_total),
             count(pipeline.last_batch_id),
-            count(catalogue.splits(pipeline.id)?.len() as u64),
+            count(lag.splits as u64),
+            lag.text(),
         ]);
     }
     out::line(&table.render(out::stdout_width()))?;
+    if let (Some(_), Some(pipeline)) = (&args.name, pipelines.first()) {
+        lag_of(&mut catalogue, pipeline)?.print()?;
+    }
     for pipeline in &pipelines {
         if let Some(error) = &pipeline.error {
             out::line(&stopped(&pipeline.name, error))?;
@@ -62,14 +74,15 @@ pub(super) fn status(args: &StatusArgs) -> Result<Exit, CliError> {
     Ok(Exit::Done)
 }
 
-fn status_json(pipeline: &Pipeline, splits: usize) -> Value {
+fn status_json(pipeline: &Pipeline, lag: &PipelineLag) -> Value {
     // Text that another version wrote is shown as text.
     let config = serde_json::from_str(&pipeline.config_json)
         .unwrap_or_else(|_| Value::from(pipeline.config_json.as_str()));
     json!({
         "pipeline": pipeline.name, "state": pipeline.state.as_str(),
         "table": pipeline.target_table, "rows": pipeline.row_total, "bytes": pipeline.byte_total,
-        "errors": pipeline.error_total, "last_batch": pipeline.last_batch_id, "splits": splits,
+        "errors": pipeline.error_total, "last_batch": pipeline.last_batch_id, "splits": lag.splits,
+        "lag": lag.json(),
         "leaves": pipeline.leaf_count, "tasks_max": pipeline.tasks_max, "epoch": pipeline.epoch,
         "error": pipeline.error, "created": time(pipeline.created_us),
         "altered": time(pipeline.altered_us), "config": config
@@ -278,12 +291,12 @@ pub(super) fn find(
 }
 
 /// Text that is JSON, as JSON; other text as text.
-fn as_json(text: &str) -> Value {
+pub(super) fn as_json(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or_else(|_| Value::from(text))
 }
 
 /// A moment in UTC, to the millisecond.
-fn time(us: u64) -> String {
+pub(super) fn time(us: u64) -> String {
     let moment = i64::try_from(us / 1000).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok());
     moment.map_or_else(|| us.to_string(), |moment| format!("{moment:.3}"))
 }

@@ -1,8 +1,10 @@
 //! The loading side of a task: one thread that commits finished batches in order, waits for a
 //! database that is away, and says how each batch ended.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::time::{Duration, Instant};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -10,8 +12,8 @@ use protocol::message::Lag;
 
 use super::patience::Patience;
 use super::setup::Setup;
-use super::{RunError, refused};
-use crate::catalogue::{ErrorKind, ErrorRow};
+use super::{Event, RunError, refused};
+use crate::catalogue::{Behind, ErrorKind, ErrorRow};
 use crate::stage::Staged;
 use crate::store::StoreError;
 use crate::transaction::{BatchCommit, Committed, LoadError, Loader, Move};
@@ -39,6 +41,8 @@ pub(super) struct Job {
     pub errors: u64,
     pub bytes: u64,
     pub lag: Lag,
+    /// Lag of single splits, by KEY.
+    pub lags: Vec<(String, Behind)>,
     pub caught_up: bool,
 }
 
@@ -62,7 +66,8 @@ pub(super) fn start(
         .name(format!("load-{task}"))
         .spawn(move || {
             let loader = Loader::new(Arc::clone(&setup.connect));
-            Worker { setup, task, leaf, loader, failed: None }.run(&queue, done);
+            let lags = Lags { at: Instant::now(), waiting: BTreeMap::new() };
+            Worker { setup, task, leaf, loader, failed: None, lags }.run(&queue, done);
         })
         .map_err(|e| RunError::Internal(format!("cannot start a thread: {e}")))?;
     Ok(jobs)
@@ -74,7 +79,18 @@ struct Worker {
     leaf: u32,
     loader: Loader,
     failed: Option<u64>,
+    lags: Lags,
 }
+
+/// Lag that is not in the catalogue yet.
+struct Lags {
+    /// When it was written last.
+    at: Instant,
+    waiting: BTreeMap<String, Behind>,
+}
+
+/// How often the lag of splits is written. Why 2 s: people look at it, and each time costs a transaction.
+const LAGS_INTERVAL: Duration = Duration::from_secs(2);
 
 impl Worker {
     fn run(mut self, queue: &Receiver<Job>, done: impl Fn(Done) -> bool) {
@@ -90,9 +106,32 @@ impl Worker {
             };
             // Memory goes back before anybody waits for the next batch.
             drop(job.staged.take());
+            let is_committed = matches!(result, Some(Ok(_)));
+            if is_committed {
+                self.lags.waiting.extend(std::mem::take(&mut job.lags));
+                if job.caught_up || self.lags.at.elapsed() >= LAGS_INTERVAL {
+                    self.note_lags();
+                }
+            }
             if !done(Done { job, result }) {
                 return;
             }
+        }
+        self.note_lags();
+    }
+
+    /// Writes down how far splits are behind. A database that is away is told by the next batch.
+    fn note_lags(&mut self) {
+        let lags = std::mem::take(&mut self.lags.waiting);
+        self.lags.at = Instant::now();
+        if lags.is_empty() {
+            return;
+        }
+        let rows = lags.iter().map(|(key, behind)| (key.as_str(), *behind));
+        if let Err(error) = self.loader.note_lags(self.setup.pipeline.id, rows) {
+            let line = format!("the lag of splits is not written down: {error}");
+            self.setup.tell(&Event::Log { level: "debug".to_owned(), line });
+            self.lags.waiting = lags;
         }
     }
 

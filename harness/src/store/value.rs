@@ -115,6 +115,17 @@ impl CellRow {
             .map_err(|_| StoreError::internal(format!("column {index} holds {number}, below 0")))
     }
 
+    /// A whole number from 0 on, or nothing.
+    ///
+    /// # Errors
+    /// It is neither.
+    pub fn count_or_null(&self, index: usize) -> Result<Option<u64>, StoreError> {
+        match self.cell(index)? {
+            Cell::Null => Ok(None),
+            _ => self.count(index).map(Some),
+        }
+    }
+
     /// A whole number that fits 32 bits.
     ///
     /// # Errors

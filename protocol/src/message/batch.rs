@@ -92,9 +92,26 @@ pub struct BatchEnd {
     /// Lag after this batch, over all assigned splits.
     #[serde(default)]
     pub lag: Lag,
+    /// Lag of single splits, those that it changed for since it was told last. Advice: nothing is
+    /// decided by it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lags: Vec<PartLag>,
     /// Every assigned split was read to the end that the source reported.
     #[serde(default)]
     pub caught_up: bool,
+}
+
+/// What is still to be read of one split.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PartLag {
+    /// Index in ASSIGN.
+    pub part: u32,
+    /// Records.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rows: Option<u64>,
+    /// Milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ms: Option<u64>,
 }
 
 /// How a split moved.

@@ -68,6 +68,7 @@ fn end(frames: u64, offsets: Vec<Move>) -> BatchEnd {
         reason: Reason::Idle,
         offsets,
         lag: Lag::default(),
+        lags: Vec::new(),
         caught_up: true,
     }
 }

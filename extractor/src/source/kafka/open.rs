@@ -79,6 +79,10 @@ impl Source for KafkaSource {
         self.0.lag()
     }
 
+    fn lags(&self) -> Vec<Lag> {
+        self.0.lags()
+    }
+
     fn topology(&mut self) -> Option<Topology> {
         self.0.topology()
     }

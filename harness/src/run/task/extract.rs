@@ -4,7 +4,7 @@ use super::{
     Answer, CREDITS, Catalogue, Duration, Extract, Fault, Instant, Job, OffsetKey, OffsetValue,
     REQUEST_WAIT, RunError, Staged, Stop, Task, VecDeque,
 };
-use crate::catalogue::Split;
+use crate::catalogue::{Behind, Split};
 use crate::run::OnError;
 use crate::run::failure::{BadRecord, Lap};
 use crate::run::load::PlannedMove;
@@ -180,6 +180,7 @@ impl Task {
             errors: end.errors,
             bytes: end.bytes,
             lag: end.lag,
+            lags: lags_of(assignment, &end),
             caught_up: end.caught_up,
         };
         self.jobs.send(job).map_err(|_| internal("the loading thread is gone"))
@@ -198,6 +199,15 @@ impl Task {
         }
         Ok(())
     }
+}
+
+/// What the batch tells of the lag of each split, by KEY; of a split that is not assigned, nothing.
+fn lags_of(assignment: &Assignment, end: &BatchEnd) -> Vec<(String, Behind)> {
+    let named = end.lags.iter().filter_map(|lag| {
+        let (key, _) = assignment.splits.get(lag.part as usize)?;
+        Some((key.as_str().to_owned(), Behind { rows: lag.rows, ms: lag.ms }))
+    });
+    named.collect()
 }
 
 fn plan_moves(assignment: &mut Assignment, end: &BatchEnd) -> Result<Vec<PlannedMove>, Stop> {

@@ -155,6 +155,7 @@ impl Recorder {
             reason,
             offsets: moves.to_vec(),
             lag: Lag { rows: Some(7), ms: None },
+            lags: Vec::new(),
             caught_up: false,
         }
     }

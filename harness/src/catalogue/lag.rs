@@ -1,0 +1,90 @@
+//! How far each split was behind its source when its extractor told it last. For people and monitors:
+//! nothing is decided by it.
+//!
+//! Touches the database through `Store` alone, outside the transactions that load rows, so that a
+//! lag that can not be written costs no batch.
+
+use super::ids::{key_hash, now_us};
+use super::splits::marks;
+use super::{Catalogue, Store};
+use crate::store::{Param, StoreError};
+
+/// Rows of one statement. Why 50: as for the rest of the catalogue, 50 × 6 bound values is below every
+/// limit.
+const CHUNK: usize = 50;
+
+/// What is left to be read in one split, as far as its source can tell.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Behind {
+    /// Records.
+    pub rows: Option<u64>,
+    /// Milliseconds.
+    pub ms: Option<u64>,
+}
+
+/// One split of a pipeline, and how far it was behind.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SplitLag {
+    /// The KEY of its offset.
+    pub key: String,
+    /// How far it was behind.
+    pub behind: Behind,
+    /// When that was told, in microseconds since 1970, by the harness's clock.
+    pub told_us: u64,
+}
+
+impl Catalogue {
+    /// How far the splits of a pipeline were behind, by KEY; a split that was not read yet is left out.
+    ///
+    /// # Errors
+    /// The database cannot be reached.
+    pub fn lags(&mut self, pipeline_id: u64) -> Result<Vec<SplitLag>, StoreError> {
+        self.read("read how far splits are behind", |store| {
+            let sql = "SELECT key_text, lag_rows, lag_ms, told_us FROM s2x_lags \
+                       WHERE pipeline_id = ? ORDER BY key_text";
+            let answer = store.query(sql, &[Param::from(pipeline_id)])?;
+            let lags = answer.rows.iter().map(|row| {
+                let behind = Behind { rows: row.count_or_null(1)?, ms: row.count_or_null(2)? };
+                Ok(SplitLag { key: row.text(0)?.to_owned(), behind, told_us: row.count(3)? })
+            });
+            lags.collect()
+        })
+    }
+}
+
+/// Notes how far splits are behind now. The caller opens and ends the transaction.
+pub(crate) fn note_lags<'a>(
+    store: &mut dyn Store,
+    pipeline_id: u64,
+    lags: impl Iterator<Item = (&'a str, Behind)>,
+) -> Result<(), StoreError> {
+    let there = "SELECT 1 FROM s2x_pipelines WHERE pipeline_id = ?";
+    if store.query(there, &[Param::from(pipeline_id)])?.first().is_none() {
+        // It was dropped meanwhile.
+        return Ok(());
+    }
+    let now = now_us();
+    let lags: Vec<_> = lags.map(|(key, behind)| (key_hash(key), key, behind)).collect();
+    for chunk in lags.chunks(CHUNK) {
+        let row = format!("({})", marks(6));
+        let rows = vec![row; chunk.len()].join(", ");
+        // The four databases have this statement, and no upsert in common.
+        let sql = format!(
+            "REPLACE INTO s2x_lags (pipeline_id, key_hash, key_text, lag_rows, lag_ms, told_us) \
+             VALUES {rows}"
+        );
+        let number = |number: Option<u64>| number.map_or(Param::Null, Param::from);
+        let values = chunk.iter().flat_map(|(hash, key, behind)| {
+            [
+                Param::from(pipeline_id),
+                Param::Bytes(hash),
+                Param::Text(key),
+                number(behind.rows),
+                number(behind.ms),
+                Param::from(now),
+            ]
+        });
+        store.execute(&sql, &values.collect::<Vec<_>>())?;
+    }
+    Ok(())
+}
