@@ -194,6 +194,14 @@ impl Settings {
             .fatal()
     }
 
+    /// The failure of a key that cannot be served whatever its value is, which it does not quote.
+    pub fn unsupported(&self, key: &str, reason: &str) -> Failure {
+        let origin = self.entries.get(key).map_or(Origin::Config, |entry| entry.origin);
+        Failure::new(Code::ConfigInvalid, format!("{key}: {reason}"))
+            .with("pointer", pointer(origin, key))
+            .fatal()
+    }
+
     /// The failure of a missing value.
     pub fn missing(key: &str, what: &str) -> Failure {
         Failure::new(Code::ConfigMissing, format!("{key} is missing: {what}"))

@@ -80,6 +80,17 @@ pub enum Undecodable {
         /// What it expected there.
         expected: &'static str,
     },
+    /// The bytes begin as a schema registry's producers frame what they write.
+    #[error(
+        "{role} looks like registry framing: a zero byte and schema id {id}; schemas of a registry \
+         are not read here; {role}.format=bytes delivers such {role}s as they came"
+    )]
+    Framed {
+        /// `key` or `value`.
+        role: &'static str,
+        /// The id that stands there.
+        id: u32,
+    },
     /// The JSON text is nested too deep.
     #[error(
         "{role} is nested deeper than {RECORD_DEPTH_MAX} levels at byte {at}{}",
@@ -108,7 +119,7 @@ impl Undecodable {
     pub const fn code(&self) -> Code {
         match self {
             Self::Utf8 { .. } => Code::InvalidUtf8,
-            Self::Json { .. } | Self::Depth { .. } => Code::DecodeFailed,
+            Self::Json { .. } | Self::Framed { .. } | Self::Depth { .. } => Code::DecodeFailed,
         }
     }
 }
@@ -218,7 +229,7 @@ impl<'a> Text<'a> {
     fn check(format: Format, role: &'static str, bytes: &'a [u8]) -> Result<Self, Undecodable> {
         Ok(match format {
             Format::Json => Self::Json(checked(role, bytes)?),
-            Format::String => Self::String(utf8(role, bytes)?),
+            Format::String => Self::String(string(role, bytes)?),
             Format::Bytes => Self::Bytes(bytes),
         })
     }
@@ -251,8 +262,28 @@ fn utf8<'a>(role: &'static str, bytes: &'a [u8]) -> Result<&'a str, Undecodable>
     std::str::from_utf8(bytes).map_err(|e| Undecodable::Utf8 { role, at: e.valid_up_to() })
 }
 
+/// A text that is declared as such. What is framed for a registry is often UTF-8 by accident.
+fn string<'a>(role: &'static str, bytes: &'a [u8]) -> Result<&'a str, Undecodable> {
+    match framed(bytes) {
+        Some(id) => Err(Undecodable::Framed { role, id }),
+        None => utf8(role, bytes),
+    }
+}
+
+/// The schema id of bytes that are framed for a registry: a zero, then the id in four bytes, the
+/// highest first (Confluent's documentation, "Wire format"). Ids begin at 1 and are positive in 32
+/// bits with sign, so that small numbers of eight bytes are no framing.
+fn framed(bytes: &[u8]) -> Option<u32> {
+    let (&[0, a, b, c, d], _) = bytes.split_first_chunk::<5>()? else { return None };
+    let id = u32::from_be_bytes([a, b, c, d]);
+    (1..=i32::MAX.unsigned_abs()).contains(&id).then_some(id)
+}
+
 fn checked<'a>(role: &'static str, bytes: &'a [u8]) -> Result<&'a [u8], Undecodable> {
     let Err(fault) = json::check(bytes) else { return Ok(bytes) };
+    if let Some(id) = framed(bytes) {
+        return Err(Undecodable::Framed { role, id });
+    }
     // The checker may have stopped before it saw whether this is text at all.
     let len = utf8(role, bytes)?.len();
     Err(match fault.expected {

@@ -1,5 +1,6 @@
-//! F26: connections that went silent. The whole process ends at once while brokers answer nothing,
-//! and reading goes on when they answer again. Against librdkafka's mock cluster, through a relay.
+//! The process over Kafka, against librdkafka's mock cluster. F26: connections that went silent; it
+//! ends at once while brokers answer nothing, and goes on when they answer again. F29: settings and
+//! records that need a schema registry, which is never asked.
 #![expect(clippy::unwrap_used, reason = "a test ends where it fails")]
 
 #[expect(dead_code, reason = "sessions use the rest of the driver")]
@@ -11,16 +12,18 @@ mod support;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use extractor::source::Source;
-use protocol::message::{Extract, StopMode};
+use protocol::Code;
+use protocol::message::{Extract, Settings, StopMode};
 use rdkafka::ClientConfig;
+use rdkafka::message::ToBytes;
 use rdkafka::mocking::MockCluster;
 use rdkafka::producer::{BaseProducer, BaseRecord, DefaultProducerContext, Producer};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use driver::{Host, credit};
 use support::{LIMIT, Sink, assign, at, key, open, poll_until, read_all};
@@ -53,14 +56,14 @@ impl Bench {
         bench
     }
 
-    fn send(&self, value: &str) {
-        let record = BaseRecord::<str, str>::to("t").partition(0).payload(value);
+    fn send(&self, value: &(impl ToBytes + ?Sized)) {
+        let record = BaseRecord::<str, _>::to("t").partition(0).payload(value);
         self.producer.send(record).map_err(|(e, _)| e).unwrap();
         self.producer.flush(Duration::from_secs(10)).unwrap();
     }
 
     /// Every connection to the broker goes through the relay.
-    fn config(&self) -> serde_json::Value {
+    fn config(&self) -> Value {
         json!({
             "connector.class": "kafka", "bootstrap.servers": self.relay, "topics": "t",
             "spoof.dns": {self.broker.as_str(): self.relay},
@@ -148,4 +151,93 @@ fn f26_reading_goes_on_after_connections_went_silent() {
     poll_until(&mut source, &mut sink, LIMIT, |sink, _| sink.rows.len() == 1).unwrap();
     assert_eq!(sink.records(0), ["2"]);
     assert!(source.position(0).is_some());
+}
+
+/// A server that takes connections and never answers, and how many it took.
+fn silent_server() -> (String, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let count = Arc::new(AtomicUsize::new(0));
+    let seen = Arc::clone(&count);
+    thread::spawn(move || {
+        let mut held = Vec::new();
+        for client in listener.incoming() {
+            seen.fetch_add(1, Ordering::Relaxed);
+            held.push(client);
+        }
+    });
+    (address, count)
+}
+
+#[test]
+fn f29_a_registry_in_the_settings_is_refused_by_name_and_never_asked() {
+    let (registry, connections) = silent_server();
+    let url = format!("http://joe:s3cr3t@{registry}");
+    let config = |key: &str, value: &str| {
+        let mut config = json!({
+            "connector.class": "kafka", "bootstrap.servers": registry, "topics": "t",
+        });
+        config.as_object_mut().unwrap().insert(key.to_owned(), value.into());
+        config
+    };
+    let avro = "io.confluent.connect.avro.AvroConverter";
+    let (empty, credentials) = (json!({}), json!({"schema.registry.url": url}));
+    for (config, credentials, key) in [
+        (config("value.converter", avro), &empty, "value.converter"),
+        (config("value.format", "avro"), &empty, "value.format"),
+        (config("schema.registry.url", &url), &empty, "schema.registry.url"),
+        (
+            config("value.converter.schema.registry.url", &url),
+            &empty,
+            "value.converter.schema.registry.url",
+        ),
+        (config("client.id", "c"), &credentials, "schema.registry.url"),
+    ] {
+        let mut host = Host::spawn();
+        host.greet();
+        host.send_configure(config, credentials.clone(), Settings::default());
+        let failure = host.raw_failure();
+        assert_eq!(failure.code, Code::ConfigInvalid, "{failure}");
+        assert!(failure.message.starts_with(key), "{failure}");
+        assert!(failure.message.contains("possible are json, string and bytes"), "{failure}");
+        assert!(!failure.message.contains("s3cr3t"), "{failure}");
+        assert_eq!(host.wait().code(), Some(78));
+    }
+    assert_eq!(connections.load(Ordering::Relaxed), 0, "the server was asked");
+    // It does count: a process that is told nothing of a registry does connect.
+    let mut host = Host::spawn();
+    host.greet();
+    let settings = Settings { retry_ms: 0, ..Settings::default() };
+    host.configure_with(config("value.format", "json"), json!({}), settings);
+    while connections.load(Ordering::Relaxed) == 0 {
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[test]
+fn f29_a_record_framed_for_a_registry_is_an_error_row_among_its_neighbours() {
+    for format in ["json", "string"] {
+        let bench = Bench::new();
+        // Avro of one string behind the framing of schema 7: UTF-8 as a whole.
+        bench.send(b"\0\0\0\0\x07\x08abcd".as_slice());
+        bench.send("3");
+        let mut config = bench.config();
+        config.as_object_mut().unwrap().insert("value.format".to_owned(), format.into());
+        let mut host = Host::configured(config);
+        host.discover();
+        host.assign(&[(key("t", 0), at(0))]);
+        let batch = host.extract(&credit(3));
+        let records: Vec<_> = batch.rows.iter().map(|row| row.record.as_str()).collect();
+        let text = |number| if format == "json" { number } else { format!("\"{number}\"") };
+        assert_eq!(records, [text("1".to_owned()), text("3".to_owned())]);
+        assert_eq!(batch.errors.len(), 1, "{:?}", batch.errors);
+        let bad = &batch.errors[0];
+        assert_eq!(bad.code, "DECODE_FAILED");
+        assert_eq!(bad.position, r#"{"offset":1}"#);
+        assert!(bad.reason.contains("registry framing"), "{}", bad.reason);
+        assert!(bad.reason.contains("schema id 7;"), "{}", bad.reason);
+        assert_eq!(bad.value.as_deref(), Some(b"\0\0\0\0\x07\x08abcd".as_slice()));
+        let to = batch.end.offsets[0].to.to_map();
+        assert_eq!(to["offset"], 3);
+    }
 }

@@ -138,6 +138,47 @@ fn a_bad_value_names_the_byte_and_shows_no_payload() {
 }
 
 #[test]
+fn f29_registry_framing_is_told_with_its_id_whatever_follows() {
+    let text = Decoder { key: Format::String, value: Format::String, metadata: false };
+    let bytes = Decoder { key: Format::Bytes, value: Format::Bytes, metadata: false };
+    for (framed, id) in [
+        // Avro of one string, which is UTF-8 as a whole.
+        (b"\0\0\0\0\x07\x08abcd".as_slice(), 7),
+        (b"\0\0\x01\x02\x03{\"n\":1}", 66_051),
+        (b"\0\0\0\0\x01", 1),
+        (b"\0\x7f\xff\xff\xff\xff", 2_147_483_647),
+    ] {
+        for decoder in [JSON, text] {
+            let failure = texts(decoder, &record(Some(b"k"), Some(framed))).unwrap_err();
+            assert_eq!(failure.code(), Code::DecodeFailed);
+            assert_eq!(
+                failure.to_string(),
+                format!(
+                    "value looks like registry framing: a zero byte and schema id {id}; schemas \
+                     of a registry are not read here; value.format=bytes delivers such values as \
+                     they came"
+                )
+            );
+            let failure = texts(decoder, &record(Some(framed), Some(b"1"))).unwrap_err();
+            assert!(failure.to_string().contains("key.format=bytes"), "{failure}");
+        }
+        let [_, _, value] = texts(bytes, &record(None, Some(framed))).unwrap();
+        assert_eq!(value, format!("\"{}\"", STANDARD.encode(framed)));
+    }
+    // A small number of eight bytes, a short text and one that begins otherwise are none.
+    for value in [b"\0\0\0\0\0\0\0\x05".as_slice(), b"\0abc", b"a\0\0\0\x01"] {
+        check(
+            text,
+            None,
+            Some(value),
+            [r#"{"offset":42,"partition":3}"#, &{
+                serde_json::to_string(std::str::from_utf8(value).unwrap()).unwrap()
+            }],
+        );
+    }
+}
+
+#[test]
 fn depth_is_limited_and_brackets_in_strings_do_not_count() {
     let nested = |levels: usize| format!("{}{}", "[".repeat(levels), "]".repeat(levels));
     assert!(texts(JSON, &record(None, Some(nested(RECORD_DEPTH_MAX).as_bytes()))).is_ok());
@@ -184,7 +225,10 @@ fn payloads() -> impl Strategy<Value = Option<Vec<u8>>> {
 fn fits(format: Format, bytes: Option<&[u8]>) -> bool {
     bytes.is_none_or(|bytes| match format {
         Format::Json => serde_json::from_slice::<Value>(bytes).is_ok(),
-        Format::String => std::str::from_utf8(bytes).is_ok(),
+        Format::String => {
+            let framed = matches!(bytes, [0, 0..=127, _, _, _, ..]) && bytes[1..5] != [0; 4];
+            !framed && std::str::from_utf8(bytes).is_ok()
+        }
         Format::Bytes => true,
     })
 }

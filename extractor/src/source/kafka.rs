@@ -29,6 +29,7 @@ mod position;
 mod queue;
 mod reader;
 mod refused;
+mod registry;
 mod safe;
 mod security;
 mod settings;

@@ -1,6 +1,11 @@
 //! What a pipeline over Kafka reads: topics that come up, starts of partitions, bounded runs.
 
+use std::time::Duration;
+
 use nix::sys::signal::Signal;
+use rdkafka::ClientConfig;
+use rdkafka::mocking::MockCluster;
+use rdkafka::producer::{BaseProducer, BaseRecord, DefaultProducerContext, Producer};
 use serde_json::{Value, json};
 use xtask::kafka::Client;
 
@@ -136,4 +141,42 @@ fn e05_a_bounded_run_that_is_killed_keeps_its_ends() {
     assert_eq!(run.wait(), Some(0), "{}", run.log());
     pipeline.assert_exactly_once((0..8_000).map(|n| format!("\"k-{n}\"")));
     pipeline.assert_no_process_left();
+}
+
+/// F29: a record that is framed for a schema registry stops the pipeline with its position and the
+/// schema id, or is written down while its neighbours, in its partition and in others, are loaded.
+#[test]
+fn f29_a_record_framed_for_a_registry_holds_up_no_neighbour() {
+    let cluster: MockCluster<'static, DefaultProducerContext> = MockCluster::new(1).unwrap();
+    cluster.create_topic("t", 2, 1).unwrap();
+    let bootstrap = cluster.bootstrap_servers();
+    let mut client = ClientConfig::new();
+    let producer: BaseProducer = client.set("bootstrap.servers", &bootstrap).create().unwrap();
+    let poison = b"\0\0\0\0\x07\x08abcd".as_slice();
+    for (partition, values) in [(0, [b"1".as_slice(), poison, b"3"]), (1, [b"4", b"5", b"6"])] {
+        for value in values {
+            let record = BaseRecord::<str, [u8]>::to("t").partition(partition).payload(value);
+            producer.send(record).map_err(|(error, _)| error).unwrap();
+        }
+    }
+    producer.flush(Duration::from_secs(20)).unwrap();
+    let pipeline = Pipeline::new("poisoned", None, &kafka(&bootstrap, "t"));
+    let mut run = pipeline.start(&["--until-caught-up"]);
+    assert_eq!(run.wait(), Some(65), "{}", run.log());
+    for told in ["schema id 7", r#"{"offset":1}"#, r#"{"partition":0,"topic":"t"}"#] {
+        assert!(run.log().contains(told), "{told}: {}", run.log());
+    }
+    assert_eq!(pipeline.try_number("SELECT COUNT(*) FROM poisoned WHERE record = '3'"), Some(0));
+    let mut config = kafka(&bootstrap, "t");
+    config["errors.tolerance"] = "all".into();
+    pipeline.configure(&config);
+    pipeline.run(&[]);
+    let rows = pipeline.query("SELECT record FROM poisoned ORDER BY record");
+    assert_eq!(rows.concat(), ["1", "3", "4", "5", "6"]);
+    let sql = "SELECT BATCH_EARLIEST_OFFSET, ERROR_CODE, ERROR_MESSAGE FROM PIPELINES_ERRORS \
+               WHERE ERROR_KIND = 'transform' OR ERROR_CODE = 'DECODE_FAILED'";
+    let errors = pipeline.query(sql);
+    let last = errors.last().unwrap();
+    assert_eq!(last[..2], [r#"{"offset":1}"#, "DECODE_FAILED"]);
+    assert!(last[2].contains("schema id 7;"), "{errors:?}");
 }

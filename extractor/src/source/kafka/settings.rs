@@ -14,6 +14,7 @@ use serde_json::{Map, Value};
 
 use super::certificate::Authorities;
 use super::memory::{MEMORY_BYTES_DEFAULT, MEMORY_BYTES_MAX, MEMORY_BYTES_MIN, Memory, Readers};
+use super::registry;
 use super::security::{self, Protocol, Security, Shows};
 use super::spoof::Spoof;
 use super::token::Tokens;
@@ -114,6 +115,7 @@ impl KafkaSettings {
     /// # Errors
     /// The first value that cannot be used, with `detail.pointer`.
     pub fn read(settings: &Settings) -> Result<Self, Failure> {
+        registry::refuse(settings)?;
         let security = Security::read(settings)?;
         let servers = servers(settings, security.protocol)?;
         let topics = Selection::read(settings)?;
@@ -352,16 +354,14 @@ const OWNED: [(&str, &str); 24] = [
 ];
 
 /// Java client names with what librdkafka calls it.
-const JAVA_ONLY: [(&str, &str); 9] = [
+const JAVA_ONLY: [(&str, &str); 7] = [
     ("auto.include.jmx.reporter", "nothing; there is no JVM"),
     ("default.api.timeout.ms", "properties.socket.timeout.ms"),
     ("fetch.max.wait.ms", "properties.fetch.wait.max.ms"),
-    ("key.deserializer", "key.format"),
     ("max.partition.fetch.bytes", "properties.fetch.message.max.bytes"),
     ("max.poll.records", "the batch size of the pipeline"),
     ("metadata.max.age.ms", "properties.topic.metadata.refresh.interval.ms"),
     ("request.timeout.ms", "properties.socket.timeout.ms"),
-    ("value.deserializer", "value.format"),
 ];
 
 fn properties(settings: &Settings) -> Result<BTreeMap<String, String>, Failure> {

@@ -118,7 +118,7 @@ fn missing_keys_say_what_to_write() {
 
 #[test]
 fn unusable_values_say_what_is_allowed() {
-    invalid("value.format", "avro", "allowed: json, string, bytes");
+    invalid("value.format", "xml", "allowed: json, string, bytes");
     invalid("auto.offset.reset", "none", "allowed: error, earliest, latest");
     invalid("isolation.level", "committed", "allowed: read_committed, read_uncommitted");
     invalid("kafka.memory.bytes", "1000", "allowed: a whole number from 1048576 to 1073741824");
