@@ -27,7 +27,7 @@ use protocol::{Code, Failure};
 use serde_json::{Map, Value, json};
 use xtask::kafka::Client;
 
-use secure::{KEY_PASSWORD, PASSWORD, ROWS, Secure, TOPIC};
+use secure::{KEY_PASSWORD, PASSWORD, ROWS, Secure, TOPIC, TUNNEL};
 use support::*;
 
 /// Longest time after which a failure is told.
@@ -136,6 +136,31 @@ fn z31_each_fault_of_tls_is_told_apart() {
     let mallory = with(mallory, "ssl.key.pem", secure.text("mallory.key"));
     let what = "the broker refuses the client certificate";
     fails(source(&server, TOPIC, mallory, json!({})), Code::TlsHandshake, what);
+}
+
+/// Over TLS the name that is compared is the one by which the client knows the broker (that in
+/// `bootstrap.servers`, then the advertised one), wherever `spoof.dns` sends the connection; and what
+/// is wrong with a certificate is found out where the connection goes.
+#[test]
+fn z31_behind_a_tunnel_the_name_of_the_broker_counts() {
+    let Some(secure) = Secure::get("z31-tunnel") else { return };
+    let to = format!("127.0.0.1:{}", secure.tunnel);
+    let tls = |ca: &str| json!({"security.protocol": "SSL", "ssl.ca.pem": secure.text(ca)});
+    fails(source(TUNNEL, TOPIC, tls("ca.crt"), json!({})), Code::Dns, "broker.invalid");
+    // 127.0.0.1 is not in the certificate, and need not be.
+    let known = json!({TUNNEL: to});
+    reads(source(TUNNEL, TOPIC, with(tls("ca.crt"), "spoof.dns", known.clone()), json!({})));
+    let other = with(tls("other.crt"), "spoof.dns", known);
+    let what = "broker broker.invalid:19093: the broker's certificate is not signed by an authority \
+                that is trusted; set ssl.ca.pem";
+    fails(source(TUNNEL, TOPIC, other, json!({})), Code::TlsHandshake, what);
+    // A bootstrap name that the certificate does not have is refused, although the port is the same.
+    let alias = "alias.invalid:19093";
+    let both = with(tls("ca.crt"), "spoof.dns", json!({TUNNEL: to, alias: to}));
+    let what = "broker alias.invalid:19093: the broker's certificate is for another name; use the";
+    fails(source(alias, TOPIC, both.clone(), json!({})), Code::TlsHandshake, what);
+    let unchecked = with(both, "ssl.endpoint.identification.algorithm", "none");
+    reads(source(alias, TOPIC, unchecked, json!({})));
 }
 
 #[test]

@@ -34,6 +34,8 @@ pub(crate) struct Secure {
     pub(crate) plain: u16,
     /// OAUTHBEARER with unsigned tokens, without TLS; logins last three seconds.
     pub(crate) oauth: u16,
+    /// TLS behind a tunnel: the broker advertises [`TUNNEL`], which only `spoof.dns` finds.
+    pub(crate) tunnel: u16,
     /// Without anything; whoever comes this way may do everything.
     pub(crate) open: String,
 }
@@ -43,6 +45,9 @@ pub(crate) const PASSWORD: &str = "s3cr3t-of-alice";
 
 /// The password of the client key `alice.locked.key`.
 pub(crate) const KEY_PASSWORD: &str = "s3cr3t-of-the-key";
+
+/// Where the broker says that it is behind the tunnel; no resolver knows the name (RFC 6761).
+pub(crate) const TUNNEL: &str = "broker.invalid:19093";
 
 /// A topic that alice may read and describe.
 pub(crate) const TOPIC: &str = "allowed";
@@ -85,11 +90,12 @@ impl Secure {
         fs::create_dir(&folder).unwrap();
         certificates(&folder);
         let services = Services::open(Some(&folder.join("services"))).unwrap();
-        let [ssl, scram, plain, oauth] = ports();
-        let extra = Extra { kafka: lines(&folder, [ssl, scram, plain, oauth]), ..Extra::default() };
+        let ports = ports();
+        let extra = Extra { kafka: lines(&folder, ports), ..Extra::default() };
         let up = services.up(&[Name::Kafka], &extra);
         let open = services.kafka_bootstrap().unwrap();
-        let secure = Self { services, folder, ssl, scram, plain, oauth, open };
+        let [ssl, scram, plain, oauth, tunnel] = ports;
+        let secure = Self { services, folder, ssl, scram, plain, oauth, tunnel, open };
         up.unwrap();
         secure.fill();
         secure
@@ -131,23 +137,24 @@ impl Drop for Secure {
     }
 }
 
-/// Four ports that are free now.
-fn ports() -> [u16; 4] {
-    let held = [(); 4].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+/// Ports that are free now.
+fn ports() -> [u16; 5] {
+    let held = [(); 5].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
     held.each_ref().map(|listener| listener.local_addr().unwrap().port())
 }
 
-fn lines(folder: &Path, [ssl, scram, plain, oauth]: [u16; 4]) -> Vec<String> {
+fn lines(folder: &Path, [ssl, scram, plain, oauth, tunnel]: [u16; 5]) -> Vec<String> {
     let folder = folder.to_str().unwrap();
     let module = "org.apache.kafka.common.security";
     let text = format!(
         "listeners=PLAINTEXT://127.0.0.1:{{port}},CONTROLLER://127.0.0.1:{{controller}},\
          SSL://127.0.0.1:{ssl},SCRAM://127.0.0.1:{scram},PLAIN://127.0.0.1:{plain},\
-         OAUTH://127.0.0.1:{oauth}
+         OAUTH://127.0.0.1:{oauth},TUNNEL://127.0.0.1:{tunnel}
          advertised.listeners=PLAINTEXT://127.0.0.1:{{port}},SSL://localhost:{ssl},\
-         SCRAM://localhost:{scram},PLAIN://127.0.0.1:{plain},OAUTH://127.0.0.1:{oauth}
+         SCRAM://localhost:{scram},PLAIN://127.0.0.1:{plain},OAUTH://127.0.0.1:{oauth},\
+         TUNNEL://{TUNNEL}
          listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SSL:SSL,\
-         SCRAM:SASL_SSL,PLAIN:SASL_PLAINTEXT,OAUTH:SASL_PLAINTEXT
+         SCRAM:SASL_SSL,PLAIN:SASL_PLAINTEXT,OAUTH:SASL_PLAINTEXT,TUNNEL:SSL
          ssl.keystore.type=PEM
          ssl.keystore.location={folder}/broker.pem
          ssl.truststore.type=PEM
@@ -171,7 +178,7 @@ fn lines(folder: &Path, [ssl, scram, plain, oauth]: [u16; 4]) -> Vec<String> {
 }
 
 /// An authority `ca`, another one `other`, and what they signed: the broker's certificate for the
-/// name localhost, alice's by way of an authority between, with her key open and locked.
+/// names localhost and that behind the tunnel, alice's by way of an authority between, with her key open and locked.
 fn certificates(folder: &Path) {
     let run = |args: &str| {
         let mut openssl = Command::new("openssl");
@@ -195,7 +202,7 @@ fn certificates(folder: &Path) {
              -extfile {name}.ext -out {name}.crt"
         ));
     };
-    sign("broker", "localhost", "ca", "subjectAltName=DNS:localhost\n");
+    sign("broker", "localhost", "ca", "subjectAltName=DNS:localhost,DNS:broker.invalid\n");
     sign("between", "between", "ca", "basicConstraints=critical,CA:true\nkeyUsage=keyCertSign\n");
     sign("alice", "alice", "between", "extendedKeyUsage=clientAuth\n");
     sign("mallory", "mallory", "other", "extendedKeyUsage=clientAuth\n");

@@ -1,12 +1,19 @@
 //! Why a broker's certificate is not accepted: OpenSSL's text says only that it is not. One more
 //! handshake, by the TLS library that also fetches tokens, tells whether it is the authority, the
-//! name or the time. Nothing is sent but the handshake, nothing is read but its end.
+//! name or the time. Nothing is sent but the handshake, nothing is read but its end. It goes where the
+//! client's own connection goes (`spoof.dns`), and compares the name that the client compares.
 
 use std::fs;
 use std::time::Duration;
 
-use ureq::Agent;
+use ureq::config::Config;
+use ureq::http::Uri;
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
+use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
+use ureq::unversioned::transport::{DefaultConnector, NextTimeout};
+use ureq::{Agent, Error};
+
+use super::spoof::Spoof;
 
 /// How long the handshake may take. It is done once per client, while nothing can be read anyway.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(2);
@@ -49,8 +56,8 @@ impl Authorities {
         (!certificates.is_empty()).then(|| RootCerts::new_with_certs(&certificates))
     }
 
-    /// Shakes hands with the broker at `address` (`HOST:PORT`).
-    pub(super) fn fault_at(&self, address: &str) -> Option<Fault> {
+    /// Shakes hands with the broker that is known as `address` (`HOST:PORT`).
+    pub(super) fn fault_at(&self, address: &str, spoof: &Spoof) -> Option<Fault> {
         let tls = TlsConfig::builder().root_certs(self.roots()?).build();
         let config = Agent::config_builder()
             .timeout_global(Some(HANDSHAKE_TIMEOUT))
@@ -58,8 +65,30 @@ impl Authorities {
             .proxy(None)
             .tls_config(tls)
             .build();
-        let error = config.new_agent().head(format!("https://{address}/")).call().err()?;
+        let elsewhere = Elsewhere(spoof.clone(), DefaultResolver::default());
+        let agent = Agent::with_parts(config, DefaultConnector::default(), elsewhere);
+        let error = agent.head(format!("https://{address}/")).call().err()?;
         fault_of(&error.to_string())
+    }
+}
+
+/// Finds addresses as the system does, or those that they are reached at instead.
+#[derive(Debug)]
+struct Elsewhere(Spoof, DefaultResolver);
+
+impl Resolver for Elsewhere {
+    fn resolve(
+        &self,
+        uri: &Uri,
+        config: &Config,
+        timeout: NextTimeout,
+    ) -> Result<ResolvedSocketAddrs, Error> {
+        let known_as = uri.authority().map(|address| address.as_str());
+        let Some(address) = known_as.and_then(|address| self.0.reached_at(address)) else {
+            return self.1.resolve(uri, config, timeout);
+        };
+        let uri = Uri::builder().scheme("https").authority(address).path_and_query("/").build()?;
+        self.1.resolve(&uri, config, timeout)
     }
 }
 

@@ -104,7 +104,8 @@ impl Client {
 
     /// What is wrong with the certificate of the broker at `address`, which was not accepted.
     pub(super) fn fault_of_certificate(&self, address: &str) -> Option<Fault> {
-        *self.fault.get_or_init(|| self.authorities.fault_at(address))
+        let spoof = self.api.events().spoof();
+        *self.fault.get_or_init(|| self.authorities.fault_at(address, spoof))
     }
 
     /// What is known of the connections.

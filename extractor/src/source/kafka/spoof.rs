@@ -1,7 +1,7 @@
 //! `spoof.dns`: brokers that are reached at another address than the one they advertise. Pure.
 //!
-//! Only where a connection goes changes: names in certificates are compared with the address that the
-//! broker advertises, as before.
+//! Only where a connection goes changes: names in certificates are compared with the name that the
+//! client knows the broker by, as before: the one in `bootstrap.servers`, then the advertised one.
 
 use std::collections::BTreeMap;
 use std::ffi::{CStr, CString};
@@ -55,6 +55,14 @@ impl Spoof {
     pub(super) fn instead_of(&self, host: &CStr, port: &CStr) -> Option<&Address> {
         let (host, port) = (host.to_str().ok()?, port.to_str().ok()?);
         self.0.get(&(bare(host), port.to_owned()))
+    }
+
+    /// The same for and as `host:port`.
+    pub(super) fn reached_at(&self, address: &str) -> Option<String> {
+        let (host, port) = self.0.get(&split(address)?)?;
+        let (host, port) = (host.to_str().ok()?, port.to_str().ok()?);
+        let is_v6 = host.contains(':');
+        Some(if is_v6 { format!("[{host}]:{port}") } else { format!("{host}:{port}") })
     }
 
     pub(super) fn is_empty(&self) -> bool {

@@ -16,7 +16,9 @@ fn texts_tell_the_fault() {
 
 #[test]
 fn where_nobody_answers_there_is_no_fault() {
-    assert_eq!(Authorities::Public.fault_at("127.0.0.1:1"), None);
-    assert_eq!(Authorities::Text("no PEM".to_owned()).fault_at("127.0.0.1:1"), None);
-    assert_eq!(Authorities::File("/nowhere".to_owned()).fault_at("127.0.0.1:1"), None);
+    let fault_at =
+        |authorities: Authorities| authorities.fault_at("127.0.0.1:1", &Spoof::default());
+    assert_eq!(fault_at(Authorities::Public), None);
+    assert_eq!(fault_at(Authorities::Text("no PEM".to_owned())), None);
+    assert_eq!(fault_at(Authorities::File("/nowhere".to_owned())), None);
 }

@@ -24,6 +24,14 @@ fn an_address_is_found_by_host_and_port() {
         check(&spoof, (c"kafka-1.internal", c"9093"), None);
         check(&spoof, (c"kafka-2.internal", c"9092"), None);
         check(&spoof, (c"fe80::1", c"9092"), Some((c"::1", c"9093")));
+        for (address, other) in [
+            ("KAFKA-1.internal:9092", Some("10.0.0.1:19092")),
+            ("kafka-1.internal:9093", None),
+            ("[fe80::1]:9092", Some("[::1]:9093")),
+            ("kafka-1.internal", None),
+        ] {
+            assert_eq!(spoof.reached_at(address).as_deref(), other, "{address}");
+        }
     }
     assert!(read(json!("")).unwrap().is_empty());
 }
