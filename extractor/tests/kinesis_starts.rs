@@ -89,8 +89,9 @@ fn a_record_that_is_named_and_gone_is_an_error() {
             Some(if inner.is_empty() { input } else { input[*inner].clone() })
         });
         let asked = asked.unwrap();
-        let kind = asked.get("ShardIteratorType").or(asked.get("Type")).unwrap();
-        let number = asked.get("StartingSequenceNumber").or(asked.get("SequenceNumber")).unwrap();
+        let kind = asked.get("ShardIteratorType").or_else(|| asked.get("Type")).unwrap();
+        let number =
+            asked.get("StartingSequenceNumber").or_else(|| asked.get("SequenceNumber")).unwrap();
         assert_eq!((kind, number), (&json!("AT_SEQUENCE_NUMBER"), &json!("5")));
         (sink.payloads(), read.map_err(|failure| failure.code), source.position(0).unwrap())
     };
