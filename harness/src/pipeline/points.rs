@@ -62,7 +62,7 @@ const NUMBERS_FORM: &str = "a map that names every shard, such as \
 
 /// A moment as people write it: milliseconds since 1970, or a time such as `2026-01-31T00:00:00Z`.
 pub(super) fn moment(text: &str) -> Option<Start> {
-    let from_millis = text.parse::<i64>().ok().filter(|ms| *ms >= 0);
+    let from_millis = digits(text).and_then(|ms| i64::try_from(ms).ok());
     let from_text = || text.parse::<Timestamp>().ok().map(Timestamp::as_millisecond);
     from_millis.or_else(from_text).map(Start::Timestamp)
 }
@@ -169,7 +169,7 @@ fn point(text: &str) -> Option<Point> {
         _ => {}
     }
     // Every offset is an `i64` on the brokers.
-    let number = |text: &str| text.parse::<u64>().ok().filter(|n| i64::try_from(*n).is_ok());
+    let number = |text: &str| digits(text).filter(|n| i64::try_from(*n).is_ok());
     if let Some(count) = text.strip_prefix('-') {
         return number(count).filter(|count| *count > 0).map(Point::Last);
     }
@@ -187,10 +187,15 @@ fn shard_key(name: &str) -> Option<OffsetKey> {
     is_name.then(|| OffsetKey::from_json(&json!({"shardId": name})).ok())?
 }
 
+/// A number of digits alone: the standard library also takes a plus.
+fn digits(text: &str) -> Option<u64> {
+    text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok())?
+}
+
 /// The KEY of `TOPIC/PARTITION`.
 fn key(name: &str) -> Option<OffsetKey> {
     let (topic, partition) = name.rsplit_once('/')?;
-    let partition = partition.parse::<u32>().ok().filter(|n| i32::try_from(*n).is_ok())?;
+    let partition = digits(partition).filter(|n| i32::try_from(*n).is_ok())?;
     let is_name = !topic.is_empty() && !topic.contains('/');
     is_name.then(|| OffsetKey::from_json(&json!({"partition": partition, "topic": topic})).ok())?
 }
@@ -217,6 +222,8 @@ mod tests {
             "-0",
             "--5",
             "-x",
+            "-+5",
+            "timestamp:+5",
             "yesterday",
             "timestamp:",
             "timestamp:-1",
@@ -300,6 +307,8 @@ mod tests {
             (r#"{"orders": 5}"#, r#""orders": 5 is none"#),
             (r#"{"orders/x": 5}"#, "is none"),
             (r#"{"orders/-1": 5}"#, "is none"),
+            (r#"{"orders/+1": 5}"#, "is none"),
+            (r#"{"orders/1": "+5"}"#, "is none"),
             (r#"{"/1": 5}"#, "is none"),
             (r#"{"orders/0": 1.5}"#, "is none"),
             (r#"{"orders/0": true}"#, "is none"),

@@ -84,6 +84,12 @@ impl Number {
         OffsetValue::from_json(&Value::Object(fields)).ok()
     }
 
+    /// Whether a committed VALUE has come further.
+    pub(super) fn is_passed_by(&self, value: &OffsetValue) -> bool {
+        let map = value.to_map();
+        map.get(&self.field).and_then(Value::as_i64).is_some_and(|at| at > self.value)
+    }
+
     /// Whether a committed VALUE, which may say more than its number, has come this far.
     pub(super) fn is_reached_by(&self, value: &OffsetValue) -> bool {
         let map = value.to_map();
@@ -118,6 +124,8 @@ mod tests {
             (r#"{"row":9}"#, false),
         ] {
             assert_eq!(end.is_reached_by(&value(at)), reached, "{at}");
+            let is_behind = at.contains(":8");
+            assert_eq!(end.is_passed_by(&value(at)), is_behind, "{at}");
         }
     }
 

@@ -143,23 +143,45 @@ fn e05_a_bounded_run_that_is_killed_keeps_its_ends() {
     pipeline.assert_no_process_left();
 }
 
-/// F29: a record that is framed for a schema registry stops the pipeline with its position and the
-/// schema id, or is written down while its neighbours, in its partition and in others, are loaded.
-#[test]
-fn f29_a_record_framed_for_a_registry_holds_up_no_neighbour() {
+/// A broker in this process with a topic of one value per record, for each partition.
+fn mock(values: &[&[&[u8]]]) -> (MockCluster<'static, DefaultProducerContext>, String) {
     let cluster: MockCluster<'static, DefaultProducerContext> = MockCluster::new(1).unwrap();
-    cluster.create_topic("t", 2, 1).unwrap();
+    cluster.create_topic("t", i32::try_from(values.len()).unwrap(), 1).unwrap();
     let bootstrap = cluster.bootstrap_servers();
     let mut client = ClientConfig::new();
     let producer: BaseProducer = client.set("bootstrap.servers", &bootstrap).create().unwrap();
-    let poison = b"\0\0\0\0\x07\x08abcd".as_slice();
-    for (partition, values) in [(0, [b"1".as_slice(), poison, b"3"]), (1, [b"4", b"5", b"6"])] {
-        for value in values {
-            let record = BaseRecord::<str, [u8]>::to("t").partition(partition).payload(value);
+    for (partition, values) in (0..).zip(values) {
+        for value in *values {
+            let record = BaseRecord::<str, [u8]>::to("t").partition(partition).payload(*value);
             producer.send(record).map_err(|(error, _)| error).unwrap();
         }
     }
     producer.flush(Duration::from_secs(20)).unwrap();
+    (cluster, bootstrap)
+}
+
+/// An end before the start is said for its partition; the others are read.
+#[test]
+fn an_end_before_the_start_is_told() {
+    let (_cluster, bootstrap) = mock(&[&[b"1", b"2", b"3"], &[b"4", b"5"]]);
+    let mut config = kafka(&bootstrap, "t");
+    config["start"] = json!({"t/0": 2, "t/1": 1});
+    config["end"] = json!({"t/0": 1, "t/1": 2});
+    let pipeline = Pipeline::new("behind", None, &config);
+    let mut run = pipeline.start(&[]);
+    assert_eq!(run.wait(), Some(0), "{}", run.log());
+    let told = "stands at {\"offset\":2}, behind its end {\"offset\":1}: nothing of it is read";
+    assert_eq!(run.log().matches(told).count(), 1, "{}", run.log());
+    assert_eq!(run.log().matches("behind its end").count(), 1, "{}", run.log());
+    assert_eq!(pipeline.query("SELECT record FROM behind").concat(), ["5"]);
+}
+
+/// F29: a record that is framed for a schema registry stops the pipeline with its position and the
+/// schema id, or is written down while its neighbours, in its partition and in others, are loaded.
+#[test]
+fn f29_a_record_framed_for_a_registry_holds_up_no_neighbour() {
+    let poison = b"\0\0\0\0\x07\x08abcd";
+    let (_cluster, bootstrap) = mock(&[&[b"1", poison, b"3"], &[b"4", b"5", b"6"]]);
     let pipeline = Pipeline::new("poisoned", None, &kafka(&bootstrap, "t"));
     let mut run = pipeline.start(&["--until-caught-up"]);
     assert_eq!(run.wait(), Some(65), "{}", run.log());

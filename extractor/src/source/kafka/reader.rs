@@ -151,8 +151,9 @@ impl<F: Fetcher> Reader<F> {
                 }
             }
             let tag = (item.topic_tag(), item.partition());
+            let is_run = self.last.is_some_and(|(last, _)| last == tag);
             let index = match self.last {
-                Some((last, index)) if last == tag => Some(index),
+                Some((_, index)) if is_run => Some(index),
                 _ => {
                     let known = self.found.get(&tag).copied();
                     let index = known.or_else(|| find(&self.parts, &item));
@@ -172,7 +173,8 @@ impl<F: Fetcher> Reader<F> {
                 None => record(self.decoder, index, part, &item, sink)?,
                 Some(code) => event(part, &item, code),
             };
-            if is_last && item.error().is_none() {
+            // Once for each run of one partition: what it costs is a call.
+            if (is_last || !is_run) && item.error().is_none() {
                 part.seen_ms = item.timestamp().or(part.seen_ms);
             }
             match next {
@@ -361,3 +363,6 @@ fn event(part: &mut Part, item: &impl Fetched, code: RDKafkaErrorCode) -> Next {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

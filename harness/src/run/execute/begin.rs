@@ -15,6 +15,9 @@ use crate::run::{Event, RunError};
 /// Splits that an error names.
 const KEYS_SHOWN: usize = 5;
 
+/// Splits that have a line each about their end. Why 20: a screen; the others are counted.
+const NOTICES_MAX: usize = 20;
+
 type Pairs = Vec<(OffsetKey, OffsetValue)>;
 
 /// Finds the place of every key in `points`; keys without one are left out. `what`: the key of the
@@ -142,11 +145,12 @@ impl Coordinator {
     }
 
     /// Writes the ends of a bounded run down, or takes those that an earlier run wrote for the same
-    /// wish and did not come to. `None`: the run has no end.
+    /// wish and did not come to. `None`: the run has no end. `starts`: where new splits begin.
     pub(super) fn pin_ends(
         &mut self,
         task: &mut Task,
         discovered: &Discovered,
+        starts: &[(OffsetKey, OffsetValue)],
     ) -> Result<Option<BTreeMap<String, OffsetValue>>, Stop> {
         let Some(wish) = self.setup.plan.end.clone() else { return Ok(None) };
         let (id, text) = (self.setup.pipeline.id, wish.text());
@@ -168,12 +172,45 @@ impl Coordinator {
                 {
                     return Err(not_numbers(END, key));
                 }
+                self.tell_behind(&pairs, starts)?;
                 let ends: Vec<(&str, &str)> =
                     pairs.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
                 self.catalogue.pin_ends(id, &text, &ends)?
             }
         };
         parsed(&ends).map(Some)
+    }
+
+    /// Says of which splits nothing is read, because their end lies before the place where they stand.
+    fn tell_behind(
+        &mut self,
+        ends: &[(OffsetKey, OffsetValue)],
+        starts: &[(OffsetKey, OffsetValue)],
+    ) -> Result<(), Stop> {
+        let mut at: HashMap<String, OffsetValue> = HashMap::new();
+        for split in self.catalogue.splits(self.setup.pipeline.id)? {
+            if let Ok(value) = OffsetValue::parse(&split.value) {
+                at.insert(split.key, value);
+            }
+        }
+        at.extend(starts.iter().map(|(key, value)| (key.as_str().to_owned(), value.clone())));
+        let is_behind = |(key, end): &&(OffsetKey, OffsetValue)| {
+            let both = Number::of(end).zip(at.get(key.as_str()));
+            both.is_some_and(|(end, at)| end.is_passed_by(at))
+        };
+        let behind: Vec<_> = ends.iter().filter(is_behind).collect();
+        for (key, end) in behind.iter().take(NOTICES_MAX) {
+            let at = at.get(key.as_str()).map_or("", OffsetValue::as_str);
+            let text = format!(
+                "{END}: split {key} stands at {at}, behind its end {end}: nothing of it is read"
+            );
+            self.setup.tell(&Event::Warning(text));
+        }
+        if let Some(more @ 1..) = behind.len().checked_sub(NOTICES_MAX) {
+            let text = format!("{END}: the same holds for {more} more splits");
+            self.setup.tell(&Event::Warning(text));
+        }
+        Ok(())
     }
 
     /// What was read to its end before is not asked for again: its records may be gone by now.

@@ -52,7 +52,7 @@ impl Coordinator {
                 pairs
             }
         };
-        let ends = self.pin_ends(task, &discovered)?;
+        let ends = self.pin_ends(task, &discovered, &pairs)?;
         let starts: Vec<(&str, &str)> =
             pairs.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
         if !starts.is_empty() {
