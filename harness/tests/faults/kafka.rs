@@ -176,6 +176,23 @@ fn an_end_before_the_start_is_told() {
     assert_eq!(pipeline.query("SELECT record FROM behind").concat(), ["5"]);
 }
 
+/// A first run cannot begin while a partition has no leader: it ends with its name and writes
+/// nothing, and the next one reads everything.
+#[test]
+fn e05_a_first_run_without_a_leader_begins_nothing() {
+    let (cluster, bootstrap) = mock(&[&[b"1"], &[b"2"]]);
+    cluster.partition_leader("t", 1, None).unwrap();
+    let pipeline = Pipeline::new("away", None, &kafka(&bootstrap, "t"));
+    let mut run = pipeline.start(&["--until-caught-up"]);
+    assert_eq!(run.wait(), Some(75), "{}", run.log());
+    assert!(run.log().contains("no leader for topic t partition 1:"), "{}", run.log());
+    assert_eq!(pipeline.try_number("SELECT COUNT(*) FROM PIPELINES_SOURCE_OFFSETS"), Some(0));
+    cluster.partition_leader("t", 1, Some(1)).unwrap();
+    pipeline.run(&[]);
+    let rows = pipeline.query("SELECT record FROM away ORDER BY record");
+    assert_eq!(rows.concat(), ["1", "2"]);
+}
+
 /// F29: a record that is framed for a schema registry stops the pipeline with its position and the
 /// schema id, or is written down while its neighbours, in its partition and in others, are loaded.
 #[test]

@@ -193,9 +193,11 @@ impl Client {
             list.add_partition_offset(&place.topic, place.partition, offset).map_err(code)?;
         }
         let answer = match self.api.offsets_for_times(list, timeout) {
-            // librdkafka says so where none of them has a leader.
-            Err(code @ RDKafkaErrorCode::UnknownPartition) => {
-                return Ok(places.iter().map(|_| Err(code)).collect());
+            // The safe crate says so where none of them has a leader, and not which and why; whoever
+            // asks knows them from the brokers.
+            Err(RDKafkaErrorCode::UnknownPartition) => {
+                let away = |_| Err(RDKafkaErrorCode::LeaderNotAvailable);
+                return Ok(places.iter().map(away).collect());
             }
             answer => answer?,
         };

@@ -96,6 +96,29 @@ pub(super) fn from_code(client: &Client, what: &str, code: RDKafkaErrorCode) -> 
     }
 }
 
+/// Whether it is [`no_leader`].
+pub(super) fn is_without_leader(failure: &Failure) -> bool {
+    failure.detail.contains_key("partitions")
+}
+
+/// Partitions that an error names. Why 5: the first tells which broker is away.
+const PLACES_SHOWN: usize = 5;
+
+/// Partitions whose offsets cannot be asked now.
+pub(super) fn no_leader(places: &[&Place]) -> Failure {
+    let names: Vec<_> = places.iter().take(PLACES_SHOWN).map(|place| place.to_string()).collect();
+    let more = match places.len().saturating_sub(PLACES_SHOWN) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    let text = format!(
+        "no leader for {}{more}: where reading begins and ends cannot be asked there, and nothing is \
+         read before that is known; bring the broker back that has it; it is tried again",
+        names.join(", ")
+    );
+    Failure::new(Code::SourceUnavailable, text).with("partitions", names)
+}
+
 /// The records at the position are gone.
 pub(super) fn before_start(place: &Place, position: Position, low: i64, high: i64) -> Failure {
     let offset = position.offset;

@@ -130,7 +130,11 @@ impl Handle {
         let code = unsafe {
             native::rd_kafka_offsets_for_times(self.client.native_ptr(), list.ptr(), timeout_ms)
         };
-        if code.is_error() { Err(code.into()) } else { Ok(list) }
+        match code.is_error().then(|| code.into()) {
+            // Not one of them has a leader: each says why.
+            None | Some(RDKafkaErrorCode::UnknownPartition) => Ok(list),
+            Some(code) => Err(code),
+        }
     }
 
     /// Metadata of one topic or of all.
