@@ -259,6 +259,19 @@ pub fn nearest(word: &str, known: &[&str]) -> Option<String> {
     (best.0 >= SIMILARITY_MIN).then(|| best.1.to_owned())
 }
 
+/// A missing key that stands there mistyped is told as that.
+pub fn mistyped(failure: Failure, unknown: &[Unknown]) -> Failure {
+    let missing = |near: &str| failure.message.starts_with(near);
+    let typed = unknown.iter().find(|it| it.nearest.as_deref().is_some_and(missing));
+    match typed {
+        Some(Unknown { key, nearest: Some(near) }) if failure.code == Code::ConfigMissing => {
+            let text = format!("unknown key {key:?}, did you mean {near:?}? {}", failure.message);
+            Failure { message: text, ..failure }
+        }
+        _ => failure,
+    }
+}
+
 fn pointer(origin: Origin, key: &str) -> String {
     let map = match origin {
         Origin::Config => "config",

@@ -2,14 +2,12 @@
 //! address that is reached over a relay.
 #![expect(clippy::unwrap_used, reason = "a test ends where it fails")]
 
+#[path = "kafka_support/relay.rs"]
+mod relay;
 #[path = "kafka_support/support.rs"]
 mod support;
 
-use std::io::copy;
-use std::net::{Shutdown, TcpListener, TcpStream};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use extractor::source::{Cancel, Source};
@@ -19,6 +17,7 @@ use rdkafka::mocking::MockCluster;
 use rdkafka::producer::{BaseProducer, BaseRecord, DefaultProducerContext, Producer};
 use serde_json::json;
 
+use relay::relay;
 use support::*;
 
 type Cluster = MockCluster<'static, DefaultProducerContext>;
@@ -33,29 +32,6 @@ fn cluster() -> Cluster {
     producer.send(record).map_err(|(e, _)| e).unwrap();
     producer.flush(Duration::from_secs(10)).unwrap();
     cluster
-}
-
-/// Passes connections on to an address and counts them.
-fn relay(to: String) -> (String, Arc<AtomicUsize>) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap().to_string();
-    let count = Arc::new(AtomicUsize::new(0));
-    let seen = Arc::clone(&count);
-    thread::spawn(move || {
-        for client in listener.incoming() {
-            seen.fetch_add(1, Ordering::Relaxed);
-            let client = client.unwrap();
-            let server = TcpStream::connect(&to).unwrap();
-            for (from, to) in [(&client, &server), (&server, &client)] {
-                let (mut from, mut to) = (from.try_clone().unwrap(), to.try_clone().unwrap());
-                thread::spawn(move || {
-                    drop(copy(&mut from, &mut to));
-                    drop(to.shutdown(Shutdown::Write));
-                });
-            }
-        }
-    });
-    (address, count)
 }
 
 #[test]

@@ -1,11 +1,6 @@
 //! Apache Kafka's own broker with TLS, logins and an authorizer: made for one test run, with
 //! certificates of its own, on free ports of 127.0.0.1, and taken down with the last test.
-#![allow(
-    dead_code,
-    clippy::allow_attributes,
-    clippy::unwrap_used,
-    reason = "each test crate uses its part, and a test ends where it fails"
-)]
+#![expect(clippy::unwrap_used, reason = "a test ends where it fails")]
 
 use std::fs;
 use std::io::Write;

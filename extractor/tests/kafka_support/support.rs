@@ -2,11 +2,12 @@
 #![allow(
     dead_code,
     clippy::allow_attributes,
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    clippy::string_slice,
-    reason = "each test crate uses its part, and a test ends where it fails"
+    reason = "each test crate uses its part, so that this is expected in some only"
 )]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test ends where it fails")]
+
+#[path = "../support/rows.rs"]
+mod rows;
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -14,7 +15,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use extractor::config::Settings;
 use extractor::source::kafka::{KafkaSettings, KafkaSource};
@@ -25,6 +26,9 @@ use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use serde_json::{Map, Value, json};
+
+use rows::Counted;
+pub(crate) use rows::poll_until;
 
 /// A row as it was delivered.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,6 +69,12 @@ impl Sink {
     }
 }
 
+impl Counted for Sink {
+    fn counts(&self) -> [usize; 2] {
+        [self.rows.len(), self.errors.len()]
+    }
+}
+
 impl RowSink for Sink {
     fn rows_left(&self) -> usize {
         self.room
@@ -74,14 +84,10 @@ impl RowSink for Sink {
         if self.room == 0 {
             return Taken::No;
         }
-        let mut datum = Vec::new();
-        write(&mut datum);
-        if datum.len() > self.row_bytes_max {
-            return Taken::TooLarge { bytes: datum.len() };
-        }
-        let mut rest = datum.as_slice();
-        let (topic, id, record) = (text(&mut rest), text(&mut rest), text(&mut rest));
-        assert!(rest.is_empty(), "bytes after the row");
+        let [topic, id, record] = match rows::read_back(write, self.row_bytes_max) {
+            Ok(texts) => texts,
+            Err(taken) => return taken,
+        };
         self.rows.push(Seen { part, topic, id, record });
         self.room -= 1;
         Taken::Yes
@@ -106,24 +112,6 @@ impl RowSink for Sink {
         self.room -= 1;
         Taken::Yes
     }
-}
-
-/// Reads one Avro string.
-fn text(rest: &mut &[u8]) -> String {
-    let (mut zigzag, mut shift) = (0_u64, 0);
-    loop {
-        let byte = rest[0];
-        *rest = &rest[1..];
-        zigzag |= u64::from(byte & 0x7f) << shift;
-        shift += 7;
-        if byte & 0x80 == 0 {
-            break;
-        }
-    }
-    let len = usize::try_from(zigzag >> 1).unwrap();
-    let (text, tail) = rest.split_at(len);
-    *rest = tail;
-    String::from_utf8(text.to_vec()).unwrap()
 }
 
 pub(crate) fn settings(servers: &str, topics: &str, extra: &Value) -> KafkaSettings {
@@ -158,28 +146,6 @@ pub(crate) fn position(source: &KafkaSource, part: u32) -> i64 {
 
 pub(crate) fn assign(source: &mut KafkaSource, parts: &[(OffsetKey, OffsetValue)]) {
     source.assign("", parts, &Cancel::default()).unwrap();
-}
-
-/// Polls until `done` says so, or fails after `limit`.
-pub(crate) fn poll_until(
-    source: &mut KafkaSource,
-    sink: &mut Sink,
-    limit: Duration,
-    mut done: impl FnMut(&Sink, Polled) -> bool,
-) -> Result<(), Failure> {
-    let started = Instant::now();
-    loop {
-        let polled = source.poll(sink, Duration::from_millis(50))?;
-        if done(sink, polled) {
-            return Ok(());
-        }
-        assert!(
-            started.elapsed() < limit,
-            "gave up after {limit:?}: {polled:?}, {} rows, {} errors",
-            sink.rows.len(),
-            sink.errors.len()
-        );
-    }
 }
 
 pub(crate) const LIMIT: Duration = Duration::from_secs(30);

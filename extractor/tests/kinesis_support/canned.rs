@@ -3,6 +3,9 @@
 #![allow(
     dead_code,
     clippy::allow_attributes,
+    reason = "each test crate uses its part, so that this is expected in some only"
+)]
+#![expect(
     clippy::unwrap_used,
     clippy::panic,
     clippy::indexing_slicing,

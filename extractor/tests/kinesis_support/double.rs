@@ -1,12 +1,7 @@
 //! A double of a small HTTP service: answers requests by a function and remembers them. What it
 //! stands for (STS, metadata of machines, credentials of containers) is spoken as documented, and
 //! nobody but us wrote it.
-#![allow(
-    dead_code,
-    clippy::allow_attributes,
-    clippy::unwrap_used,
-    reason = "each test crate uses its part, and a test ends where it fails"
-)]
+#![expect(clippy::unwrap_used, reason = "a test ends where it fails")]
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};

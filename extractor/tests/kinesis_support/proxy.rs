@@ -1,12 +1,7 @@
 //! A proxy between the source and a server of its protocol, that does to calls and answers what no
 //! server to be had does by itself: throttles reads, lets iterators expire, hides children, ends
 //! shards that are open, loses answers.
-#![allow(
-    dead_code,
-    clippy::allow_attributes,
-    clippy::unwrap_used,
-    reason = "each test crate uses its part, and a test ends where it fails"
-)]
+#![expect(clippy::unwrap_used, reason = "a test ends where it fails")]
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};

@@ -3,9 +3,9 @@
 #![allow(
     dead_code,
     clippy::allow_attributes,
-    clippy::unwrap_used,
-    reason = "each test crate uses its part, and a test ends where it fails"
+    reason = "each test crate uses its part, so that this is expected in some only"
 )]
+#![expect(clippy::unwrap_used, reason = "a test ends where it fails")]
 
 use std::future::Future;
 use std::time::Duration;

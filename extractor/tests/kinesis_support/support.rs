@@ -2,13 +2,14 @@
 #![allow(
     dead_code,
     clippy::allow_attributes,
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    clippy::string_slice,
-    reason = "each test crate uses its part, and a test ends where it fails"
+    reason = "each test crate uses its part, so that this is expected in some only"
 )]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test ends where it fails")]
 
-use std::time::{Duration, Instant};
+#[path = "../support/rows.rs"]
+mod rows;
+
+use std::time::Duration;
 
 use extractor::config::Settings;
 use extractor::source::kinesis::{KinesisSettings, KinesisSource};
@@ -18,6 +19,7 @@ use protocol::{Failure, OffsetKey, OffsetValue};
 use serde_json::{Map, Value, json};
 
 use crate::server::{STREAM, shard};
+use rows::Counted;
 
 pub(crate) const LIMIT: Duration = Duration::from_secs(40);
 
@@ -85,6 +87,12 @@ impl Sink {
     }
 }
 
+impl Counted for Sink {
+    fn counts(&self) -> [usize; 2] {
+        [self.rows.len(), self.errors.len()]
+    }
+}
+
 impl RowSink for Sink {
     fn rows_left(&self) -> usize {
         self.room
@@ -94,14 +102,10 @@ impl RowSink for Sink {
         if self.room == 0 {
             return Taken::No;
         }
-        let mut datum = Vec::new();
-        write(&mut datum);
-        if datum.len() > self.row_bytes_max {
-            return Taken::TooLarge { bytes: datum.len() };
-        }
-        let mut rest = datum.as_slice();
-        let (topic, id, record) = (text(&mut rest), text(&mut rest), text(&mut rest));
-        assert!(rest.is_empty(), "bytes after the row");
+        let [topic, id, record] = match rows::read_back(write, self.row_bytes_max) {
+            Ok(texts) => texts,
+            Err(taken) => return taken,
+        };
         let json = |text: &str| serde_json::from_str(text).unwrap();
         self.rows.push(Seen { part, topic, id: json(&id), record: json(&record) });
         self.room -= 1;
@@ -116,24 +120,6 @@ impl RowSink for Sink {
         self.room -= 1;
         Taken::Yes
     }
-}
-
-/// Reads one Avro string.
-fn text(rest: &mut &[u8]) -> String {
-    let (mut zigzag, mut shift) = (0_u64, 0);
-    loop {
-        let byte = rest[0];
-        *rest = &rest[1..];
-        zigzag |= u64::from(byte & 0x7f) << shift;
-        shift += 7;
-        if byte & 0x80 == 0 {
-            break;
-        }
-    }
-    let len = usize::try_from(zigzag >> 1).unwrap();
-    let (text, tail) = rest.split_at(len);
-    *rest = tail;
-    String::from_utf8(text.to_vec()).unwrap()
 }
 
 pub(crate) fn key(number: u32) -> OffsetKey {
@@ -156,21 +142,9 @@ pub(crate) fn assign(source: &mut KinesisSource, parts: &[(OffsetKey, OffsetValu
 pub(crate) fn poll_until(
     source: &mut KinesisSource,
     sink: &mut Sink,
-    mut done: impl FnMut(&Sink, Polled) -> bool,
+    done: impl FnMut(&Sink, Polled) -> bool,
 ) -> Result<(), Failure> {
-    let started = Instant::now();
-    loop {
-        let polled = source.poll(sink, Duration::from_millis(50))?;
-        if done(sink, polled) {
-            return Ok(());
-        }
-        assert!(
-            started.elapsed() < LIMIT,
-            "gave up: {polled:?}, {} rows, {} errors",
-            sink.rows.len(),
-            sink.errors.len()
-        );
-    }
+    rows::poll_until(source, sink, LIMIT, done)
 }
 
 /// Reads everything that is there.

@@ -1,15 +1,15 @@
-//! Making the source from its settings, and telling a mistyped key from a missing one. It connects
-//! in the background; nothing is asked of a broker here.
+//! Making the source from its settings. It connects in the background; nothing is asked of a broker
+//! here.
 
 use std::time::Duration;
 
-use protocol::{Code, Failure, OffsetKey, OffsetValue};
+use protocol::{Failure, OffsetKey, OffsetValue};
 use serde_json::{Map, Value};
 
 use super::queue::FetchQueue;
 use super::safe::SafeQueue;
 use super::{Kafka, KafkaSettings};
-use crate::config::{Settings, Unknown};
+use crate::config::{Settings, mistyped};
 use crate::source::{
     Cancel, Discovery, Lag, Opened, Polled, Probe, RowSink, Source, Start, Topology,
 };
@@ -103,17 +103,4 @@ pub fn open(settings: &Settings) -> Result<Opened, Failure> {
     let warnings = std::mem::take(&mut settings.warnings);
     let KafkaSource(source) = KafkaSource::open(settings, UNREACHABLE)?;
     Ok(Opened { source, unknown, warnings })
-}
-
-/// A missing key that stands there mistyped is told as that.
-fn mistyped(failure: Failure, unknown: &[Unknown]) -> Failure {
-    let missing = |near: &str| failure.message.starts_with(near);
-    let typed = unknown.iter().find(|it| it.nearest.as_deref().is_some_and(missing));
-    match typed {
-        Some(Unknown { key, nearest: Some(near) }) if failure.code == Code::ConfigMissing => {
-            let text = format!("unknown key {key:?}, did you mean {near:?}? {}", failure.message);
-            Failure { message: text, ..failure }
-        }
-        _ => failure,
-    }
 }

@@ -1,10 +1,9 @@
-//! Making the source from its settings, and telling a mistyped key from a missing one. Nothing is
-//! asked of the service, and no client is made.
+//! Making the source from its settings. Nothing is asked of the service, and no client is made.
 
-use protocol::{Code, Failure};
+use protocol::Failure;
 
 use super::{KinesisSettings, KinesisSource};
-use crate::config::{Settings, Unknown};
+use crate::config::{Settings, mistyped};
 use crate::source::Opened;
 
 /// Makes the source that the settings describe.
@@ -17,17 +16,4 @@ pub fn open(given: &Settings) -> Result<Opened, Failure> {
     let warnings = std::mem::take(&mut settings.warnings);
     let source = Box::new(KinesisSource::new(given.clone(), settings));
     Ok(Opened { source, unknown, warnings })
-}
-
-/// A missing key that stands there mistyped is told as that.
-fn mistyped(failure: Failure, unknown: &[Unknown]) -> Failure {
-    let missing = |near: &str| failure.message.starts_with(near);
-    let typed = unknown.iter().find(|it| it.nearest.as_deref().is_some_and(missing));
-    match typed {
-        Some(Unknown { key, nearest: Some(near) }) if failure.code == Code::ConfigMissing => {
-            let text = format!("unknown key {key:?}, did you mean {near:?}? {}", failure.message);
-            Failure { message: text, ..failure }
-        }
-        _ => failure,
-    }
 }
