@@ -363,7 +363,7 @@ fn a_new_assignment_voids_the_credits_and_their_rows() {
     std::thread::sleep(Duration::from_millis(300));
     host.send_assign(&[(key("p0"), row_value(500_000))]);
     // Reading now would empty the queue before ASSIGN is read.
-    std::thread::sleep(Duration::from_millis(700));
+    host.wait_until_read();
     let (mut voids, mut frames) = (0, 0);
     loop {
         match host.event() {

@@ -61,7 +61,7 @@ fn a_pong_overtakes_the_rows_of_a_full_pipe() {
     let mut host = blocked();
     let ping = host.session.ping(b"x").unwrap();
     host.send(&ping);
-    std::thread::sleep(Duration::from_millis(100));
+    host.wait_until_read();
     let mut frames = 0;
     loop {
         match host.any_event() {

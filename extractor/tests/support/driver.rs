@@ -16,6 +16,7 @@ use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
+use nix::fcntl::{FcntlArg, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use protocol::avro::row::{ErrorRow, RowRef, for_each_row};
 use protocol::avro::{Blocks, ContainerError, Marker};
@@ -301,6 +302,21 @@ impl Host {
 
     pub(crate) fn write(&mut self, bytes: &[u8]) {
         self.stdin.as_mut().unwrap().write_all(bytes).unwrap();
+    }
+
+    /// Waits until the child has read all that was written to it, and could act on it.
+    pub(crate) fn wait_until_read(&self) {
+        let stdin = self.stdin.as_ref().unwrap();
+        let deadline = Instant::now() + PATIENCE;
+        // A pipe of one page takes more only when it is empty.
+        while fcntl(stdin, FcntlArg::F_SETPIPE_SZ(1)).is_err() {
+            assert!(Instant::now() < deadline, "the child does not read");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        let mut fds = [PollFd::new(stdin.as_fd(), PollFlags::POLLOUT)];
+        assert!(poll(&mut fds, PollTimeout::try_from(PATIENCE).unwrap()).unwrap() > 0);
+        // What was read is acted on by the thread that read it.
+        std::thread::sleep(Duration::from_millis(100));
     }
 
     /// The next event that answers or carries something; LOG, PROGRESS, PONG and PARTITIONS are

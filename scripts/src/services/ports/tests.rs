@@ -32,8 +32,10 @@ fn picked_ports_differ_are_free_and_are_not_the_taken_ones() {
     assert_eq!(taken.len(), 20);
     let second = pick(20, &taken).unwrap();
     assert!(second.iter().all(|port| !taken.contains(port)));
-    // Another process may grab one in between, but hardly all of them.
-    assert!(second.iter().filter(|port| check_free(**port).is_ok()).count() > 15);
+    // Another process may grab one in between, but not one of every twenty, time and again.
+    let is_free = |port: &u16| check_free(*port).is_ok();
+    let are_free = || pick(20, &taken).unwrap().iter().all(is_free);
+    assert!((0..100).any(|_| are_free()));
 }
 
 #[test]
