@@ -22,6 +22,7 @@ mod lost;
 mod memory;
 mod monitor;
 mod msk;
+mod offsets;
 mod oidc;
 mod open;
 mod part;
@@ -38,7 +39,7 @@ mod stall;
 mod token;
 mod topics;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -47,7 +48,7 @@ use protocol::{Code, Failure, OffsetKey, OffsetValue};
 use rdkafka::types::RDKafkaErrorCode;
 use serde_json::{Map, Value};
 
-use self::client::{At, Client, Listed, ask};
+use self::client::{At, Client, ask};
 use self::fetcher::{Fetched, Fetcher};
 use self::incarnation::{expected_ids, incarnation};
 pub use self::memory::MEMORY_BYTES_DEFAULT;
@@ -65,13 +66,6 @@ use super::{Cancel, Discovery, Lag, Polled, Probe, RowSink, Source, Split, Start
 
 /// How long a question to the brokers may take before the host's own deadline (10 s for offsets).
 const ASK_TIMEOUT: Duration = Duration::from_secs(8);
-
-/// How long leaders that are away are waited for. Why 5 s: an election takes less, and three
-/// questions may follow each other within a host's own deadline of 30 s.
-const LEADER_WAIT: Duration = Duration::from_secs(5);
-
-/// Time between two looks for them.
-const LEADER_LOOK: Duration = Duration::from_millis(500);
 
 /// Partitions that CHECK reads from. Why 8: each costs a round trip.
 const CHECK_PARTITIONS_MAX: usize = 8;
@@ -123,66 +117,6 @@ impl<F: Fetcher> Kafka<F> {
             foreign,
             stalls,
         })
-    }
-
-    /// Asks for one offset of every place. Leaders that are away are waited for.
-    fn ask_offsets(
-        &self,
-        places: &[Place],
-        at: At,
-        cancel: &Cancel,
-    ) -> Result<Vec<Option<i64>>, Failure> {
-        let started = Instant::now();
-        loop {
-            match self.ask_offsets_within(ASK_TIMEOUT, places, at, cancel) {
-                Err(failure)
-                    if failure::is_without_leader(&failure) && started.elapsed() < LEADER_WAIT =>
-                {
-                    pause(cancel, LEADER_LOOK)?;
-                    self.refresh(places, cancel)?;
-                }
-                answer => return answer,
-            }
-        }
-    }
-
-    /// Has librdkafka learn who leads: it keeps to an answer that named no leader.
-    fn refresh(&self, places: &[Place], cancel: &Cancel) -> Result<(), Failure> {
-        let topics: BTreeSet<String> = places.iter().map(|place| place.topic.clone()).collect();
-        let call = move |client: &Client, limit| {
-            topics.iter().try_for_each(|topic| client.brokers(topic, limit).map(drop))
-        };
-        ask(&self.client, cancel, ASK_TIMEOUT, call)?
-            .map_err(|code| failure::from_code(&self.client, "list brokers", code))
-    }
-
-    fn ask_offsets_within(
-        &self,
-        limit: Duration,
-        places: &[Place],
-        at: At,
-        cancel: &Cancel,
-    ) -> Result<Vec<Option<i64>>, Failure> {
-        let asked = places.to_vec();
-        let call = move |client: &Client, limit| client.list_each(&asked, at, limit);
-        let failed = |what: &str, code| failure::from_code(&self.client, what, code);
-        let each = ask(&self.client, cancel, limit, call)?.map_err(|code| match code {
-            // One of them moved, and which one is not told.
-            RDKafkaErrorCode::NotLeaderForPartition => {
-                failure::no_leader(&places.iter().collect::<Vec<_>>())
-            }
-            code => failed("list offsets", code),
-        })?;
-        let is_away = |listed: &Listed| *listed == Err(RDKafkaErrorCode::LeaderNotAvailable);
-        let away = places.iter().zip(&each).filter(|(_, listed)| is_away(listed));
-        let away: Vec<_> = away.map(|(place, _)| place).collect();
-        if !away.is_empty() {
-            return Err(failure::no_leader(&away));
-        }
-        let one = |(place, offset): (&Place, Listed)| {
-            offset.map_err(|code| failed(&place.to_string(), code))
-        };
-        places.iter().zip(each).map(one).collect()
     }
 
     /// Whether what was fetched last may belong to a topic that was created again. The client says
