@@ -7,7 +7,7 @@
 //! kinesis_speed rows     URL   SHARDS                 the same, and rows of it: serde_json and base64
 //! ```
 //!
-//! Servers end with their stdin. The loops are what a careful user of AWS's SDK writes: one client, one
+//! Servers end with their stdin; loops begin with its end, once they said `ready` on stderr. The loops are what a careful user of AWS's SDK writes: one client, one
 //! thread, its types, one reused buffer, which goes to stdout as lengths and texts.
 #![expect(clippy::print_stdout, reason = "addresses and counts are told to who started it")]
 
@@ -250,6 +250,9 @@ struct Row<'a> {
 }
 
 async fn plain(url: &str, shards: usize, makes_rows: bool) -> Result<()> {
+    // Whoever measures leaves the start of the process out.
+    writeln!(std::io::stderr(), "ready")?;
+    wait_for_the_end_of_stdin();
     let client = client(url);
     let (mut records, mut bytes, mut buffer) = (0, 0, Vec::new());
     let mut out = std::io::stdout().lock();

@@ -31,6 +31,16 @@ pub fn write_string(out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>), guess: 
     }
 }
 
+/// Appends the length of an Avro string whose text follows.
+pub fn write_length(out: &mut Vec<u8>, len: usize) {
+    let mut zigzag = (len as u64) << 1;
+    while zigzag >= 0x80 {
+        out.push(low_seven_bits(zigzag) | 0x80);
+        zigzag >>= 7;
+    }
+    out.push(low_seven_bits(zigzag));
+}
+
 /// Bytes of `len` as a zigzag varint.
 const fn varint_len(len: usize) -> usize {
     let zigzag = (len as u64) << 1;

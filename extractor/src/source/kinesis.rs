@@ -33,6 +33,7 @@ mod row;
 mod scan;
 mod settings;
 mod shards;
+mod spare;
 mod subscribe;
 
 use std::collections::BTreeSet;

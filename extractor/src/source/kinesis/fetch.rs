@@ -33,6 +33,7 @@ use super::read::{Call, NoAnswer};
 use super::records::{ENTRIES_BYTES_MAX, Records};
 use super::scan::Answer;
 use super::shards::{self, Listing};
+use super::spare::Spare;
 
 /// Pages of one shard that were read and are not delivered yet: one is delivered while the next is
 /// fetched.
@@ -107,6 +108,7 @@ pub(super) struct Page {
 pub(super) struct Fetch {
     pub(super) shared: Arc<Shared>,
     pub(super) budget: Budget,
+    pub(super) spare: Spare,
     pub(super) turns: Arc<Semaphore>,
     pub(super) news: SyncSender<Told>,
     pub(super) part: usize,
@@ -393,7 +395,8 @@ impl Fetch {
         let what = format!("read {} of stream {}", self.shard, self.stream);
         let (limit, timeout) = (self.limit.now(), self.timeout);
         let bytes_max = room.bytes().saturating_sub(ENTRIES_BYTES_MAX);
-        let call = Call { what: &what, iterator, limit, bytes_max, timeout };
+        let spare = &self.spare;
+        let call = Call { what: &what, iterator, limit, bytes_max, spare, timeout };
         match call.send(&self.shared).await {
             Ok(answer) => Ok((asked, answer)),
             Err(NoAnswer::TooLarge) => Err(Some(Missed::TooLarge)),

@@ -19,6 +19,7 @@ use protocol::{Code, Failure};
 use super::client::Shared;
 use super::failure::{self, Kind};
 use super::scan::{Answer, scan};
+use super::spare::Spare;
 
 /// What the SDK reads instead of the body.
 const NOTHING: &str = r#"{"Records":[]}"#;
@@ -47,6 +48,8 @@ pub(super) struct Call<'a> {
     pub(super) limit: i32,
     /// Bytes of the body, and of what is copied out of it, at most.
     pub(super) bytes_max: usize,
+    /// Where memory for the body comes from.
+    pub(super) spare: &'a Spare,
     /// Time from the request to the last byte of its answer; a second more is waited.
     pub(super) timeout: Duration,
 }
@@ -59,7 +62,7 @@ impl Call<'_> {
     pub(super) async fn send(&self, shared: &Shared) -> Result<Answer, NoAnswer> {
         let limit = self.timeout.saturating_add(GRACE);
         match tokio::time::timeout(limit, self.body(shared)).await {
-            Ok(body) => scan(body?, self.bytes_max).map_err(|error| {
+            Ok(body) => scan(body?, self.bytes_max, self.spare).map_err(|error| {
                 if error.is_no_room() {
                     return NoAnswer::TooLarge;
                 }
@@ -91,8 +94,8 @@ impl Call<'_> {
 
     /// Reads a body into one buffer that never has more than `bytes_max`.
     async fn collect(&self, body: SdkBody) -> Result<Vec<u8>, NoAnswer> {
-        let mut buffer =
-            Buffer::new(body.content_length(), self.bytes_max).ok_or(NoAnswer::TooLarge)?;
+        let mut buffer = Buffer::new(body.content_length(), self.bytes_max, self.spare)
+            .ok_or(NoAnswer::TooLarge)?;
         let mut stream = ByteStream::new(body);
         while let Some(bytes) = stream.next().await {
             let bytes = bytes.map_err(|error| {
@@ -114,9 +117,10 @@ struct Buffer {
 
 impl Buffer {
     /// Room for as many as are told, or none yet; nothing where that is more than `max`.
-    fn new(told: Option<u64>, max: usize) -> Option<Self> {
+    fn new(told: Option<u64>, max: usize, spare: &Spare) -> Option<Self> {
         let told = usize::try_from(told.unwrap_or(0)).unwrap_or(usize::MAX);
-        (told <= max).then(|| Self { bytes: Vec::with_capacity(told), max })
+        let bytes = || spare.body(told, max).unwrap_or_else(|| Vec::with_capacity(told));
+        (told <= max).then(|| Self { bytes: bytes(), max })
     }
 
     /// Adds a piece; nothing where that would be more than `max`.
@@ -133,9 +137,11 @@ impl Buffer {
         Some(())
     }
 
-    /// All of them, without the room that was not needed.
+    /// All of them, without the room that was not needed where that is more than a half.
     fn whole(mut self) -> Vec<u8> {
-        self.bytes.shrink_to_fit();
+        if self.bytes.len() < self.bytes.capacity() / 2 {
+            self.bytes.shrink_to_fit();
+        }
         self.bytes
     }
 }
@@ -180,7 +186,7 @@ mod tests {
     fn a_body_never_has_more_room_than_was_set_aside() {
         const MAX: usize = 100_000;
         for told in [None, Some(10), Some(70_000)] {
-            let mut buffer = Buffer::new(told, MAX).unwrap();
+            let mut buffer = Buffer::new(told, MAX, &Spare::default()).unwrap();
             let mut sent = Vec::new();
             for number in 0..99_u8 {
                 let piece = [number; 1_009];
@@ -192,9 +198,9 @@ mod tests {
             let bytes = buffer.whole();
             assert!(bytes == sent && bytes.capacity() <= MAX);
         }
-        let mut small = Buffer::new(None, MAX).unwrap();
+        let mut small = Buffer::new(None, MAX, &Spare::default()).unwrap();
         small.add(&[1; 50]).unwrap();
         assert!(small.whole().capacity() < 1_000, "what is not needed is given back");
-        assert!(Buffer::new(Some(MAX as u64 + 1), MAX).is_none());
+        assert!(Buffer::new(Some(MAX as u64 + 1), MAX, &Spare::default()).is_none());
     }
 }

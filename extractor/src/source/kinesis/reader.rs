@@ -23,6 +23,7 @@ use super::position::Position;
 use super::row::Frame;
 use super::settings::KinesisSettings;
 use super::shards::Listing;
+use super::spare::Spare;
 use crate::source::{Polled, RowSink};
 
 /// Messages of one part that may wait: its pages, and a word about trouble or the end.
@@ -48,6 +49,7 @@ pub(super) struct Reader {
     topic: String,
     stream: String,
     budget: Budget,
+    spare: Spare,
     /// From the tasks; none before the first assignment.
     news: Option<(SyncSender<Told>, Receiver<Told>)>,
     /// Parts whose task ended without the end of the shard, and why.
@@ -82,6 +84,7 @@ impl Reader {
             topic: settings.topic.clone(),
             stream: settings.stream.clone(),
             budget: Budget::new(settings.memory_bytes),
+            spare: Spare::default(),
             news: None,
             stuck: Vec::new(),
             sights: None,
@@ -103,6 +106,7 @@ impl Reader {
     /// Ends all tasks and forgets all parts.
     pub(super) fn stop_all(&mut self) {
         self.parts.clear();
+        self.spare.clear();
         self.stuck.clear();
         (self.news, self.sights) = (None, None);
         (self.looked, self.at_end) = (None, None);
@@ -150,6 +154,7 @@ impl Reader {
         let fetch = Fetch {
             shared: Arc::clone(shared),
             budget: self.budget.clone(),
+            spare: self.spare.clone(),
             turns: Arc::new(Semaphore::new(TURNS)),
             news: news.clone(),
             part: index,
@@ -332,6 +337,8 @@ impl Reader {
             self.at_end = None;
             return false;
         }
+        // Nothing large comes for a while.
+        self.spare.clear();
         let since = *self.at_end.get_or_insert_with(Instant::now);
         let known = self.looked.is_some_and(|looked| looked + RECENT >= since);
         if !known {

@@ -9,6 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::aggregate;
 use super::position::Sequence;
+use super::spare::Spare;
 use crate::encode::{write_json_base64, write_json_string};
 
 /// Records of one answer, the service's own limit.
@@ -49,7 +50,7 @@ pub(super) struct Entry {
     pub(super) arrival_ms: Option<i64>,
 }
 
-/// See the file.
+/// See the file. Its memory goes to the next ones.
 #[derive(Debug, Default)]
 pub(super) struct Records {
     buffer: Vec<u8>,
@@ -59,6 +60,16 @@ pub(super) struct Records {
     entries: Vec<Entry>,
     /// Records at the front that are left out.
     skipped: usize,
+    /// Where its memory goes.
+    spare: Option<Spare>,
+}
+
+impl Drop for Records {
+    fn drop(&mut self) {
+        if let Some(spare) = self.spare.take() {
+            spare.give(std::mem::take(&mut self.buffer), std::mem::take(&mut self.entries));
+        }
+    }
 }
 
 /// One record.
@@ -119,15 +130,16 @@ impl<'a> View<'a> {
 }
 
 impl Records {
-    /// Records whose parts lie in `body`, or in `aside` behind it.
-    pub(super) const fn new(body: Vec<u8>, aside: Vec<u8>, entries: Vec<Entry>) -> Self {
-        Self { buffer: body, aside, entries, skipped: 0 }
+    /// Records whose parts lie in `body`, or in `aside` behind it. Their memory goes to `spare`.
+    pub(super) fn new(body: Vec<u8>, aside: Vec<u8>, entries: Vec<Entry>, spare: &Spare) -> Self {
+        Self { buffer: body, aside, entries, skipped: 0, spare: Some(spare.clone()) }
     }
 
     /// Records of the SDK's own type, as a subscription brings them. Nothing when a record has a
     /// number that is none, or all together are over 4 GiB.
     pub(super) fn of(given: &[Record]) -> Option<Self> {
-        let mut records = Self { entries: Vec::with_capacity(given.len()), ..Self::default() };
+        let mut records = Self::default();
+        records.entries.reserve_exact(given.len());
         let len = |it: &Record| {
             let key = it.partition_key.as_ref().map_or(0, |key| key.len().saturating_add(2));
             let data = it.data.as_ref().len().div_ceil(3).saturating_mul(4).saturating_add(2);

@@ -9,6 +9,7 @@
 mod aside;
 mod cursor;
 mod number;
+mod quick;
 mod record;
 
 use serde::Deserialize;
@@ -18,6 +19,7 @@ use self::cursor::Cursor;
 use super::aggregate::HashRange;
 use super::records::{RECORDS_MAX, Records};
 use super::shards::{Listed, Listing};
+use super::spare::Spare;
 
 /// Why a body can not be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -53,19 +55,20 @@ pub(super) struct Answer {
 }
 
 /// Reads a body. It and what is copied out of it take `bytes_max` bytes at most; one text with
-/// escapes at a time is beside that while it is read.
+/// escapes at a time is beside that while it is read. Memory that is to be had comes from `spare`,
+/// and goes there.
 ///
 /// # Errors
 /// It is no JSON, not the answer that the service's model describes, or the copies need more room.
-pub(super) fn scan(body: Vec<u8>, bytes_max: usize) -> Result<Answer, ScanError> {
+pub(super) fn scan(body: Vec<u8>, bytes_max: usize, spare: &Spare) -> Result<Answer, ScanError> {
     let aside = Aside::new(bytes_max.saturating_sub(body.capacity()));
-    let mut found = Found { aside, ..Found::default() };
+    let mut found = Found { aside, spare: spare.clone(), ..Found::default() };
     let mut cursor = Cursor::new(&body);
     cursor.object(|cursor, key| found.member(cursor, key))?;
     cursor.end()?;
-    let Found { records, aside, next, behind_ms, children } = found;
+    let Found { records, aside, next, behind_ms, children, .. } = found;
     let records = records.ok_or_else(|| cursor.error("the answer has no Records"))?;
-    let records = Records::new(body, aside.whole(), records);
+    let records = Records::new(body, aside.whole(), records, spare);
     Ok(Answer { records, next, behind_ms, children })
 }
 
@@ -78,6 +81,8 @@ struct Found {
     next: Option<String>,
     behind_ms: Option<i64>,
     children: Listing,
+    /// Where memory comes from.
+    spare: Spare,
 }
 
 impl Found {
@@ -101,7 +106,7 @@ impl Found {
         /// Bytes of a small record: how many there may be is guessed from them.
         const RECORD_BYTES: usize = 256;
         let guess = (cursor.left() / RECORD_BYTES).min(RECORDS_MAX);
-        let mut records = Vec::with_capacity(guess);
+        let mut records = self.spare.entries(guess).unwrap_or_else(|| Vec::with_capacity(guess));
         cursor.array(|cursor| {
             if records.len() == RECORDS_MAX {
                 return Err(cursor.error("more records than the service sends"));
@@ -109,7 +114,13 @@ impl Found {
             if records.len() == records.capacity() {
                 records.reserve_exact(RECORDS_MAX - records.len());
             }
-            records.push(record::read(cursor, &mut self.aside)?);
+            records.push(match quick::read(cursor.text(), cursor.place()) {
+                Some((entry, end)) => {
+                    cursor.go_to(end);
+                    entry
+                }
+                None => record::read(cursor, &mut self.aside)?,
+            });
             Ok(())
         })?;
         self.records = Some(records);

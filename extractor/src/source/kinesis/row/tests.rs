@@ -76,3 +76,24 @@ fn what_is_absent_is_null_and_what_is_empty_is_empty() {
     assert_eq!(row["record"]["approximateArrivalTimestamp"], Value::Null);
     assert_eq!(row["record"]["data"], "");
 }
+
+/// The quick way and the general one make the same bytes, at every width of a length.
+#[test]
+fn both_ways_of_writing_make_the_same_row() {
+    let frame = Frame::new("topic", "stream", "shardId-000000000001");
+    for data in [0, 1, 30, 60, 63, 64, 300, 8_000, 8_191, 8_192, 9_000, 1_100_000] {
+        for (key, ms) in [("k", 0), ("\"\\\u{1}é", -1), (&*"k".repeat(256), 1_775_700_271_554)] {
+            let record = Record::builder()
+                .sequence_number("4967")
+                .approximate_arrival_timestamp(DateTime::from_millis(ms))
+                .data(Blob::new(vec![7; data]))
+                .partition_key(key);
+            let records = Records::of(&[record.build().unwrap()]).unwrap();
+            let view = records.get(0).unwrap();
+            let (mut quick, mut general) = (Vec::new(), Vec::new());
+            frame.write(&mut quick, &view);
+            frame.write_any(&mut general, &view);
+            assert!(quick == general, "{data} bytes, key {key:?}, {ms}");
+        }
+    }
+}

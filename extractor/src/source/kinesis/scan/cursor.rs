@@ -42,6 +42,16 @@ impl<'a> Cursor<'a> {
         self.at
     }
 
+    /// The whole text.
+    pub(super) const fn text(&self) -> &'a [u8] {
+        self.text
+    }
+
+    /// Goes on at another place.
+    pub(super) const fn go_to(&mut self, at: usize) {
+        self.at = at;
+    }
+
     /// Bytes in the whole text.
     pub(super) const fn len(&self) -> usize {
         self.text.len()

@@ -124,18 +124,19 @@ fn base64(cursor: &mut Cursor<'_>, aside: &mut Aside) -> Result<Span, ScanError>
 }
 
 /// Bytes at the start of `text` that are digits of base64.
-fn alphabet_run(text: &[u8]) -> usize {
-    /// Bytes that are looked at together; the compiler makes vector code of the inner loop.
-    const STRIDE: usize = 32;
-    let mut run = 0;
-    for chunk in text.chunks_exact(STRIDE) {
-        if !chunk.iter().fold(true, |all, byte| all & is_digit(*byte)) {
-            break;
-        }
-        run += STRIDE;
-    }
-    let rest = text.get(run..).unwrap_or_default();
-    run + rest.iter().take_while(|byte| is_digit(**byte)).count()
+pub(super) fn alphabet_run(text: &[u8]) -> usize {
+    let strides = strides_of_digits::<32>(text);
+    let words = strides + strides_of_digits::<8>(text.get(strides..).unwrap_or_default());
+    let rest = text.get(words..).unwrap_or_default();
+    words + rest.iter().take_while(|byte| is_digit(**byte)).count()
+}
+
+/// The same in steps of `STRIDE` bytes that are looked at together; the compiler makes vector code of
+/// the inner loop.
+fn strides_of_digits<const STRIDE: usize>(text: &[u8]) -> usize {
+    let (strides, _) = text.as_chunks::<STRIDE>();
+    let is_whole = |stride: &&[u8; STRIDE]| stride.iter().fold(true, |all, it| all & is_digit(*it));
+    strides.iter().take_while(is_whole).count() * STRIDE
 }
 
 const fn is_digit(byte: u8) -> bool {
@@ -146,7 +147,7 @@ const fn is_digit(byte: u8) -> bool {
 }
 
 /// Whether digits and padding make whole bytes, and no bit of the last digit is left over.
-fn is_canonical(digits: &[u8], pads: usize) -> bool {
+pub(super) fn is_canonical(digits: &[u8], pads: usize) -> bool {
     let left_over = match (digits.len() % 4, pads) {
         (0, 0) => return true,
         (3, 1) => 0b11,

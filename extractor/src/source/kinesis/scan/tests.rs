@@ -18,7 +18,7 @@ use super::*;
 
 /// Reads a body with as much memory as it needs.
 fn scan(body: Vec<u8>) -> Result<Answer, ScanError> {
-    super::scan(body, usize::MAX)
+    super::scan(body, usize::MAX, &Spare::default())
 }
 
 /// What the SDK makes of a body, by the settings of its awsJson1_1.
@@ -478,7 +478,7 @@ fn texts_with_escapes_stay_within_the_memory_of_an_answer() {
     let places = RECORDS_MAX * size_of::<super::super::records::Entry>();
     let mut read = None;
     for room in (len..len * 2).step_by(1_000) {
-        match super::scan(body.clone(), room) {
+        match super::scan(body.clone(), room, &Spare::default()) {
             Ok(answer) => {
                 let held = answer.records.bytes();
                 assert!(held <= room + places, "{held} of {room}");
