@@ -1,5 +1,6 @@
 //! Shards that stay quiet, of the Kinesis source: when their offset becomes a time, and which pages
-//! say that there is nothing more. Canned answers.
+//! say that there is nothing more. Canned answers. Each of these fails on a source that pins to the time
+//! of now, believes any empty page, begins the quiet time anew or does not count what never works.
 #![expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test ends where it fails")]
 
 #[path = "kinesis_support/canned.rs"]
