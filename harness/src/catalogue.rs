@@ -25,7 +25,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use crate::store::{Connect, Store, StoreError};
+use crate::store::{Connect, Store, StoreError, StoreErrorKind};
 
 pub use claims::Claim;
 pub use ends::Ends;
@@ -42,6 +42,7 @@ pub(crate) use report::{
     next_batch, prune_batches, prune_history,
 };
 pub use schema::CATALOGUE_VERSION;
+pub(crate) use schema::{TABLES, version};
 pub use splits::{KEY_LEN_MAX, SPLITS_MAX, TakenEpoch, VALUE_LEN_MAX};
 pub(crate) use splits::{check_key, check_value};
 pub use views::VIEWS;
@@ -73,6 +74,29 @@ impl Catalogue {
         let mut catalogue = Self { connect, store: None };
         catalogue.read("open the catalogue", schema::migrate)?;
         Ok(catalogue)
+    }
+
+    /// The catalogue as it stands, of a connection that may not be able to write: nothing is made or
+    /// upgraded.
+    ///
+    /// # Errors
+    /// The database cannot be reached, or has no catalogue of this program's version.
+    pub(crate) fn of_current(connect: Arc<dyn Connect>) -> Result<Self, StoreError> {
+        let mut catalogue = Self { connect, store: None };
+        match catalogue.read("look at the catalogue", version)? {
+            Some(CATALOGUE_VERSION) => Ok(catalogue),
+            Some(older) => Err(StoreError::new(
+                StoreErrorKind::Schema,
+                format!(
+                    "the catalogue has version {older} and this program {CATALOGUE_VERSION}; harness \
+                     status upgrades it"
+                ),
+            )),
+            None => Err(StoreError::new(
+                StoreErrorKind::Schema,
+                "the database has no catalogue: no pipeline has run into it yet",
+            )),
+        }
     }
 
     /// The connection, for statements that belong to no transaction of the catalogue.

@@ -6,6 +6,7 @@
 
 mod alter;
 mod args;
+mod doctor;
 mod error;
 mod lag;
 mod options;
@@ -62,6 +63,7 @@ fn help_of(arguments: &[OsString]) -> String {
 fn command(command: Command) -> Result<Exit, CliError> {
     match command {
         Command::Run(args) => run::run(&args),
+        Command::Doctor(args) => doctor::doctor(&args),
         Command::Status(args) => show::status(&args),
         Command::Batches(args) => show::batches(&args),
         Command::Offsets(args) => show::offsets(&args),

@@ -1,7 +1,7 @@
 //! Exit codes: one table for the help, the README and the programs that start this one.
 //!
 //! Touches nothing. Invariant: a class of failure always ends with the same code, the values of
-//! `sysexits.h` where one fits.
+//! `sysexits.h` where one fits. `harness doctor` ends with the code of a run that meets its first failure.
 
 use std::process::ExitCode;
 

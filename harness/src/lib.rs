@@ -4,6 +4,7 @@ pub mod catalogue;
 pub mod child;
 pub mod cli;
 mod demo;
+mod doctor;
 pub mod exit;
 pub mod link;
 pub mod pipeline;

@@ -20,7 +20,7 @@ pub use document::{Document, Entry, PIPELINE_FILE_BYTES_MAX, Place};
 pub use error::PipelineError;
 pub use json::{Refusal, entries};
 pub(crate) use keys::nearest;
-pub use keys::{KEYS, Key, Kind, key, nearest_key};
+pub use keys::{KEYS, Key, Kind, key, nearest_key, unknown_key};
 pub use plan::{Overrides, Surroundings, load, plan};
 pub use points::{parse_end, parse_start};
 pub(crate) use reference::is_reference;

@@ -25,6 +25,7 @@ use protocol::{Class, Failure};
 use crate::store::{StoreError, StoreUrl};
 
 pub use execute::execute;
+pub(crate) use execute::require_fit;
 pub use points::{Point, Points};
 
 /// What to run.

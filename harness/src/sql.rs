@@ -26,10 +26,13 @@ pub use error::{Shown, SqlError};
 pub(crate) use lex::SCRIPT_BYTES_MAX;
 pub(crate) use session::{Answer, Session, Wishes};
 
-use crate::catalogue::Pipeline;
+use crate::catalogue::{Catalogue, Pipeline};
 use crate::exit::Exit;
+use crate::pipeline::{Overrides, Surroundings};
+use crate::run::Plan;
 use crate::store::StoreUrl;
 use definition::Definition;
+use variables::Values;
 
 /// Whether a script holds a statement that the harness itself answers.
 pub(crate) fn has_own(script: &str, url: &StoreUrl) -> bool {
@@ -42,6 +45,37 @@ fn rules(url: &StoreUrl) -> lex::Rules {
         StoreUrl::Sqlite { .. } => lex::Rules::Sqlite,
         StoreUrl::Server(_) => lex::Rules::Server,
     }
+}
+
+/// The plan of a pipeline that was created by SQL.
+///
+/// # Errors
+/// It was created from a file, or its definition cannot work.
+pub(crate) fn stored_plan(
+    catalogue: &mut Catalogue,
+    name: &str,
+    overrides: Overrides,
+) -> Result<Plan, SqlError> {
+    let Some(pipeline) = catalogue.pipeline(name)? else {
+        return Err(SqlError::refused(format!(
+            "there is no pipeline {name}; SHOW PIPELINES lists them"
+        )));
+    };
+    let Some(text) = &pipeline.credentials else {
+        return Err(SqlError::refused(format!(
+            "pipeline {name} was created by harness run from a file; name that file"
+        )));
+    };
+    let values = Values::of(catalogue.variables()?);
+    let surroundings = Surroundings::of_process();
+    let (table, surroundings) = (&pipeline.target_table, &surroundings);
+    Definition::parse(name, text)?.plan(definition::Needs {
+        name,
+        table,
+        overrides,
+        values: &values,
+        surroundings,
+    })
 }
 
 /// Removes the secrets of a pipeline that was dropped.

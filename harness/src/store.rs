@@ -14,6 +14,7 @@ mod value;
 
 pub use error::{MESSAGE_CHARS_MAX, StoreError, StoreErrorKind};
 pub use functions::SERVER_FUNCTIONS;
+pub(crate) use table::is_there;
 pub use table::{
     TABLE_NAME_CHARS_MAX, check_table, create_static_table, require_transactional, static_table_ddl,
 };
@@ -179,6 +180,20 @@ impl Connect for ToRead {
     fn connect(&self) -> Result<Box<dyn Store>, StoreError> {
         match &self.0 {
             StoreUrl::Sqlite { path } => Ok(Box::new(sqlite::SqliteStore::open_to_read(path)?)),
+            StoreUrl::Server(_) => connect(&self.0),
+        }
+    }
+}
+
+/// A store that is looked at and must stay as it is to the byte: an SQLite file is opened for reading
+/// alone, and is not made.
+#[derive(Debug, Clone)]
+pub(crate) struct Untouched(pub(crate) StoreUrl);
+
+impl Connect for Untouched {
+    fn connect(&self) -> Result<Box<dyn Store>, StoreError> {
+        match &self.0 {
+            StoreUrl::Sqlite { path } => Ok(Box::new(sqlite::SqliteStore::open_untouched(path)?)),
             StoreUrl::Server(_) => connect(&self.0),
         }
     }

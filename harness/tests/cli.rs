@@ -99,6 +99,7 @@ fn help_names_every_command_and_every_exit_code() {
     assert_eq!((help.code, help.err.as_str()), (0, ""));
     for command in [
         "run",
+        "doctor",
         "status",
         "batches",
         "offsets",

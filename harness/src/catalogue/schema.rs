@@ -227,7 +227,10 @@ fn create_version_1(store: &mut dyn Store) -> Result<(), StoreError> {
 }
 
 /// The version that is there, if any.
-fn version(store: &mut dyn Store) -> Result<Option<u32>, StoreError> {
+///
+/// # Errors
+/// It is newer than this program, or the database cannot be asked.
+pub(crate) fn version(store: &mut dyn Store) -> Result<Option<u32>, StoreError> {
     let sql = match store.dialect() {
         Dialect::Sqlite => "SELECT COUNT(*) FROM sqlite_master WHERE name = 's2x_catalogue'",
         Dialect::Mysql | Dialect::Mariadb | Dialect::SingleStore => {

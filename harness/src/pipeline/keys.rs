@@ -2,6 +2,8 @@
 //!
 //! Touches nothing. Invariant: a key that is not in this table is the extractor's.
 
+use protocol::message::UnknownKey;
+
 use super::points::{END_FORM, START_FORM};
 use protocol::limits::{EXTRACT_BYTES_MAX, EXTRACT_INTERVAL_MS_MAX, EXTRACT_ROWS_MAX};
 
@@ -135,6 +137,13 @@ pub fn nearest_key(word: &str) -> Option<String> {
     let names =
         KEYS.iter().flat_map(|key| [key.name].into_iter().chain(key.aliases.iter().copied()));
     nearest(word, names)
+}
+
+/// The error for a key that neither the harness nor the extractor knows.
+pub fn unknown_key(unknown: &UnknownKey) -> String {
+    let nearest = unknown.nearest.clone().or_else(|| nearest_key(&unknown.key));
+    let hint = nearest.map_or_else(String::new, |key| format!("; did you mean {key:?}?"));
+    format!("unknown key {:?} in the pipeline's configuration{hint}", unknown.key)
 }
 
 /// The known word nearest to `word`, if one is near enough to be a slip.

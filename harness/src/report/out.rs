@@ -65,7 +65,7 @@ pub fn stdout_width() -> Option<usize> {
 }
 
 /// Text of others cannot move the cursor or begin a line of its own.
-pub(super) fn one_line(text: &str) -> String {
+pub(crate) fn one_line(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 

@@ -150,7 +150,11 @@ fn defined_pipeline(catalogue: &mut Catalogue, plan: &Plan) -> Result<(Pipeline,
     Ok((pipeline, is_new))
 }
 
-fn require_fit(pipeline: &Pipeline, plan: &Plan) -> Result<(), RunError> {
+/// Refuses a plan that is of another pipeline than the one of its name in the catalogue.
+///
+/// # Errors
+/// It was created in another way, for another table, or for another count of leaves.
+pub(crate) fn require_fit(pipeline: &Pipeline, plan: &Plan) -> Result<(), RunError> {
     if pipeline.credentials.is_some() && plan.definition.is_none() {
         return Err(RunError::Config(format!(
             "pipeline {:?} was created by SQL; run it with harness sql -e 'START PIPELINE …', or give \

@@ -34,6 +34,9 @@ const LOG_BYTES_KEPT: u32 = 64 * 1024 * 1024;
 /// How many prepared statements a connection keeps.
 const STATEMENTS_KEPT: usize = 64;
 
+const READ_ONLY: OpenFlags =
+    OpenFlags::SQLITE_OPEN_READ_ONLY.union(OpenFlags::SQLITE_OPEN_NO_MUTEX);
+
 /// One connection to a file.
 pub(super) struct SqliteStore {
     path: PathBuf,
@@ -62,28 +65,40 @@ impl SqliteStore {
         Self::open_read_only(path).map_err(|_| refused)
     }
 
+    /// Opens the file for reading alone, and leaves nothing beside it that was not there.
+    pub(super) fn open_untouched(path: &Path) -> Result<Self, StoreError> {
+        // Even a reader makes the log of a file in WAL mode where there is none.
+        let opened = match has_log(path) {
+            true => Self::open_to_look(path),
+            false => Self::open_immutable(path),
+        };
+        opened.map_err(|error| classify(path, &error).context("open the store"))
+    }
+
     fn open_read_only(path: &Path) -> Result<Self, rusqlite::Error> {
-        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let probed = |connection: Connection| {
-            connection.busy_timeout(BUSY_WAIT)?;
-            connection.query_row("SELECT COUNT(*) FROM sqlite_master", [], |_| Ok(()))?;
-            connection.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
-            functions::register(&connection)?;
-            Ok(Self { path: path.to_owned(), connection })
-        };
-        let error = match Connection::open_with_flags(path, flags).and_then(probed) {
-            Ok(store) => return Ok(store),
-            Err(error) => error,
-        };
-        // A file in WAL mode that nobody has open, in a folder where this user can make no log file.
-        // Without a log everything committed is in the file itself.
-        let mut log = path.as_os_str().to_owned();
-        log.push("-wal");
-        if Path::new(&log).exists() {
-            return Err(error);
+        match Self::open_to_look(path) {
+            // A file in WAL mode that nobody has open, in a folder where this user can make no log file.
+            Err(_) if !has_log(path) => Self::open_immutable(path),
+            done => done,
         }
-        let flags = flags | OpenFlags::SQLITE_OPEN_URI;
-        Connection::open_with_flags(immutable(path)?, flags).and_then(probed)
+    }
+
+    fn open_to_look(path: &Path) -> Result<Self, rusqlite::Error> {
+        Self::probed(path, Connection::open_with_flags(path, READ_ONLY)?)
+    }
+
+    /// For a file that has no log: everything committed is in the file itself.
+    fn open_immutable(path: &Path) -> Result<Self, rusqlite::Error> {
+        let flags = READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
+        Self::probed(path, Connection::open_with_flags(immutable(path)?, flags)?)
+    }
+
+    fn probed(path: &Path, connection: Connection) -> Result<Self, rusqlite::Error> {
+        connection.busy_timeout(BUSY_WAIT)?;
+        connection.query_row("SELECT COUNT(*) FROM sqlite_master", [], |_| Ok(()))?;
+        connection.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
+        functions::register(&connection)?;
+        Ok(Self { path: path.to_owned(), connection })
     }
 
     fn prepare_connection(&self) -> Result<(), StoreError> {
@@ -146,6 +161,13 @@ impl SqliteStore {
         answer.columns = columns;
         Ok(answer)
     }
+}
+
+/// Whether a write-ahead log lies beside the file.
+fn has_log(path: &Path) -> bool {
+    let mut log = path.as_os_str().to_owned();
+    log.push("-wal");
+    Path::new(&log).exists()
 }
 
 /// The file as a URI that tells SQLite to look for no log and to take no lock.

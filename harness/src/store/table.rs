@@ -83,6 +83,23 @@ pub fn create_static_table(store: &mut dyn Store, name: &str) -> Result<(), Stor
     check_table(store, name)
 }
 
+/// Whether the database has a table or view of this name.
+///
+/// # Errors
+/// The database cannot be asked.
+pub(crate) fn is_there(store: &mut dyn Store, name: &str) -> Result<bool, StoreError> {
+    let sql = match store.dialect() {
+        Dialect::Sqlite => {
+            "SELECT 1 FROM sqlite_master WHERE name = ? COLLATE NOCASE AND type IN ('table', 'view')"
+        }
+        Dialect::Mysql | Dialect::Mariadb | Dialect::SingleStore => {
+            "SELECT 1 FROM information_schema.tables \
+             WHERE table_schema = DATABASE() AND table_name = ?"
+        }
+    };
+    Ok(store.query(sql, &[Param::Text(name)])?.first().is_some())
+}
+
 /// One column of a table that exists.
 struct Column {
     name: String,

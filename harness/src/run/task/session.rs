@@ -118,11 +118,7 @@ impl Task {
             self.setup.tell(&Event::Warning(warning.clone()));
         }
         let Some(unknown) = configured.unknown_config.first() else { return Ok(()) };
-        let nearest =
-            unknown.nearest.clone().or_else(|| crate::pipeline::nearest_key(&unknown.key));
-        let hint = nearest.map_or_else(String::new, |key| format!("; did you mean {key:?}?"));
-        let text = format!("unknown key {:?} in the pipeline's configuration{hint}", unknown.key);
-        Err(RunError::Config(text).into())
+        Err(RunError::Config(crate::pipeline::unknown_key(unknown)).into())
     }
 
     /// CHECK.
