@@ -12,6 +12,7 @@
 
 mod claims;
 mod ends;
+mod heartbeats;
 mod ids;
 mod lag;
 mod pipelines;
@@ -29,6 +30,8 @@ use crate::store::{Connect, Store, StoreError, StoreErrorKind};
 
 pub use claims::Claim;
 pub use ends::Ends;
+pub(crate) use heartbeats::{First, beat, fall_silent};
+pub use heartbeats::{Heartbeat, Pulse};
 pub(crate) use ids::{NONCE_LEN, fresh, fresh_name, key_hash, now_us, us};
 pub(crate) use lag::note_lags;
 pub use lag::{Behind, SplitLag};

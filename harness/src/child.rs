@@ -157,12 +157,15 @@ impl Child {
         lines.get(lines.len().saturating_sub(LAST_WORDS_LINES)..).unwrap_or_default().join(" | ")
     }
 
-    /// Peak resident memory in bytes; `None` when the process is gone.
-    pub fn peak_memory(&self) -> Option<u64> {
+    /// Resident memory in bytes, now and at its peak; `None` when the process is gone.
+    pub fn memory(&self) -> Option<(u64, u64)> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.id())).ok()?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-        let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-        Some(kib * 1024)
+        let bytes = |name: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+            let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+            Some(kib * 1024)
+        };
+        Some((bytes("VmRSS:")?, bytes("VmHWM:")?))
     }
 
     /// Closes its standard input, which ends it, and waits at most `wait`; then asks the group by

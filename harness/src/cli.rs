@@ -14,6 +14,7 @@ mod run;
 mod show;
 mod signals;
 mod sql;
+mod status;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -64,7 +65,7 @@ fn command(command: Command) -> Result<Exit, CliError> {
     match command {
         Command::Run(args) => run::run(&args),
         Command::Doctor(args) => doctor::doctor(&args),
-        Command::Status(args) => show::status(&args),
+        Command::Status(args) => status::status(&args),
         Command::Batches(args) => show::batches(&args),
         Command::Offsets(args) => show::offsets(&args),
         Command::Errors(args) => show::errors(&args),

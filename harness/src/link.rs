@@ -76,6 +76,7 @@ pub struct Link {
     last_byte: Instant,
     last_progress: Instant,
     ping_sent: Option<Instant>,
+    memory: u64,
     peak_memory: u64,
 }
 
@@ -101,6 +102,7 @@ impl Link {
             last_byte: now,
             last_progress: now,
             ping_sent: None,
+            memory: 0,
             peak_memory: 0,
         })
     }
@@ -237,7 +239,8 @@ impl Link {
     /// shows none. To be called a few times per second.
     pub fn tick(&mut self) -> Result<(), Fault> {
         let now = Instant::now();
-        if let Some(peak) = self.child.peak_memory() {
+        if let Some((resident, peak)) = self.child.memory() {
+            self.memory = resident;
             self.peak_memory = self.peak_memory.max(peak);
         }
         let bytes = self.bytes_read.load(Ordering::Relaxed);
@@ -267,6 +270,11 @@ impl Link {
     /// When the last byte was seen by [`Link::tick`].
     pub fn last_byte(&self) -> Instant {
         self.last_byte
+    }
+
+    /// Resident memory of the extractor as [`Link::tick`] saw it last, bytes.
+    pub fn memory(&self) -> u64 {
+        self.memory
     }
 
     /// Peak resident memory of the extractor, bytes.

@@ -11,7 +11,6 @@ mod repeats;
 mod screen;
 mod summary;
 mod table;
-mod tally;
 mod terminal;
 
 pub mod out;
@@ -21,6 +20,7 @@ use std::time::{Duration, Instant};
 
 use crate::exit::Exit;
 use crate::run::{Control, Event, Observer, RunError, Summary};
+pub use crate::run::{Snapshot, Tally};
 
 pub(crate) use format::counted;
 pub use format::{bytes, count, duration, memory, rate};
@@ -29,7 +29,6 @@ pub use json::{
 };
 pub use summary::summary_text;
 pub use table::{Align, Table, cell_text};
-pub use tally::{Snapshot, Tally};
 
 use lines::Lines;
 use repeats::Repeats;
@@ -108,7 +107,7 @@ impl Report {
     }
 
     /// The numbers so far.
-    pub fn tally(&self) -> &Tally {
+    pub fn tally(&self) -> &Arc<Tally> {
         &self.tally
     }
 
@@ -214,6 +213,7 @@ impl Report {
             Event::StoreRetry { task, reason, .. } => {
                 (format!("task {task}: {reason}; the batch is kept and sent again"), true)
             }
+            Event::Started { .. } | Event::Memory { .. } | Event::Lag { .. } => return None,
             Event::Committed(_) | Event::Log { .. } | Event::Waiting { .. } => return None,
         })
     }
@@ -223,7 +223,12 @@ impl Observer for Report {
     fn event(&self, event: &Event) {
         let is_back = self.tally.add(event, Instant::now());
         if matches!(*self.view, View::Json) {
-            let hidden = matches!(event, Event::Log { level, .. } if !self.verbosity.shows(level));
+            let hidden = match event {
+                Event::Log { level, .. } => !self.verbosity.shows(level),
+                // Every second, of every task: the catalogue has them for those who ask.
+                Event::Memory { .. } | Event::Lag { .. } => true,
+                _ => false,
+            };
             if !hidden {
                 self.json(&json::event(event, self.tally.elapsed()));
             }
@@ -253,6 +258,9 @@ fn pause(event: &Event) -> Option<Duration> {
         | Event::Warning(_)
         | Event::Log { .. }
         | Event::Fenced { .. }
+        | Event::Started { .. }
+        | Event::Memory { .. }
+        | Event::Lag { .. }
         | Event::Waiting { .. } => None,
     }
 }

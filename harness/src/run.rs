@@ -5,6 +5,7 @@
 
 mod execute;
 mod failure;
+mod heartbeat;
 mod incarnation;
 mod load;
 mod patience;
@@ -12,6 +13,7 @@ mod points;
 mod refused;
 mod setup;
 mod share;
+mod tally;
 mod task;
 
 use std::path::PathBuf;
@@ -22,11 +24,15 @@ use std::time::Duration;
 use protocol::message::Object;
 use protocol::{Class, Failure};
 
+use crate::catalogue::Behind;
 use crate::store::{StoreError, StoreUrl};
 
 pub use execute::execute;
 pub(crate) use execute::require_fit;
+pub use heartbeat::SILENT_AFTER;
 pub use points::{Point, Points};
+pub(crate) use tally::REACHING;
+pub use tally::{Health, Snapshot, Tally, rate};
 
 /// What to run.
 #[derive(Clone, Debug)]
@@ -247,6 +253,25 @@ pub enum Event {
         reason: String,
         /// The pause before it.
         pause: Duration,
+    },
+    /// How far splits are behind; those whose lag is not told anew are left out.
+    Lag {
+        /// KEY and lag.
+        splits: Vec<(String, Behind)>,
+    },
+    /// An extractor was started: the first one of a task, or one in the place of another.
+    Started {
+        /// The task.
+        task: u32,
+    },
+    /// What an extractor uses; told about once a second.
+    Memory {
+        /// The task.
+        task: u32,
+        /// Resident memory, bytes.
+        bytes: u64,
+        /// The largest that it has been, bytes.
+        peak_bytes: u64,
     },
     /// A task waits or is slowed down.
     Waiting {

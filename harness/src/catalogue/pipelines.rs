@@ -86,6 +86,7 @@ impl Catalogue {
                 "s2x_errors",
                 "s2x_ends",
                 "s2x_lags",
+                "s2x_heartbeats",
             ] {
                 let sql = format!("DELETE FROM {table} WHERE pipeline_id = ?");
                 store.execute(&sql, &[Param::from(pipeline.id)])?;
@@ -191,6 +192,8 @@ impl Catalogue {
             fence_all(store, pipeline_id)?;
             // A process of the old count must end, not go on with its old share.
             let sql = "DELETE FROM s2x_leaves WHERE pipeline_id = ?";
+            store.execute(sql, &[Param::from(pipeline_id)])?;
+            let sql = "DELETE FROM s2x_heartbeats WHERE pipeline_id = ?";
             store.execute(sql, &[Param::from(pipeline_id)])?;
             update(store, pipeline_id, "leaf_count = ?", &[Param::from(leaf_count)])
         })

@@ -4,17 +4,17 @@
 //! transactions that load rows (DDL commits implicitly); the version is written last, so a creator that
 //! dies half way is finished by the next one; a newer version is refused, never guessed at.
 
-use super::views;
+use super::{heartbeats, views};
 use crate::store::{Dialect, Param, Store, StoreError, StoreErrorKind, require_transactional};
 
 /// The version of the catalogue that this program reads and writes.
-pub const CATALOGUE_VERSION: u32 = 3;
+pub const CATALOGUE_VERSION: u32 = 4;
 
 /// How long a creator waits for another one, in seconds.
 const CREATE_WAIT_S: i64 = 30;
 
 /// The tables that a load writes; each must be able to roll back.
-pub(crate) const TABLES: [&str; 10] = [
+pub(crate) const TABLES: [&str; 11] = [
     "s2x_catalogue",
     "s2x_pipelines",
     "s2x_leaves",
@@ -25,6 +25,7 @@ pub(crate) const TABLES: [&str; 10] = [
     "s2x_variables",
     "s2x_ends",
     "s2x_lags",
+    "s2x_heartbeats",
 ];
 
 /// Version 1. `{…}` stands for a type that the databases spell differently.
@@ -149,6 +150,9 @@ const VERSION_3: [&str; 1] = ["CREATE TABLE IF NOT EXISTS s2x_lags (
         PRIMARY KEY (pipeline_id, key_hash)
     ){engine}"];
 
+/// What version 4 adds: signs of life.
+const VERSION_4: [&str; 1] = [heartbeats::TABLE];
+
 /// Makes the catalogue or brings it up to [`CATALOGUE_VERSION`]; other creators may do so at once.
 ///
 /// # Errors
@@ -200,7 +204,8 @@ fn upgrade(store: &mut dyn Store) -> Result<(), StoreError> {
     if from.unwrap_or(0) < 1 {
         create_version_1(store)?;
     }
-    for (version, templates) in [(2, VERSION_2), (3, VERSION_3)] {
+    let later: [(u32, &[&str]); 3] = [(2, &VERSION_2), (3, &VERSION_3), (4, &VERSION_4)];
+    for (version, templates) in later {
         for template in templates.iter().filter(|_| from.unwrap_or(0) < version) {
             store.execute(&spell(store.dialect(), template), &[])?;
         }

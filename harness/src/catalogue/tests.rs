@@ -61,10 +61,11 @@ fn a_newer_catalogue_is_refused() {
     let bed = Bed::new();
     let mut catalogue = bed.catalogue();
     let store = catalogue.store().expect("connected");
-    store.execute("UPDATE s2x_catalogue SET version = 4", &[]).expect("updates");
+    store.execute("UPDATE s2x_catalogue SET version = 99", &[]).expect("updates");
     let error = Catalogue::open(Arc::clone(&bed.connect)).err().expect("refused");
     assert_eq!(error.kind(), StoreErrorKind::Schema);
-    assert!(error.to_string().contains("has version 4; this program knows up to 3"), "{error}");
+    let wanted = format!("has version 99; this program knows up to {CATALOGUE_VERSION}");
+    assert!(error.to_string().contains(&wanted), "{error}");
 }
 
 #[test]
@@ -73,12 +74,14 @@ fn a_catalogue_of_version_1_is_brought_up_to_date_with_its_pipelines() {
     let mut catalogue = bed.catalogue();
     let id = catalogue.create_pipeline(&new("p")).expect("creates").into_pipeline().id;
     let store = catalogue.store().expect("connected");
-    store.execute("DROP TABLE s2x_ends", &[]).expect("drops");
-    store.execute("DROP TABLE s2x_lags", &[]).expect("drops");
+    for table in ["s2x_ends", "s2x_lags", "s2x_heartbeats"] {
+        store.execute(&format!("DROP TABLE {table}"), &[]).expect("drops");
+    }
     store.execute("UPDATE s2x_catalogue SET version = 1", &[]).expect("updates");
     let mut catalogue = bed.catalogue();
     assert_eq!(catalogue.ends(id, "w"), Ok(None));
     assert_eq!(catalogue.lags(id), Ok(Vec::new()));
+    assert_eq!(catalogue.heartbeats(id), Ok(Vec::new()));
     assert_eq!(catalogue.pipelines().expect("reads").len(), 1);
 }
 

@@ -15,7 +15,7 @@ use crate::pipeline::{KEYS, parse_end, parse_start};
 use crate::run::Points;
 use crate::store;
 pub(crate) use demo::{DemoArgs, DemoSource};
-pub(super) use watching::DoctorArgs;
+pub(super) use watching::{DoctorArgs, StatusArgs};
 
 /// Streams a source into a database, exactly once.
 #[derive(Debug, Parser)]
@@ -201,22 +201,6 @@ pub(super) enum OnErrorArg {
     Stop,
     /// It goes to the errors table.
     Skip,
-}
-
-#[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  harness status --store sqlite:orders.db\n  \
-    harness status orders --store sqlite:orders.db --json\n\n\
-    How far it is behind is what the extractors told last, some seconds ago while it runs: the records\n\
-    that are left and the age of the last one, as far as the source can tell (Kafka both, Kinesis the\n\
-    age). With a name, each split is shown, the farthest first.")]
-pub(super) struct StatusArgs {
-    /// The pipeline; all of them without it
-    pub(super) name: Option<String>,
-    #[command(flatten)]
-    pub(super) store: StoreArgs,
-    /// Print JSON lines
-    #[arg(long)]
-    pub(super) json: bool,
 }
 
 const BATCHES_EXAMPLES: &str = "Examples:

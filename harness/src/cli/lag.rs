@@ -1,5 +1,5 @@
 //! How far a pipeline and each of its splits are behind their source, for `harness status`. Touches
-//! nothing but the standard streams.
+//! nothing.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -7,10 +7,9 @@ use std::time::Duration;
 use protocol::OffsetValue;
 use serde_json::{Value, json};
 
-use super::error::CliError;
 use super::show::{as_json, time};
 use crate::catalogue::{Behind, Split, SplitLag};
-use crate::report::{Align, Table, count, duration, out};
+use crate::report::{Align, Table, count, duration};
 
 /// Splits that are shown as a table. Why 40: a screen; JSON has all of them.
 const SPLITS_SHOWN: usize = 40;
@@ -79,25 +78,22 @@ impl PipelineLag {
         })
     }
 
-    /// Shows each split, the farthest first.
-    pub(super) fn print(&self) -> Result<(), CliError> {
+    /// Each split, the farthest first; `None` where nothing was told.
+    pub(super) fn table(&self, width: Option<usize>) -> Option<String> {
         if self.told.is_empty() {
-            return Ok(());
+            return None;
         }
         let mut table =
             Table::new(&[("split", Align::Left), ("behind", Align::Right), ("told", Align::Left)]);
         for lag in self.told.iter().take(SPLITS_SHOWN) {
             table.row([lag.key.clone(), words(lag.behind), time(lag.told_us)]);
         }
-        out::line(&table.render(out::stdout_width()))?;
-        let more = self.told.len().saturating_sub(SPLITS_SHOWN);
-        if more > 0 {
-            out::note(&format!(
-                "{} more that are less far behind; --json has all",
-                count(more as u64)
-            ));
-        }
-        Ok(())
+        let text = table.render(width);
+        let more = count(self.told.len().saturating_sub(SPLITS_SHOWN) as u64);
+        Some(match self.told.len() > SPLITS_SHOWN {
+            true => format!("{text}\n{more} more that are less far behind; --json has all"),
+            false => text,
+        })
     }
 }
 

@@ -1,4 +1,4 @@
-//! `harness status`, `batches`, `offsets`, `errors` and `drop`: what the catalogue knows.
+//! `harness batches`, `offsets`, `errors` and `drop`: what the catalogue knows.
 //!
 //! May touch: the store. Invariant: a database without a catalogue is not given one by looking.
 
@@ -7,87 +7,13 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::args::{DropArgs, ListArgs, OffsetsArgs, StatusArgs, StoreArgs};
+use super::args::{DropArgs, ListArgs, OffsetsArgs, StoreArgs};
 use super::error::CliError;
-use super::lag::PipelineLag;
 use crate::catalogue::{Catalogue, ErrorEntry, Pipeline};
 use crate::exit::Exit;
 use crate::report::{Align, Table, bytes, count, out};
 use crate::sql;
 use crate::store::{self, Connect, StoreUrl, ToRead};
-
-pub(super) fn status(args: &StatusArgs) -> Result<Exit, CliError> {
-    let (mut catalogue, url) = open(&args.store)?;
-    let pipelines = match &args.name {
-        Some(name) => vec![find(&mut catalogue, name, &url)?],
-        None => catalogue.pipelines()?,
-    };
-    let lag_of =
-        |catalogue: &mut Catalogue, pipeline: &Pipeline| -> Result<PipelineLag, CliError> {
-            Ok(PipelineLag::of(&catalogue.splits(pipeline.id)?, catalogue.lags(pipeline.id)?))
-        };
-    if args.json {
-        for pipeline in &pipelines {
-            let lag = lag_of(&mut catalogue, pipeline)?;
-            out::json(&status_json(pipeline, &lag))?;
-        }
-        return Ok(Exit::Done);
-    }
-    if pipelines.is_empty() {
-        out::line(&format!("no pipelines in {url}"))?;
-        return Ok(Exit::Done);
-    }
-    let mut table = Table::new(&[
-        ("pipeline", Align::Left),
-        ("state", Align::Left),
-        ("table", Align::Left),
-        ("rows", Align::Right),
-        ("data", Align::Right),
-        ("errors", Align::Right),
-        ("batches", Align::Right),
-        ("splits", Align::Right),
-        ("behind", Align::Right),
-    ]);
-    for pipeline in &pipelines {
-        let lag = lag_of(&mut catalogue, pipeline)?;
-        table.row([
-            pipeline.name.clone(),
-            pipeline.state.as_str().to_owned(),
-            pipeline.target_table.clone(),
-            count(pipeline.row_total),
-            bytes(pipeline.byte_total),
-            count(pipeline.error_total),
-            count(pipeline.last_batch_id),
-            count(lag.splits as u64),
-            lag.text(),
-        ]);
-    }
-    out::line(&table.render(out::stdout_width()))?;
-    if let (Some(_), Some(pipeline)) = (&args.name, pipelines.first()) {
-        lag_of(&mut catalogue, pipeline)?.print()?;
-    }
-    for pipeline in &pipelines {
-        if let Some(error) = &pipeline.error {
-            out::line(&stopped(&pipeline.name, error))?;
-        }
-    }
-    Ok(Exit::Done)
-}
-
-fn status_json(pipeline: &Pipeline, lag: &PipelineLag) -> Value {
-    // Text that another version wrote is shown as text.
-    let config = serde_json::from_str(&pipeline.config_json)
-        .unwrap_or_else(|_| Value::from(pipeline.config_json.as_str()));
-    json!({
-        "pipeline": pipeline.name, "state": pipeline.state.as_str(),
-        "table": pipeline.target_table, "rows": pipeline.row_total, "bytes": pipeline.byte_total,
-        "errors": pipeline.error_total, "last_batch": pipeline.last_batch_id, "splits": lag.splits,
-        "lag": lag.json(),
-        "leaves": pipeline.leaf_count, "tasks_max": pipeline.tasks_max, "epoch": pipeline.epoch,
-        "error": pipeline.error, "created": time(pipeline.created_us),
-        "altered": time(pipeline.altered_us), "config": config
-    })
-}
 
 pub(super) fn batches(args: &ListArgs) -> Result<Exit, CliError> {
     let (mut catalogue, url) = open(&args.store)?;

@@ -4,6 +4,8 @@
 
 use std::time::Duration;
 
+pub use crate::run::rate;
+
 /// A count with a comma after every three digits.
 pub fn count(number: u64) -> String {
     let digits = number.to_string();
@@ -48,13 +50,6 @@ fn scaled(number: u64, step: u64, units: &[&str]) -> String {
     }
     let tenths = u128::from(number) * 10 / u128::from(unit);
     format!("{}.{} {name}", tenths / 10, tenths % 10)
-}
-
-/// How many per second; 0 for no time at all.
-pub fn rate(number: u64, time: Duration) -> u64 {
-    let micros = time.as_micros();
-    let per_second = (u128::from(number) * 1_000_000).checked_div(micros).unwrap_or(0);
-    u64::try_from(per_second).unwrap_or(u64::MAX)
 }
 
 /// A time: `0.4 s`, `12.3 s`, `3 min 05 s`, `2 h 07 min`.

@@ -8,6 +8,7 @@
 //! | `committed` | `batch` (or null), `task`, `rows`, `errors`, `bytes`, `lag_rows` (or null), `caught_up` |
 //! | `warning`, `note` | `message` |
 //! | `log` | `level`, `line` |
+//! | `extractor_started` | `task` |
 //! | `retrying` | `task`, `reason`, `pause_ms` |
 //! | `fenced` | `task` |
 //! | `store_retry` | `task`, `reason`, `pause_ms` |
@@ -47,6 +48,17 @@ pub fn event(event: &Event, at: Duration) -> Value {
         Event::Retrying { task, reason, pause } => json!({
             "event": "retrying", "at_ms": at_ms, "task": task, "reason": reason,
             "pause_ms": millis(*pause)
+        }),
+        Event::Started { task } => {
+            json!({"event": "extractor_started", "at_ms": at_ms, "task": task})
+        }
+        Event::Lag { splits } => json!({
+            "event": "lag", "at_ms": at_ms,
+            "splits": splits.iter().map(|(key, it)| json!([key, it.rows, it.ms])).collect::<Vec<_>>()
+        }),
+        Event::Memory { task, bytes, peak_bytes } => json!({
+            "event": "memory", "at_ms": at_ms, "task": task, "bytes": bytes,
+            "peak_bytes": peak_bytes
         }),
         Event::Fenced { task } => json!({"event": "fenced", "at_ms": at_ms, "task": task}),
         Event::StoreRetry { task, reason, pause } => json!({

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use super::format::{bytes, count, counted, duration};
 use super::out;
-use super::tally::{REACHING, Snapshot, Tally};
+use crate::run::{REACHING, Snapshot, Tally};
 
 /// The time between two lines.
 const EVERY: Duration = Duration::from_secs(2);

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
 use super::format::{bytes, count, counted, duration};
-use super::tally::{REACHING, Tally};
 use super::terminal::Terminal;
+use crate::run::{REACHING, Tally};
 
 /// Drawings per second at most; lines above the bar draw it too.
 const REDRAWS_PER_S: u8 = 20;

@@ -15,11 +15,12 @@ use protocol::Failure;
 use protocol::avro::Marker;
 
 use super::failure::Stop;
+use super::heartbeat::Heartbeat;
 use super::patience::persist;
 use super::setup::{Counters, Setup};
 use super::share::{Parents, keys_of, leaf_of, own_slots, slots};
 use super::task::{News, Order, Orders, Task};
-use super::{Control, Event, Observer, Plan, RunError, Summary, Until};
+use super::{Control, Event, Observer, Plan, RunError, Summary, Tally, Until};
 use crate::catalogue::{Catalogue, Claim, Creation, NewPipeline, Pipeline, PipelineState, Split};
 use crate::store::Connect;
 
@@ -68,12 +69,19 @@ pub fn execute(
         observer,
         counters: Counters::default(),
         complete: AtomicBool::new(false),
+        tally: Arc::new(Tally::new(began, None)),
         pipeline,
     });
     let id = setup.pipeline.id;
     catalogue.set_state(id, PipelineState::Running, None)?;
+    let tally = Arc::clone(&setup.tally);
+    let mut heartbeat = Heartbeat::start(Arc::clone(&setup.connect), id, &setup.plan.share, tally);
     let mut coordinator = Coordinator::new(Arc::clone(&setup), catalogue);
     let result = coordinator.run();
+    match setup.control.is_now() {
+        true => heartbeat.abandon(),
+        false => heartbeat.stop(),
+    }
     let state = match &result {
         Ok(_) | Err(RunError::Interrupted | RunError::Fenced(_)) => (PipelineState::Stopped, None),
         Err(error) => (PipelineState::Error, Some(error.to_string())),

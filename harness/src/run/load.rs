@@ -108,7 +108,9 @@ impl Worker {
             drop(job.staged.take());
             let is_committed = matches!(result, Some(Ok(_)));
             if is_committed {
-                self.lags.waiting.extend(std::mem::take(&mut job.lags));
+                let splits = std::mem::take(&mut job.lags);
+                self.setup.tell(&Event::Lag { splits: splits.clone() });
+                self.lags.waiting.extend(splits);
                 if job.caught_up || self.lags.at.elapsed() >= LAGS_INTERVAL {
                     self.note_lags();
                 }

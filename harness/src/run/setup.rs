@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use protocol::OffsetValue;
 use protocol::avro::Marker;
 
-use super::{Control, Event, Observer, Plan, Until};
+use super::{Control, Event, Observer, Plan, Tally, Until};
 use crate::catalogue::Pipeline;
 use crate::store::Connect;
 
@@ -28,6 +28,8 @@ pub(super) struct Setup {
     pub control: Control,
     pub observer: Arc<dyn Observer>,
     pub counters: Counters,
+    /// What the signs of life tell.
+    pub tally: Arc<Tally>,
     /// Set when the run is complete: the tasks drain.
     pub complete: AtomicBool,
     /// Batches with rows that may still be begun; `None` without a limit.
@@ -102,6 +104,7 @@ impl Setup {
 
     /// Tells the observer.
     pub(super) fn tell(&self, event: &Event) {
+        self.tally.add(event, Instant::now());
         self.observer.event(event);
     }
 

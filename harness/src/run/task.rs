@@ -38,6 +38,9 @@ pub(super) const CREDITS: usize = 2;
 /// How often a waiting task looks at the clock and at the wish to end.
 const TICK: Duration = Duration::from_millis(50);
 
+/// How often the memory of the extractor is told.
+const MEASURE: Duration = Duration::from_secs(1);
+
 /// Events that wait for a task. The task never blocks on the store, so they are taken at once.
 const EVENTS_MAX: usize = 64;
 
@@ -118,6 +121,8 @@ pub(super) struct Task {
     pub fences: u32,
     was_caught_up: bool,
     tick: Instant,
+    /// When the memory of the extractor was last told.
+    measured: Instant,
 }
 
 impl Task {
@@ -156,6 +161,7 @@ impl Task {
             fences: 0,
             was_caught_up: false,
             tick: Instant::now(),
+            measured: Instant::now(),
         })
     }
 
@@ -327,6 +333,7 @@ impl Task {
         if self.tick.elapsed() >= TICK {
             self.tick = Instant::now();
             self.link()?.tick()?;
+            self.tell_memory()?;
         }
         match woken {
             Ok(Wake::Child { number, what }) if number == self.link_number => match what {
@@ -344,6 +351,16 @@ impl Task {
                 Err(RunError::Internal("the event queue of a task is gone".to_owned()).into())
             }
         }
+    }
+
+    /// Tells what the extractor uses, about once a second.
+    fn tell_memory(&mut self) -> Result<(), Stop> {
+        if self.measured.elapsed() >= MEASURE {
+            self.measured = Instant::now();
+            let (bytes, peak_bytes) = (self.link()?.memory(), self.link()?.peak_memory());
+            self.setup.tell(&Event::Memory { task: self.slot, bytes, peak_bytes });
+        }
+        Ok(())
     }
 
     /// Handles what may come at any time; gives back everything else.

@@ -1,4 +1,4 @@
-//! What may be typed to see how pipelines do: `doctor`.
+//! What may be typed to see how pipelines do: `doctor`, `status`.
 //!
 //! Touches nothing but arguments.
 
@@ -29,6 +29,29 @@ pub(in crate::cli) struct DoctorArgs {
     /// The program that reads the source [file: extractor.path]
     #[arg(long, value_name = "PATH")]
     pub(in crate::cli) extractor: Option<PathBuf>,
+    /// Print JSON lines
+    #[arg(long)]
+    pub(in crate::cli) json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  harness status --store sqlite:orders.db\n  \
+    harness status orders --store sqlite:orders.db --watch\n  \
+    harness status orders --store sqlite:orders.db --json\n\n\
+    How far it is behind is what the extractors told last, some seconds ago while it runs: the records\n\
+    that are left and the age of the last one, as far as the source can tell (Kafka both, Kinesis the\n\
+    age). With a name, each split is shown, the farthest first.\n\n\
+    A process that runs a pipeline tells the catalogue every few\n\
+    seconds how it does; one that has said nothing for 30 s is called silent: it was killed, or does not\n\
+    reach the database.")]
+pub(in crate::cli) struct StatusArgs {
+    /// The pipeline; all of them without it
+    pub(in crate::cli) name: Option<String>,
+    #[command(flatten)]
+    pub(in crate::cli) store: StoreArgs,
+    /// Draw it again every second, until Ctrl-C
+    #[arg(long, short)]
+    pub(in crate::cli) watch: bool,
     /// Print JSON lines
     #[arg(long)]
     pub(in crate::cli) json: bool,

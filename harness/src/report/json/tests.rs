@@ -23,6 +23,7 @@ fn events() -> Vec<Value> {
         Event::Warning(text()),
         Event::Log { level: "warn".to_owned(), line: text() },
         Event::Retrying { task: 1, reason: text(), pause },
+        Event::Started { task: 1 },
         Event::Fenced { task: 1 },
         Event::StoreRetry { task: 1, reason: text(), pause },
         Event::Waiting { task: 1, phase: "polling".to_owned(), reason: None },

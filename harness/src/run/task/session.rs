@@ -39,6 +39,7 @@ impl Task {
             RunError::Spawn { program, reason: error.to_string() }
         })?;
         self.link = Some(link);
+        self.setup.tell(&Event::Started { task: self.slot });
         self.looked = false;
         let session = format!("{:016x}", fastrand::u64(..));
         self.link()?.hello(&session, "info")?;

@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::format::rate;
-use crate::run::{Batch, Event};
+use super::{Batch, Event};
+use crate::catalogue::Behind;
 
 /// The time over which the current speed is taken. Why 5 s: batches come in bursts of a second.
 const WINDOW: Duration = Duration::from_secs(5);
@@ -15,8 +15,13 @@ const WINDOW: Duration = Duration::from_secs(5);
 /// The time between two samples of the window.
 const SAMPLE: Duration = Duration::from_millis(100);
 
+/// How long after the pause before a retry trouble still counts as such, where nothing else is heard.
+///
+/// Why 30 s: an attempt at a server or a lock that does not answer takes ten, and is told when it failed.
+const TROUBLE_KEPT: Duration = Duration::from_secs(30);
+
 /// What a run does before the source answered for the first time.
-pub(super) const REACHING: &str = "connecting to the source";
+pub(crate) const REACHING: &str = "connecting to the source";
 
 /// What the numbers are now.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,6 +48,74 @@ pub struct Snapshot {
     pub waiting: Option<String>,
     /// The source has answered.
     pub is_reached: bool,
+    /// Extractors that this process runs, once the source has answered.
+    pub tasks: usize,
+    /// Splits of the whole pipeline, as the source listed them at the start.
+    pub splits: usize,
+    /// Times that a task tried again from the committed offsets.
+    pub retries: u64,
+    /// Times that a batch was sent to the database again.
+    pub store_retries: u64,
+    /// Times that another harness took splits.
+    pub fences: u64,
+    /// Extractors that were started after the first one of their task.
+    pub restarts: u64,
+    /// Resident memory of all extractors, bytes, as they were last seen.
+    pub memory_bytes: u64,
+    /// The largest that one extractor has been, bytes.
+    pub memory_peak_bytes: u64,
+    /// Time since the newest commit.
+    pub since_commit: Option<Duration>,
+    /// Whether rows can flow.
+    pub health: Health,
+}
+
+/// Whether rows can flow.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Health {
+    /// The source has not answered yet.
+    Starting,
+    /// Rows are loaded, or there are none.
+    Running,
+    /// Something is waited for; why.
+    Waiting(String),
+    /// The run is over.
+    Stopped,
+    /// The run ended by itself; why.
+    Failed(String),
+}
+
+impl Health {
+    /// One word of it.
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Self::Starting => "starting",
+            Self::Running => "running",
+            Self::Waiting(_) => "waiting",
+            Self::Stopped => "stopped",
+            Self::Failed(_) => "failed",
+        }
+    }
+
+    /// Every word.
+    pub const WORDS: [&'static str; 5] = ["starting", "running", "waiting", "stopped", "failed"];
+
+    /// Why rows do not flow.
+    pub fn reason(&self) -> Option<&str> {
+        match self {
+            Self::Starting => Some("the source has not answered yet"),
+            Self::Running => None,
+            Self::Waiting(why) | Self::Failed(why) => Some(why),
+            Self::Stopped => Some("the run is over"),
+        }
+    }
+}
+
+/// How many per second; 0 for no time at all.
+pub fn rate(number: u64, time: Duration) -> u64 {
+    let micros = time.as_micros();
+    let per_second = (u128::from(number) * 1_000_000).checked_div(micros).unwrap_or(0);
+    u64::try_from(per_second).unwrap_or(u64::MAX)
 }
 
 impl Snapshot {
@@ -67,10 +140,26 @@ struct State {
     bytes: u64,
     batches: u64,
     tasks: usize,
+    splits: usize,
     lag: BTreeMap<u32, u64>,
+    /// As many as the pipeline has splits.
+    lags: BTreeMap<String, Behind>,
     waiting: BTreeMap<u32, String>,
     /// Tasks that do not reach the source.
     away: BTreeSet<u32>,
+    /// Tasks that try again, why, and until when that counts.
+    trouble: BTreeMap<u32, (String, Instant)>,
+    /// Tasks whose extractor was started, and how often.
+    starts: BTreeMap<u32, u64>,
+    /// Resident memory of the extractor of a task.
+    memory: BTreeMap<u32, u64>,
+    memory_peak: u64,
+    retries: u64,
+    store_retries: u64,
+    fences: u64,
+    committed: Option<Instant>,
+    /// How the run ended: why it failed, if it did.
+    ended: Option<Option<String>>,
     /// Time, rows and bytes, oldest first.
     samples: VecDeque<(Instant, u64, u64)>,
 }
@@ -88,7 +177,7 @@ impl Tally {
         let mut state = self.state();
         let was_away = !state.away.is_empty();
         match event {
-            Event::Discovered { tasks, .. } => state.tasks = *tasks,
+            Event::Discovered { splits, tasks } => (state.splits, state.tasks) = (*splits, *tasks),
             Event::Committed(batch) => state.commit(batch, now),
             Event::Waiting { task, phase, reason: Some(reason) } => {
                 state.waiting.insert(*task, format!("task {task} {}: {reason}", busy_with(phase)));
@@ -103,11 +192,23 @@ impl Tally {
                     state.away.remove(task);
                 }
             }
-            Event::Warning(_)
-            | Event::Log { .. }
-            | Event::Retrying { .. }
-            | Event::Fenced { .. }
-            | Event::StoreRetry { .. } => {}
+            Event::Retrying { task, reason, pause } => {
+                state.retries += 1;
+                state.memory.remove(task);
+                state.trouble(*task, reason, now + *pause);
+            }
+            Event::StoreRetry { task, reason, pause } => {
+                state.store_retries += 1;
+                state.trouble(*task, reason, now + *pause);
+            }
+            Event::Lag { splits } => state.lags.extend(splits.iter().cloned()),
+            Event::Fenced { .. } => state.fences += 1,
+            Event::Started { task } => *state.starts.entry(*task).or_default() += 1,
+            Event::Memory { task, bytes, peak_bytes } => {
+                state.memory.insert(*task, *bytes);
+                state.memory_peak = state.memory_peak.max(*peak_bytes);
+            }
+            Event::Warning(_) | Event::Log { .. } => {}
         }
         was_away && state.away.is_empty()
     }
@@ -120,6 +221,16 @@ impl Tally {
         let window = now.saturating_duration_since(since);
         let is_known = state.tasks > 0 && state.lag.len() >= state.tasks;
         Snapshot {
+            health: state.health(now),
+            tasks: state.tasks,
+            splits: state.splits,
+            retries: state.retries,
+            store_retries: state.store_retries,
+            fences: state.fences,
+            restarts: state.starts.values().map(|count| count.saturating_sub(1)).sum(),
+            memory_bytes: state.memory.values().sum(),
+            memory_peak_bytes: state.memory_peak,
+            since_commit: state.committed.map(|at| now.saturating_duration_since(at)),
             rows: state.rows,
             total: self.total,
             errors: state.errors,
@@ -132,6 +243,16 @@ impl Tally {
             waiting: state.waiting.values().next().cloned(),
             is_reached: state.tasks > 0 || state.batches > 0,
         }
+    }
+
+    /// How far each split is behind, by KEY, as far as that was told.
+    pub fn lags(&self) -> BTreeMap<String, Behind> {
+        self.state().lags.clone()
+    }
+
+    /// The run is over; `why` it failed, if it did.
+    pub fn end(&self, why: Option<String>) {
+        self.state().ended = Some(why);
     }
 
     /// Since the start.
@@ -166,8 +287,12 @@ impl State {
         self.bytes += batch.bytes;
         // Without a number nothing was written: the catalogue has no such batch.
         self.batches += u64::from(batch.id.is_some());
+        if batch.id.is_some() {
+            self.committed = Some(now);
+        }
         self.waiting.remove(&batch.task);
         self.away.remove(&batch.task);
+        self.trouble.remove(&batch.task);
         if let Some(lag) = batch.lag_rows {
             self.lag.insert(batch.task, lag);
         }
@@ -179,6 +304,28 @@ impl State {
             self.samples.push_back((now, self.rows, self.bytes));
         }
         self.forget(now);
+    }
+
+    fn trouble(&mut self, task: u32, reason: &str, next: Instant) {
+        self.trouble.insert(task, (reason.to_owned(), next + TROUBLE_KEPT));
+    }
+
+    fn health(&self, now: Instant) -> Health {
+        match &self.ended {
+            Some(None) => return Health::Stopped,
+            Some(Some(why)) => return Health::Failed(why.clone()),
+            None => {}
+        }
+        let trouble = self.trouble.iter().find(|(_, (_, until))| now < *until);
+        if let Some((task, (reason, _))) = trouble {
+            return Health::Waiting(format!("task {task} tries again: {reason}"));
+        }
+        let away = self.away.iter().find_map(|task| self.waiting.get(task));
+        match away {
+            Some(why) => Health::Waiting(why.clone()),
+            None if self.tasks == 0 && self.batches == 0 => Health::Starting,
+            None => Health::Running,
+        }
     }
 
     /// Keeps one sample that is as old as the window or older.

@@ -109,3 +109,41 @@ fn a_source_is_reached_when_it_answered() {
     tally.add(&Event::Discovered { splits: 8, tasks: 2 }, start);
     assert!(tally.snapshot(start).is_reached);
 }
+
+#[test]
+fn trouble_counts_until_the_next_commit_or_until_nothing_more_is_heard_of_it() {
+    let start = Instant::now();
+    let tally = Tally::new(start, None);
+    assert_eq!(tally.snapshot(start).health, Health::Starting);
+    tally.add(&Event::Discovered { splits: 2, tasks: 1 }, start);
+    assert_eq!(tally.snapshot(start).health, Health::Running);
+    let (task, pause) = (0, Duration::from_secs(1));
+    let retry = Event::StoreRetry { task, reason: "locked".to_owned(), pause };
+    tally.add(&retry, start);
+    let waiting = Health::Waiting("task 0 tries again: locked".to_owned());
+    assert_eq!(tally.snapshot(start).health, waiting);
+    tally.add(&batch(1, 1, None), start);
+    assert_eq!(tally.snapshot(start).health, waiting, "that was another task");
+    tally.add(&batch(0, 1, None), start);
+    assert_eq!(tally.snapshot(start).health, Health::Running);
+    tally.add(&retry, start);
+    let later = start + pause + TROUBLE_KEPT;
+    assert_eq!(tally.snapshot(later).health, Health::Running);
+    tally.end(Some("why".to_owned()));
+    assert_eq!(tally.snapshot(later).health, Health::Failed("why".to_owned()));
+    assert_eq!(tally.snapshot(later).store_retries, 2);
+}
+
+#[test]
+fn restarts_are_starts_after_the_first_of_a_task() {
+    let start = Instant::now();
+    let tally = Tally::new(start, None);
+    for task in [0, 1, 0, 0] {
+        tally.add(&Event::Started { task }, start);
+    }
+    assert_eq!(tally.snapshot(start).restarts, 2);
+    tally.add(&Event::Memory { task: 0, bytes: 5, peak_bytes: 9 }, start);
+    tally.add(&Event::Memory { task: 1, bytes: 3, peak_bytes: 3 }, start);
+    let now = tally.snapshot(start);
+    assert_eq!((now.memory_bytes, now.memory_peak_bytes), (8, 9));
+}

@@ -1,0 +1,155 @@
+//! Tells the catalogue that this process lives, and what it knows: speed, memory, what it waits for.
+//!
+//! May touch: the catalogue, on a connection and a thread of its own. Invariants: nothing waits for it but the
+//! end of the run, for a moment; a sign of life that cannot be written is left out, and the next one says
+//! more; it decides nothing.
+
+use std::sync::Arc;
+use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use super::{Share, Snapshot, Tally};
+use crate::catalogue::{First, Pulse, beat, fall_silent, fresh_name};
+use crate::store::{Connect, Store, StoreError};
+
+/// How often a process that has something new to say says it.
+///
+/// Why 1 s: a person who watches sees no more, and one write of one row per second costs a database nothing.
+const BEAT: Duration = Duration::from_secs(1);
+
+/// How often a process says that nothing changed. Six of them are missing before it counts as silent.
+const BEAT_IDLE: Duration = Duration::from_secs(5);
+
+/// After which time without a sign of life a process is called silent.
+pub const SILENT_AFTER: Duration = Duration::from_secs(30);
+
+/// How long the end of a run waits for the last word. Why 2 s: a database that hangs is not worth more.
+const END_WAIT: Duration = Duration::from_secs(2);
+
+/// Longest reason that is kept, characters.
+const REASON_CHARS_MAX: usize = 400;
+
+/// See the module. Dropping it ends it.
+pub(super) struct Heartbeat {
+    end: Option<SyncSender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Heartbeat {
+    /// Begins. A system without room for a thread runs without it.
+    pub(super) fn start(
+        connect: Arc<dyn Connect>,
+        pipeline_id: u64,
+        share: &Share,
+        tally: Arc<Tally>,
+    ) -> Self {
+        let (end, ended) = sync_channel::<()>(1);
+        let first = if share.leaf.is_some() { First::OfOneLeaf } else { First::OfAllLeaves };
+        let mut heart = Heart {
+            connect,
+            pipeline_id,
+            leaf: share.leaf.unwrap_or(0),
+            process: process(),
+            first: Some(first),
+            store: None,
+            last: None,
+        };
+        let beats = move || {
+            loop {
+                // What cannot be written now is older than what the next one says.
+                let _later = heart.beat(&tally.snapshot(Instant::now()));
+                match ended.recv_timeout(BEAT) {
+                    Err(RecvTimeoutError::Timeout) => {}
+                    Err(RecvTimeoutError::Disconnected) => break,
+                    Ok(()) => return,
+                }
+            }
+            let _silent_anyway = heart.stop();
+        };
+        let thread = thread::Builder::new().name("heartbeat".to_owned()).spawn(beats).ok();
+        Self { end: Some(end), thread }
+    }
+
+    /// Ends it without a last word, as if the process was killed.
+    pub(super) fn abandon(&mut self) {
+        if let Some(end) = self.end.take() {
+            // A thread that is gone asks nothing more either.
+            let _gone = end.try_send(());
+        }
+        self.thread = None;
+    }
+
+    /// Ends it; waits for its last word for a moment.
+    pub(super) fn stop(&mut self) {
+        drop(self.end.take());
+        let Some(thread) = self.thread.take() else { return };
+        let until = Instant::now() + END_WAIT;
+        while !thread.is_finished() && Instant::now() < until {
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
+struct Heart {
+    connect: Arc<dyn Connect>,
+    pipeline_id: u64,
+    leaf: u32,
+    process: String,
+    first: Option<First>,
+    store: Option<Box<dyn Store>>,
+    last: Option<(Pulse, Instant)>,
+}
+
+impl Heart {
+    fn beat(&mut self, now: &Snapshot) -> Result<(), StoreError> {
+        let pulse = self.pulse(now);
+        if let Some((last, at)) = &self.last
+            && *last == pulse
+            && at.elapsed() < BEAT_IDLE
+        {
+            return Ok(());
+        }
+        let mut store = match self.store.take() {
+            Some(store) => store,
+            None => self.connect.connect()?,
+        };
+        // After an error the connection is dropped.
+        beat(store.as_mut(), self.pipeline_id, &pulse, self.first)?;
+        self.store = Some(store);
+        self.first = None;
+        self.last = Some((pulse, Instant::now()));
+        Ok(())
+    }
+
+    fn stop(&mut self) -> Result<(), StoreError> {
+        let Some((pulse, _)) = self.last.take() else { return Ok(()) };
+        let mut store = match self.store.take() {
+            Some(store) => store,
+            None => self.connect.connect()?,
+        };
+        fall_silent(store.as_mut(), self.pipeline_id, &pulse)
+    }
+
+    fn pulse(&self, now: &Snapshot) -> Pulse {
+        let reason = now.health.reason();
+        Pulse {
+            leaf: self.leaf,
+            process: self.process.clone(),
+            health: now.health.word().to_owned(),
+            reason: reason.map(|text| text.chars().take(REASON_CHARS_MAX).collect()),
+            rows_per_s: now.rows_per_s,
+            bytes_per_s: now.bytes_per_s,
+            memory_bytes: now.memory_bytes,
+            retries: now.retries,
+            restarts: now.restarts,
+        }
+    }
+}
+
+/// This process as nobody else is called: host, number, and a mark, since numbers are used again.
+fn process() -> String {
+    let host = nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok());
+    let mark: String = fresh_name().chars().take(8).collect();
+    format!("{} {} {mark}", host.unwrap_or_else(|| "unknown".to_owned()), std::process::id())
+}
