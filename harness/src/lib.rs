@@ -7,6 +7,7 @@ mod demo;
 mod doctor;
 pub mod exit;
 pub mod link;
+mod metrics;
 pub mod pipeline;
 pub mod report;
 pub mod run;

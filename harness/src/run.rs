@@ -16,6 +16,7 @@ mod share;
 mod tally;
 mod task;
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -61,6 +62,8 @@ pub struct Plan {
     pub on_error: OnError,
     /// How long failures that may pass are retried.
     pub retry: Retry,
+    /// Where numbers and health are answered meanwhile, by whoever runs it.
+    pub metrics: Option<SocketAddr>,
     /// What the catalogue keeps of a pipeline that was created by SQL: the run then needs the pipeline to
     /// be there with this definition, and ends when STOP PIPELINE says so. `None` for a pipeline file.
     pub definition: Option<String>,

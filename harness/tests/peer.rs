@@ -68,6 +68,7 @@ impl Bench {
             until: Until::CaughtUp,
             on_error: OnError::Stop,
             retry: Retry::default(),
+            metrics: None,
             definition: None,
         }
     }

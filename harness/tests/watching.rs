@@ -1,4 +1,4 @@
-//! Seeing pipelines run: `harness status`.
+//! Seeing pipelines run: numbers over HTTP, `harness status`.
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -11,13 +11,17 @@
 #[path = "faults/support.rs"]
 mod support;
 
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
-use support::{Pipeline, signal};
+use support::{Pipeline, Run, say, signal};
 
 /// How long a test waits for what another process does.
 const PATIENCE: Duration = Duration::from_secs(240);
@@ -40,6 +44,190 @@ fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
         assert!(Instant::now() < until, "waited for: {what}");
         std::thread::sleep(Duration::from_millis(50));
     }
+}
+
+/// Where the run says that it answers.
+fn address(run: &Run) -> String {
+    let find = || {
+        let log = run.log();
+        let rest = log.split_once("metrics at http://")?.1.to_owned();
+        Some(rest.split_once("/metrics")?.0.to_owned())
+    };
+    wait_until("the address of the metrics", || find().is_some());
+    find().unwrap()
+}
+
+/// Status and body of an answer; 0 where the connection was closed without one.
+fn ask(address: &str, request: &str) -> (u16, String) {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut answer = Vec::new();
+    // A peer that closes early resets what it did not read.
+    let _reset = stream.read_to_end(&mut answer);
+    let answer = String::from_utf8_lossy(&answer).into_owned();
+    let status = answer.split(' ').nth(1).and_then(|text| text.parse().ok()).unwrap_or(0);
+    let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body).to_owned();
+    (status, body)
+}
+
+fn get(address: &str, path: &str) -> (u16, String) {
+    ask(address, &format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"))
+}
+
+fn value(text: &str, series: &str) -> Option<f64> {
+    text.lines().find_map(|line| line.strip_prefix(series)?.trim().parse().ok())
+}
+
+/// The rules of the format that a collector holds to: every sample has its type above it, no series comes
+/// twice, and the text has its end.
+fn check_text(text: &str) {
+    let (mut types, mut seen) = (BTreeSet::new(), BTreeSet::new());
+    let (last, lines) =
+        text.lines().collect::<Vec<_>>().split_last().map(|(l, r)| (*l, r.to_vec())).unwrap();
+    assert_eq!(last, "# EOF");
+    for line in lines {
+        if let Some(rest) = line.strip_prefix("# TYPE ") {
+            assert!(types.insert(rest.split(' ').next().unwrap().to_owned()), "twice: {line}");
+        } else if !line.starts_with('#') {
+            let (series, number) = line.rsplit_once(' ').unwrap();
+            number.parse::<f64>().unwrap();
+            let name = series.split('{').next().unwrap();
+            let family = ["_total", "_info"].iter().find_map(|end| name.strip_suffix(end));
+            assert!(types.contains(family.unwrap_or(name)), "no type: {line}");
+            assert!(seen.insert(series.to_owned()), "twice: {line}");
+        }
+    }
+}
+
+/// The text as the library of another project reads it.
+fn check_with_python(test: &str, text: &str) {
+    const SCRIPT: &str = "import sys\n\
+        from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse\n\
+        print(sum(len(family.samples) for family in parse(sys.stdin.read())))";
+    let has = Command::new("python3")
+        .args(["-c", "import prometheus_client"])
+        .stderr(Stdio::null())
+        .status();
+    if !has.is_ok_and(|status| status.success()) {
+        say(&format!("skipped: {test}: the second parser needs python3 with prometheus_client"));
+        return;
+    }
+    let mut python = Command::new("python3")
+        .args(["-c", SCRIPT])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    python.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+    let output = python.wait_with_output().unwrap();
+    assert!(output.status.success(), "{}\n{text}", String::from_utf8_lossy(&output.stderr));
+    let samples = text.lines().filter(|line| !line.starts_with('#')).count();
+    assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), samples.to_string());
+}
+
+#[test]
+fn numbers_are_answered_during_a_run_and_after_an_error() {
+    let pipeline = resting("scraped");
+    let mut run = pipeline.start(&["--metrics", "127.0.0.1:0"]);
+    let address = address(&run);
+    assert_eq!(get(&address, "/healthz"), (200, "ok\n".to_owned()));
+    let scrape = || get(&address, "/metrics").1;
+    let rows = "s2x_rows_total{pipeline=\"scraped\"}";
+    wait_until("600 rows", || value(&scrape(), rows) == Some(600.0));
+    let memory = "s2x_extractor_memory_bytes{pipeline=\"scraped\"}";
+    wait_until("the memory", || value(&scrape(), memory).unwrap() > 1e6);
+    let text = scrape();
+    check_text(&text);
+    check_with_python("numbers_are_answered_during_a_run_and_after_an_error", &text);
+    assert_eq!(value(&text, "s2x_tasks{pipeline=\"scraped\"}"), Some(2.0), "{text}");
+    assert_eq!(value(&text, "s2x_splits{pipeline=\"scraped\"}"), Some(2.0), "{text}");
+    assert!(value(&text, "s2x_batches_total{pipeline=\"scraped\"}").unwrap() >= 2.0, "{text}");
+    let lag = "s2x_lag_records{pipeline=\"scraped\",split=\"{\\\"gen\\\":\\\"p0\\\"}\"} 700\n";
+    assert!(text.contains(lag), "{text}");
+    let commit = value(&text, "s2x_last_commit_timestamp_seconds{pipeline=\"scraped\"}").unwrap();
+    let now = std::time::UNIX_EPOCH.elapsed().unwrap().as_secs_f64();
+    assert!((0.0..300.0).contains(&(now - commit)), "{commit} {now}");
+    assert_eq!(get(&address, "/readyz"), (200, "ready\n".to_owned()));
+
+    // An extractor is killed; nothing is committed after it, so that the trouble stays.
+    let victim = pipeline.extractors()[0];
+    signal(victim, Signal::SIGKILL);
+    wait_until("trouble", || get(&address, "/readyz").0 == 503);
+    let (_, why) = get(&address, "/readyz");
+    assert!(why.starts_with("scraped is waiting: task ") && why.contains("SIGKILL"), "{why}");
+    let restarts = "s2x_extractor_restarts_total{pipeline=\"scraped\"}";
+    wait_until("a restart", || value(&scrape(), restarts) == Some(1.0));
+    let text = scrape();
+    check_text(&text);
+    check_with_python("numbers_are_answered_during_a_run_and_after_an_error", &text);
+    let retries = "s2x_retries_total{pipeline=\"scraped\",of=\"source\"}";
+    assert_eq!(value(&text, retries), Some(1.0), "{text}");
+    assert_eq!(value(&text, "s2x_state{pipeline=\"scraped\",state=\"waiting\"}"), Some(1.0));
+    assert_eq!(get(&address, "/healthz").0, 200, "it lives all the same");
+    signal(run.pid(), Signal::SIGTERM);
+    assert_eq!(run.wait(), Some(0), "{}", run.log());
+}
+
+#[test]
+fn hostile_peers_get_nowhere_and_hold_nobody_up() {
+    let pipeline = resting("hostile");
+    let run = pipeline.start(&["--metrics", "127.0.0.1:0"]);
+    let address = address(&run);
+    assert_eq!(get(&address, "/").0, 404);
+    assert_eq!(get(&address, "/metrics/..%2f..%2fetc%2fpasswd").0, 404);
+    assert_eq!(
+        ask(&address, "POST /metrics HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n").0,
+        405
+    );
+    for noise in [
+        "\0\u{1}\u{2}\r\n\r\n".to_owned(),
+        "GET\r\n\r\n".to_owned(),
+        format!("GET /{} HTTP/1.1\r\n\r\n", "x".repeat(1 << 20)),
+        format!("GET /metrics HTTP/1.1\r\n{}\r\n", "X-A: b\r\n".repeat(5000)),
+    ] {
+        let (status, body) = ask(&address, &noise);
+        assert!(status != 200 && !body.contains("s2x_"), "{status} {body}");
+    }
+    // Peers that send nothing take all the room there is, and are shown the door in seconds.
+    let silent: Vec<TcpStream> = (0..64).map(|_| TcpStream::connect(&address).unwrap()).collect();
+    wait_until("room", || get(&address, "/healthz").0 == 200);
+    drop(silent);
+    assert_eq!(get(&address, "/healthz").0, 200);
+    drop(run);
+
+    // The same address twice, and one beyond loopback without a token, are refused before anything runs.
+    let refused = |args: &[&str], text: &str| {
+        let mut run = pipeline.start(args);
+        assert_eq!(run.wait(), Some(78), "{}", run.log());
+        assert!(run.log().contains(text), "{}", run.log());
+    };
+    refused(&["--metrics", "0.0.0.0:0"], "an address beyond loopback needs --metrics-token-file");
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    refused(&["--metrics", &port], "cannot answer metrics at 127.0.0.1:");
+}
+
+#[test]
+fn beyond_loopback_the_numbers_are_for_those_with_the_token() {
+    let pipeline = resting("guarded");
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("token");
+    fs::write(&path, "canary-of-the-token\n").unwrap();
+    let file = path.to_str().unwrap();
+    let run = pipeline.start(&["--metrics", "0.0.0.0:0", "--metrics-token-file", file]);
+    let address = address(&run).replace("0.0.0.0", "127.0.0.1");
+    let with = |token: &str| {
+        ask(&address, &format!("GET /metrics HTTP/1.1\r\nAuthorization: Bearer {token}\r\n\r\n"))
+    };
+    assert_eq!(get(&address, "/metrics").0, 401);
+    assert_eq!(with("canary-of-the-toke").0, 401);
+    let (status, text) = with("canary-of-the-token");
+    assert!(status == 200 && text.contains("s2x_rows_total"), "{status} {text}");
+    assert_eq!(get(&address, "/healthz").0, 200, "a probe needs none");
+    wait_until("ready", || get(&address, "/readyz") == (200, "ready\n".to_owned()));
+    assert!(!run.log().contains("canary"), "{}", run.log());
 }
 
 /// `harness` with the pipeline's store.
@@ -97,4 +285,27 @@ fn status_tells_what_the_process_knows_and_that_it_was_killed() {
     assert!(!out(&pipeline, &["status"]).contains("sign of life"));
     let watch = harness(&pipeline, &["status", "--watch"]);
     assert_eq!(watch.status.code(), Some(64));
+}
+
+#[test]
+fn a_locked_store_is_told_as_soon_as_it_can_be() {
+    let pipeline = Pipeline::new("locked", None, &support::resting_generator(1, 1000));
+    let mut run = pipeline.start(&["--metrics", "127.0.0.1:0"]);
+    let address = address(&run);
+    pipeline.wait_for_rows(&mut run, 200);
+    let file = rusqlite::Connection::open(pipeline.store.trim_start_matches("sqlite:")).unwrap();
+    file.busy_timeout(PATIENCE).unwrap();
+    file.execute_batch("BEGIN IMMEDIATE").unwrap();
+    wait_until("trouble", || get(&address, "/readyz").0 == 503);
+    let (_, why) = get(&address, "/readyz");
+    assert!(why.contains("is locked by another process"), "{why}");
+    file.execute_batch("COMMIT").unwrap();
+    wait_until("the way out", || get(&address, "/readyz").0 == 200);
+    let text = get(&address, "/metrics").1;
+    assert!(
+        value(&text, "s2x_retries_total{pipeline=\"locked\",of=\"store\"}").unwrap() >= 1.0,
+        "{text}"
+    );
+    signal(run.pid(), Signal::SIGTERM);
+    assert_eq!(run.wait(), Some(0), "{}", run.log());
 }

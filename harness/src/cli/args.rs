@@ -5,12 +5,14 @@
 mod demo;
 mod watching;
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::options;
 use crate::exit::Exit;
+use crate::metrics;
 use crate::pipeline::{KEYS, parse_end, parse_start};
 use crate::run::Points;
 use crate::store;
@@ -104,6 +106,7 @@ const RUN_EXAMPLES: &str = r#"Examples:
   harness run orders.properties --store sqlite:orders.db --until-caught-up
   harness run orders.json --leaf 0/3        one of three copies that share the splits
   harness run orders.json --batches 10 --json
+  harness run orders.json --metrics 9464    answers http://127.0.0.1:9464/metrics, /healthz, /readyz
   harness run orders.json --start -1000 --end latest
   harness run orders.json --start '{"orders/0": 500, "orders/1": "latest"}'
 
@@ -177,6 +180,13 @@ pub(super) struct RunArgs {
     /// The program that reads the source [file: extractor.path]
     #[arg(long, value_name = "PATH")]
     pub(super) extractor: Option<PathBuf>,
+    /// Answer /metrics, /healthz and /readyz at PORT of 127.0.0.1, or at IP:PORT [file: metrics]
+    #[arg(long, value_name = "ADDRESS", value_parser = metrics::address)]
+    pub(super) metrics: Option<SocketAddr>,
+    /// A file with the token that whoever asks must show (Authorization: Bearer TOKEN); needed for an
+    /// address beyond loopback
+    #[arg(long, value_name = "PATH")]
+    pub(super) metrics_token_file: Option<PathBuf>,
     #[command(flatten)]
     pub(super) view: ViewArgs,
 }

@@ -2,12 +2,15 @@
 //!
 //! May touch: what the pipeline, the runner and the report touch.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::args::{OnErrorArg, RunArgs};
 use super::error::CliError;
 use super::{options, signals};
 use crate::exit::Exit;
+use crate::metrics::{self, Numbers, Token};
 use crate::pipeline::{self, Overrides, Surroundings};
 use crate::report::{Report, Style, json_failed, out};
 use crate::run::{self, Control, OnError, Plan, Until};
@@ -34,12 +37,42 @@ pub(super) fn run(args: &RunArgs) -> Result<Exit, CliError> {
     let report = Report::start(&plan.name, None, style, verbosity, &control);
     signals::watch(&control, &report)?;
     report.note(&format!("{}: into the table {} of {}", plan.name, plan.table, plan.store));
+    if let Some(address) = plan.metrics {
+        answer_metrics(address, args, &plan.name, &report)?;
+    }
     let name = plan.name.clone();
     let result = run::execute(plan, control, Arc::new(report.clone()));
+    report.tally().end(result.as_ref().err().map(ToString::to_string));
     let told = report.finish(&name, &result);
     result?;
     told?;
     Ok(Exit::Done)
+}
+
+/// Answers numbers and health until the process ends.
+fn answer_metrics(
+    address: SocketAddr,
+    args: &RunArgs,
+    name: &str,
+    report: &Report,
+) -> Result<(), CliError> {
+    let token = args.metrics_token_file.as_deref().map(|path| {
+        Token::read(path).map_err(|error| {
+            let text = format!("read the token file {}: {error}", path.display());
+            CliError::other(Exit::Config, text)
+        })
+    });
+    let (name, tally) = (name.to_owned(), Arc::clone(report.tally()));
+    let numbers = move || {
+        let (name, now, lags) = (name.clone(), tally.snapshot(Instant::now()), tally.lags());
+        vec![Numbers { name, now, lags }]
+    };
+    let bound =
+        metrics::serve(address, token.transpose()?, Box::new(numbers)).map_err(|error| {
+            CliError::other(Exit::Config, format!("cannot answer metrics at {address}: {error}"))
+        })?;
+    report.note(&format!("metrics at http://{bound}/metrics"));
+    Ok(())
 }
 
 fn plan(args: &RunArgs) -> Result<Plan, CliError> {
@@ -71,5 +104,6 @@ fn overrides(args: &RunArgs) -> Result<Overrides, CliError> {
         retries: args.retries,
         extractor: args.extractor.clone(),
         until,
+        metrics: args.metrics,
     })
 }

@@ -120,6 +120,8 @@ keys! {
         "a record that is not what was declared: stop before it, or write it to the errors table";
     "extractor.path", text("the path of a program", "found beside the harness, then on PATH"),
         "program that reads the source";
+    "metrics", text(crate::metrics::FORM, "none"),
+        "where /metrics, /healthz and /readyz are answered while it runs";
     "retry.attempts" or "pipelines_max_retries_per_batch_partition",
         number(4, 0, ATTEMPTS_MAX),
         "failures in a row at the same offsets before the pipeline stops";

@@ -4,6 +4,7 @@
 //! what neither says has the default of the table in `keys`.
 
 use std::ffi::OsString;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ use super::error::PipelineError;
 use super::keys::{self, Kind};
 use super::points::{AFTER_NUMBER, AT_NUMBER, moment, parse_end, parse_numbers, parse_start};
 use super::{extractor, secret};
+use crate::metrics;
 use crate::run::{
     BatchLimits, ExtractorCommand, OnError, Plan, Point, Points, Retry, Share, SourceConfig, Until,
 };
@@ -59,6 +61,8 @@ pub struct Overrides {
     pub extractor: Option<PathBuf>,
     /// When the run ends by itself.
     pub until: Option<Until>,
+    /// `metrics`.
+    pub metrics: Option<SocketAddr>,
 }
 
 /// What is looked up outside the file.
@@ -134,6 +138,13 @@ pub fn plan(
     let extractor =
         ExtractorCommand { program: extractor::find(named, surroundings)?, args: Vec::new() };
     let source = source(document);
+    let metrics = match (overrides.metrics, reader.text("metrics")?) {
+        (Some(address), _) => Some(address),
+        (None, Some(text)) => {
+            Some(metrics::address(&text).map_err(|_| reader.unexpected("metrics", metrics::FORM))?)
+        }
+        (None, None) => None,
+    };
     let definition = None;
     Ok(Plan {
         name,
@@ -148,6 +159,7 @@ pub fn plan(
         until,
         on_error,
         retry,
+        metrics,
         definition,
     })
 }
