@@ -10,6 +10,7 @@
 //! an insert can meet the lock that fencing holds on the range of a pipeline's offsets; the server
 //! then ends one of the two, which `attempt` runs again.
 
+mod audit;
 mod claims;
 mod ends;
 mod heartbeats;
@@ -28,6 +29,8 @@ use std::time::Duration;
 
 use crate::store::{Connect, Store, StoreError, StoreErrorKind};
 
+pub use audit::{AuditEntry, ENTRIES_KEPT};
+pub(crate) use audit::{EntryId, NewEntry};
 pub use claims::Claim;
 pub use ends::Ends;
 pub(crate) use heartbeats::{First, beat, fall_silent};

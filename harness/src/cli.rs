@@ -6,6 +6,7 @@
 
 mod alter;
 mod args;
+mod audit;
 mod doctor;
 mod error;
 mod lag;
@@ -69,6 +70,7 @@ fn command(command: Command) -> Result<Exit, CliError> {
         Command::Batches(args) => show::batches(&args),
         Command::Offsets(args) => show::offsets(&args),
         Command::Errors(args) => show::errors(&args),
+        Command::Audit(args) => audit::audit(&args),
         Command::SetOffsets(args) => alter::set_offsets(&args),
         Command::SetLeaves(args) => alter::set_leaves(&args),
         Command::Drop(args) => show::drop_pipeline(&args),

@@ -1,5 +1,6 @@
 //! Plays the database: runs pipelines, and loads rows and offsets in one transaction.
 
+mod audit;
 pub mod catalogue;
 pub mod child;
 pub mod cli;

@@ -25,8 +25,8 @@ pub use plan::{Overrides, Surroundings, load, plan};
 pub use points::{parse_end, parse_start};
 pub(crate) use reference::is_reference;
 pub use reference::{Lookup, REFERENCE_BYTES_MAX};
-pub(crate) use secret::is_open;
 pub use secret::{REDACTED, is_secret_key};
+pub(crate) use secret::{is_open, redacted_config};
 
 #[cfg(test)]
 mod tests;

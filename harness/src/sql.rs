@@ -15,6 +15,7 @@ mod grammar;
 mod lex;
 mod offsets;
 mod probe;
+mod redact;
 mod secrets;
 mod session;
 mod statement;

@@ -105,6 +105,7 @@ fn help_names_every_command_and_every_exit_code() {
         "offsets",
         "errors",
         "set-offsets",
+        "audit",
         "set-leaves",
         "drop",
         "ddl",

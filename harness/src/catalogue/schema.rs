@@ -4,7 +4,7 @@
 //! transactions that load rows (DDL commits implicitly); the version is written last, so a creator that
 //! dies half way is finished by the next one; a newer version is refused, never guessed at.
 
-use super::{heartbeats, views};
+use super::{audit, heartbeats, views};
 use crate::store::{Dialect, Param, Store, StoreError, StoreErrorKind, require_transactional};
 
 /// The version of the catalogue that this program reads and writes.
@@ -14,7 +14,7 @@ pub const CATALOGUE_VERSION: u32 = 4;
 const CREATE_WAIT_S: i64 = 30;
 
 /// The tables that a load writes; each must be able to roll back.
-pub(crate) const TABLES: [&str; 11] = [
+pub(crate) const TABLES: [&str; 12] = [
     "s2x_catalogue",
     "s2x_pipelines",
     "s2x_leaves",
@@ -26,6 +26,7 @@ pub(crate) const TABLES: [&str; 11] = [
     "s2x_ends",
     "s2x_lags",
     "s2x_heartbeats",
+    "s2x_audit",
 ];
 
 /// Version 1. `{…}` stands for a type that the databases spell differently.
@@ -150,8 +151,8 @@ const VERSION_3: [&str; 1] = ["CREATE TABLE IF NOT EXISTS s2x_lags (
         PRIMARY KEY (pipeline_id, key_hash)
     ){engine}"];
 
-/// What version 4 adds: signs of life.
-const VERSION_4: [&str; 1] = [heartbeats::TABLE];
+/// What version 4 adds: signs of life, and the audit log.
+const VERSION_4: [&str; 2] = [heartbeats::TABLE, audit::TABLE];
 
 /// Makes the catalogue or brings it up to [`CATALOGUE_VERSION`]; other creators may do so at once.
 ///

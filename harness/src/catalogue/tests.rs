@@ -74,7 +74,7 @@ fn a_catalogue_of_version_1_is_brought_up_to_date_with_its_pipelines() {
     let mut catalogue = bed.catalogue();
     let id = catalogue.create_pipeline(&new("p")).expect("creates").into_pipeline().id;
     let store = catalogue.store().expect("connected");
-    for table in ["s2x_ends", "s2x_lags", "s2x_heartbeats"] {
+    for table in ["s2x_ends", "s2x_lags", "s2x_heartbeats", "s2x_audit"] {
         store.execute(&format!("DROP TABLE {table}"), &[]).expect("drops");
     }
     store.execute("UPDATE s2x_catalogue SET version = 1", &[]).expect("updates");
@@ -82,6 +82,7 @@ fn a_catalogue_of_version_1_is_brought_up_to_date_with_its_pipelines() {
     assert_eq!(catalogue.ends(id, "w"), Ok(None));
     assert_eq!(catalogue.lags(id), Ok(Vec::new()));
     assert_eq!(catalogue.heartbeats(id), Ok(Vec::new()));
+    assert_eq!(catalogue.audit(1), Ok(Vec::new()));
     assert_eq!(catalogue.pipelines().expect("reads").len(), 1);
 }
 

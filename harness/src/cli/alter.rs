@@ -16,9 +16,11 @@ use serde::Deserialize;
 use super::args::{SetLeavesArgs, SetOffsetsArgs};
 use super::error::CliError;
 use super::show::{find, open};
+use crate::audit;
 use crate::catalogue::{Pipeline, SPLITS_MAX, Split};
 use crate::exit::Exit;
 use crate::report::{counted, out};
+use crate::store::StoreError;
 
 /// Longest file of offsets, bytes.
 ///
@@ -42,10 +44,13 @@ pub(super) fn set_offsets(args: &SetOffsetsArgs) -> Result<Exit, CliError> {
     require_splits(&pipeline, &pairs, &catalogue.splits(pipeline.id)?)?;
     let texts: Vec<(&str, &str)> =
         pairs.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
-    let splits = catalogue.set_offsets(pipeline.id, &texts)?;
-    if args.reset_incarnation {
-        catalogue.set_incarnation(pipeline.id, "")?;
-    }
+    let splits = audit::recorded(&mut catalogue, &statement(args, &texts), |catalogue| {
+        let splits = catalogue.set_offsets(pipeline.id, &texts)?;
+        if args.reset_incarnation {
+            catalogue.set_incarnation(pipeline.id, "")?;
+        }
+        Ok::<_, StoreError>(splits)
+    })?;
     for split in &splits {
         out::line(&format!("{} {}", split.key, split.value))?;
     }
@@ -67,7 +72,10 @@ pub(super) fn set_leaves(args: &SetLeavesArgs) -> Result<Exit, CliError> {
     let (mut catalogue, url) = open(&args.store)?;
     let pipeline = find(&mut catalogue, &args.name, &url)?;
     let leaves = u32::try_from(args.leaves).map_err(|_| CliError::usage("N is too large"))?;
-    catalogue.change_leaf_count(pipeline.id, leaves)?;
+    let statement = format!("set-leaves {} {leaves}", args.name);
+    audit::recorded(&mut catalogue, &statement, |catalogue| {
+        catalogue.change_leaf_count(pipeline.id, leaves)
+    })?;
     out::line(&format!(
         "{} is shared by {} now, before {}; every harness that runs it ends with {}; \
          start them with the new N",
@@ -77,6 +85,13 @@ pub(super) fn set_leaves(args: &SetLeavesArgs) -> Result<Exit, CliError> {
         Exit::Fenced.code()
     ))?;
     Ok(Exit::Done)
+}
+
+/// What was asked for, as the audit log has it. Offsets are no secrets.
+fn statement(args: &SetOffsetsArgs, texts: &[(&str, &str)]) -> String {
+    let reset = if args.reset_incarnation { " --reset-incarnation" } else { "" };
+    let pairs: Vec<String> = texts.iter().map(|(key, value)| format!("{key} {value}")).collect();
+    format!("set-offsets {}{reset} {}", args.name, pairs.join(" "))
 }
 
 /// `KEY VALUE [KEY VALUE…]`.

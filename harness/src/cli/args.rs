@@ -17,7 +17,7 @@ use crate::pipeline::{KEYS, parse_end, parse_start};
 use crate::run::Points;
 use crate::store;
 pub(crate) use demo::{DemoArgs, DemoSource};
-pub(super) use watching::{DoctorArgs, StatusArgs};
+pub(super) use watching::{AuditArgs, DoctorArgs, StatusArgs};
 
 /// Streams a source into a database, exactly once.
 #[derive(Debug, Parser)]
@@ -50,6 +50,9 @@ pub(super) enum Command {
     /// Show the newest errors of a pipeline, records that were skipped among them, and why it stopped.
     #[command(after_help = ERRORS_EXAMPLES)]
     Errors(ListArgs),
+    /// Show what was done to pipelines: when, by whom, and how it ended.
+    #[command(after_help = watching::AUDIT_EXAMPLES)]
+    Audit(AuditArgs),
     /// Set offsets of a pipeline by hand; it goes on from there.
     SetOffsets(SetOffsetsArgs),
     /// Change how many leaves share the splits of a pipeline.

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::args::{DropArgs, ListArgs, OffsetsArgs, StoreArgs};
 use super::error::CliError;
+use crate::audit;
 use crate::catalogue::{Catalogue, ErrorEntry, Pipeline};
 use crate::exit::Exit;
 use crate::report::{Align, Table, bytes, count, out};
@@ -151,8 +152,10 @@ fn error_json(error: &ErrorEntry) -> Value {
 pub(super) fn drop_pipeline(args: &DropArgs) -> Result<Exit, CliError> {
     let (mut catalogue, url) = open(&args.store)?;
     let pipeline = find(&mut catalogue, &args.name, &url)?;
-    catalogue.drop_pipeline(&args.name)?;
-    sql::forget_secrets(&pipeline)?;
+    audit::recorded(&mut catalogue, &format!("drop {}", args.name), |catalogue| {
+        catalogue.drop_pipeline(&args.name)?;
+        sql::forget_secrets(&pipeline)
+    })?;
     out::line(&format!(
         "dropped {} and its offsets; the table {} keeps its rows: the next run of a pipeline of this \
          name reads from the start and adds to them",
@@ -161,7 +164,7 @@ pub(super) fn drop_pipeline(args: &DropArgs) -> Result<Exit, CliError> {
     Ok(Exit::Done)
 }
 
-fn print_unless(
+pub(super) fn print_unless(
     is_json: bool,
     table: &Table,
     is_empty: bool,
@@ -176,7 +179,7 @@ fn print_unless(
 }
 
 /// Says that a list was cut. On stderr: stdout holds the lines alone.
-fn tell_rest(shown: usize, all: u64) {
+pub(super) fn tell_rest(shown: usize, all: u64) {
     let more = all.saturating_sub(shown as u64);
     if more > 0 {
         out::note(&format!("{} more; -n {all} shows all", count(more)));

@@ -130,6 +130,7 @@ fn grants(plan: &Plan, store: &mut dyn Store) -> Result<Check, StoreError> {
             let column = match table {
                 "s2x_catalogue" => "version",
                 "s2x_variables" => "value",
+                "s2x_audit" => "outcome",
                 _ => "pipeline_id",
             };
             if let Some(refusal) = rights::refused(store, table, column, Use::All)? {

@@ -43,6 +43,14 @@ pub(super) fn redacted_json(config: &[Entry], credentials: &[Entry]) -> String {
     Value::Object(shown).to_string()
 }
 
+/// CONFIG of a statement without secrets, which may be repeated from its CREDENTIALS; `None` where either is
+/// no object of JSON.
+pub(crate) fn redacted_config(config: &str, credentials: Option<&str>) -> Option<String> {
+    let config = super::entries(config).ok()?;
+    let credentials = credentials.map_or_else(|| Ok(Vec::new()), super::entries).ok()?;
+    Some(redacted_json(&config, &credentials))
+}
+
 /// Whether a value may be shown as it is written: its key does not look like one of a secret, and it
 /// has no password in it.
 pub(crate) fn is_open(key: &str, written: &Value) -> bool {

@@ -13,7 +13,8 @@ use super::error::SqlError;
 use super::lex::{self, Piece};
 use super::statement::{Statement, Which};
 use super::variables::{self, Values};
-use super::{grammar, views};
+use super::{grammar, redact, views};
+use crate::audit;
 use crate::catalogue::{Catalogue, Pipeline, PipelineState};
 use crate::pipeline::{Overrides, Surroundings, nearest};
 use crate::report::{Report, Style, Verbosity};
@@ -139,7 +140,7 @@ impl Session {
         if piece.is_ours {
             let parsed = grammar::parse(piece).map_err(|error| error.shown(name, script))?;
             self.commit_open(&parsed)?;
-            return self.own(name, script, parsed);
+            return self.audited(name, script, piece, parsed);
         }
         if let Ok(Statement::ShowVariables { like }) = grammar::parse(piece)
             && let Some(answer) = self.show_variables(piece, like.as_deref())?
@@ -158,6 +159,23 @@ impl Session {
             _ => error.into(),
         });
         answer.map(Answer::Rows)
+    }
+
+    /// A statement that changes something is written down first, and how it ended after.
+    fn audited(
+        &mut self,
+        name: &str,
+        script: &str,
+        piece: &Piece<'_>,
+        parsed: Statement,
+    ) -> Result<Answer, SqlError> {
+        if !redact::changes(&parsed) {
+            return self.own(name, script, parsed);
+        }
+        let entry = audit::begin(self.catalogue()?, &redact::redacted(piece))?;
+        let done = self.own(name, script, parsed);
+        audit::end(self.catalogue()?, entry, &done);
+        done
     }
 
     fn own(&mut self, name: &str, script: &str, parsed: Statement) -> Result<Answer, SqlError> {

@@ -1,4 +1,4 @@
-//! What may be typed to see how pipelines do: `doctor`, `status`.
+//! What may be typed to see how pipelines do: `doctor`, `status`, `audit`.
 //!
 //! Touches nothing but arguments.
 
@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::StoreArgs;
+use super::{StoreArgs, options};
 
 const DOCTOR_HELP: &str = "Examples:
   harness doctor orders.json
@@ -52,6 +52,27 @@ pub(in crate::cli) struct StatusArgs {
     /// Draw it again every second, until Ctrl-C
     #[arg(long, short)]
     pub(in crate::cli) watch: bool,
+    /// Print JSON lines
+    #[arg(long)]
+    pub(in crate::cli) json: bool,
+}
+
+pub(super) const AUDIT_EXAMPLES: &str = "Examples:
+  harness audit --store sqlite:orders.db
+  harness audit --store sqlite:orders.db -n 1000 --json > audit.jsonl
+
+Statements of harness sql that change something, set-offsets, set-leaves and drop are written down
+before they are done, in the table s2x_audit of the store, without secrets; the newest 10,000 are
+kept. An entry whose outcome is begun is under way, or its process was killed.";
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct AuditArgs {
+    #[command(flatten)]
+    pub(in crate::cli) store: StoreArgs,
+    /// Lines at most
+    #[arg(short = 'n', long = "limit", value_name = "N", default_value_t = 20,
+          value_parser = options::lines)]
+    pub(in crate::cli) limit: u32,
     /// Print JSON lines
     #[arg(long)]
     pub(in crate::cli) json: bool,
