@@ -10,6 +10,7 @@ mod audit;
 mod doctor;
 mod error;
 mod lag;
+mod man;
 mod options;
 mod run;
 mod show;
@@ -77,6 +78,7 @@ fn command(command: Command) -> Result<Exit, CliError> {
         Command::Ddl(args) => sql::ddl(&args),
         Command::Sql(args) => sql::sql(&args),
         Command::Demo(args) => demo::demo(&args),
+        Command::Man => man::man(),
         Command::Completions(args) => {
             let mut text = Vec::new();
             let mut command = Arguments::command();

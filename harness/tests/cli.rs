@@ -112,6 +112,7 @@ fn help_names_every_command_and_every_exit_code() {
         "sql",
         "demo",
         "completions",
+        "man",
     ] {
         assert!(help.out.contains(&format!("\n  {command} ")), "{command}: {}", help.out);
         let one = bench.run(&[command, "--help"]);

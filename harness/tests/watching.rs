@@ -1,4 +1,5 @@
-//! Seeing pipelines run: numbers over HTTP, `harness status`, the audit log.
+//! Seeing pipelines run: numbers over HTTP, `harness status`, the audit log, the manual page, and the examples
+//! for systemd and Kubernetes.
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -15,6 +16,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -373,4 +375,125 @@ fn what_was_done_is_written_down_without_secrets() {
         let bytes = fs::read(path).unwrap_or_default();
         assert!(!bytes.windows(9).any(|piece| piece == b"canary-of"), "a secret is in the store");
     }
+}
+
+fn program(args: &[&str]) -> String {
+    let output = Command::new(env!("CARGO_BIN_EXE_harness")).args(args).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// Runs a checker with a text on its standard input; what it says of it, or `None`, visibly, where there is
+/// no such program.
+fn checked(test: &str, program: &str, args: &[&str], text: &str) -> Option<std::process::Output> {
+    let spawned = Command::new(program)
+        .args(args)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn();
+    let Ok(mut child) = spawned else {
+        say(&format!("skipped: {test}: {program} is not installed"));
+        return None;
+    };
+    child.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+    Some(child.wait_with_output().unwrap())
+}
+
+#[test]
+fn the_manual_page_has_every_command_and_completions_are_scripts() {
+    let page = program(&["man"]);
+    assert!(page.contains(".TH harness 1"), "{page}");
+    let help = program(&["--help"]);
+    let commands = help.split_once("Commands:\n").unwrap().1.split("\n\n").next().unwrap();
+    let names = commands.lines().filter_map(|line| line.split_whitespace().next());
+    for name in names.filter(|name| *name != "help" && commands.contains(&format!("\n  {name} "))) {
+        assert!(page.contains(&format!(".SH \"HARNESS {}\"\n", name.to_uppercase())), "{name}");
+    }
+    assert!(page.contains("Exit codes:"), "{page}");
+    let test = "the_manual_page_has_every_command_and_completions_are_scripts";
+    if let Some(output) =
+        checked(test, "groff", &["-K", "utf8", "-man", "-Tutf8", "-W", "break", "-z"], &page)
+    {
+        assert_eq!(String::from_utf8_lossy(&output.stderr), "", "groff");
+    }
+    for (shell, args) in [("bash", ["-n"]), ("zsh", ["-n"]), ("fish", ["-n"])] {
+        let script = program(&["completions", shell]);
+        assert!(script.contains("doctor"), "{script}");
+        if let Some(output) = checked(test, shell, &args, &script) {
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        }
+    }
+    for shell in ["elvish", "powershell"] {
+        assert!(program(&["completions", shell]).contains("set-offsets"));
+    }
+}
+
+fn example(name: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples").join(name);
+    fs::read_to_string(path).unwrap()
+}
+
+#[test]
+fn the_unit_for_systemd_is_one() {
+    let unit = example("harness@.service")
+        .replace("/usr/local/bin/harness", env!("CARGO_BIN_EXE_harness"));
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("harness@orders.service");
+    fs::write(&path, &unit).unwrap();
+    let verified = Command::new("systemd-analyze").args(["verify", "--man=no"]).arg(&path).output();
+    let Ok(output) = verified else {
+        say("skipped: the_unit_for_systemd_is_one: systemd-analyze is not installed");
+        return;
+    };
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && !said.contains("harness@"), "{said}");
+    // What it starts is a call that the program knows; the codes that end it for good are its own.
+    let line = unit.lines().find(|line| line.starts_with("ExecStart=")).unwrap();
+    for word in line.split(' ').filter(|word| word.starts_with("--")) {
+        assert!(program(&["run", "--help"]).contains(word), "{word}");
+    }
+    let codes =
+        unit.lines().find_map(|line| line.strip_prefix("RestartPreventExitStatus=")).unwrap();
+    let help = program(&["--help"]);
+    assert!(codes.split(' ').all(|code| help.contains(&format!("\n  {code:>3}  "))), "{codes}");
+}
+
+#[test]
+fn the_manifest_for_kubernetes_is_yaml_that_fits_itself() {
+    const SCRIPT: &str =
+        "import json, sys, yaml\nprint(json.dumps(list(yaml.safe_load_all(sys.stdin))))";
+    let test = "the_manifest_for_kubernetes_is_yaml_that_fits_itself";
+    let Some(output) = checked(test, "python3", &["-c", SCRIPT], &example("kubernetes.yaml"))
+    else {
+        return;
+    };
+    let said = String::from_utf8_lossy(&output.stderr);
+    if said.contains("No module named 'yaml'") {
+        say(&format!("skipped: {test}: python3 has no yaml"));
+        return;
+    }
+    assert!(output.status.success(), "{said}");
+    let all: Vec<Value> = serde_json::from_slice(&output.stdout).unwrap();
+    let of = |kind: &str| all.iter().find(|it| it["kind"] == kind).unwrap();
+    let set = &of("StatefulSet")["spec"];
+    let pod = &set["template"]["spec"];
+    let container = &pod["containers"][0];
+    let args: Vec<&str> =
+        container["args"].as_array().unwrap().iter().map(|it| it.as_str().unwrap()).collect();
+    assert!(args.contains(&format!("$(LEAF)/{}", set["replicas"]).as_str()), "{args:?}");
+    let help = program(&["run", "--help"]);
+    assert!(args.iter().filter(|it| it.starts_with("--")).all(|it| help.contains(*it)), "{args:?}");
+    let file: Value =
+        serde_json::from_str(of("ConfigMap")["data"]["orders.json"].as_str().unwrap()).unwrap();
+    let port = container["ports"][0]["containerPort"].to_string();
+    assert_eq!(file["config"]["metrics"], format!("0.0.0.0:{port}").as_str());
+    let token = of("Secret")["stringData"]["metrics-token"].as_str().unwrap();
+    assert!(token.len() >= 16, "the program refuses shorter ones");
+    assert_eq!(set["selector"]["matchLabels"], set["template"]["metadata"]["labels"]);
+    assert_eq!(set["serviceName"], of("Service")["metadata"]["name"]);
+    let mounts = container["volumeMounts"].as_array().unwrap();
+    let volumes: Vec<&Value> =
+        pod["volumes"].as_array().unwrap().iter().map(|it| &it["name"]).collect();
+    assert!(mounts.iter().all(|it| volumes.contains(&&it["name"])), "{volumes:?}");
 }

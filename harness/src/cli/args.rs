@@ -67,6 +67,9 @@ pub(super) enum Command {
     Demo(DemoArgs),
     /// Print a completion script for a shell.
     Completions(CompletionArgs),
+    /// Print the manual page.
+    #[command(after_help = "Example:\n  harness man > ~/.local/share/man/man1/harness.1")]
+    Man,
 }
 
 fn codes() -> String {
@@ -425,6 +428,8 @@ enum Shell {
     Bash,
     Zsh,
     Fish,
+    Elvish,
+    Powershell,
 }
 
 impl CompletionArgs {
@@ -433,6 +438,8 @@ impl CompletionArgs {
             Shell::Bash => clap_complete::Shell::Bash,
             Shell::Zsh => clap_complete::Shell::Zsh,
             Shell::Fish => clap_complete::Shell::Fish,
+            Shell::Elvish => clap_complete::Shell::Elvish,
+            Shell::Powershell => clap_complete::Shell::PowerShell,
         }
     }
 }
