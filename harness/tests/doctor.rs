@@ -10,6 +10,7 @@
 )]
 
 #[path = "../../extractor/tests/kafka_support/secure.rs"]
+#[expect(dead_code, reason = "the tests of sources use the rest")]
 mod secure;
 #[path = "../../extractor/tests/kinesis_support/server.rs"]
 mod server;
