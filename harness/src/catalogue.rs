@@ -5,10 +5,10 @@
 //! next epoch of its pipeline and writes it into the rows, so that an older owner loses its next
 //! swap; a pipeline's id is never used twice; no value is ever null.
 //!
-//! Lock order: offset rows that exist, by key hash; then the pipeline's row; then its leaves. What locks
-//! no offset row that exists starts at the pipeline's row: claims, and the insert of new splits. Such
-//! an insert can meet the lock that fencing holds on the range of a pipeline's offsets; the server
-//! then ends one of the two, which `attempt` runs again.
+//! Lock order: the catalogue's own row, where a pipeline is made; offset rows that exist, by key hash; then
+//! the pipeline's row; then its leaves. What locks no offset row that exists starts at the pipeline's row:
+//! claims, and the insert of new splits. Such an insert can meet the lock that fencing holds on the range of a
+//! pipeline's offsets; the server then ends one of the two, which `attempt` runs again.
 
 mod audit;
 mod claims;
@@ -20,6 +20,7 @@ mod pipelines;
 mod record;
 mod report;
 mod schema;
+mod secret_files;
 mod splits;
 mod views;
 
@@ -49,6 +50,7 @@ pub(crate) use report::{
 };
 pub use schema::CATALOGUE_VERSION;
 pub(crate) use schema::{TABLES, version};
+pub(crate) use secret_files::Files;
 pub use splits::{KEY_LEN_MAX, SPLITS_MAX, TakenEpoch, VALUE_LEN_MAX};
 pub(crate) use splits::{check_key, check_value};
 pub use views::VIEWS;

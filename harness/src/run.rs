@@ -7,6 +7,7 @@ mod execute;
 mod failure;
 mod heartbeat;
 mod incarnation;
+mod living;
 mod load;
 mod patience;
 mod points;
@@ -31,6 +32,7 @@ use crate::store::{StoreError, StoreUrl};
 pub use execute::execute;
 pub(crate) use execute::require_fit;
 pub use heartbeat::SILENT_AFTER;
+pub use living::Living;
 pub use points::{Point, Points};
 pub(crate) use tally::REACHING;
 pub use tally::{Health, Snapshot, Tally, rate};
@@ -67,6 +69,14 @@ pub struct Plan {
     /// What the catalogue keeps of a pipeline that was created by SQL: the run then needs the pipeline to
     /// be there with this definition, and ends when STOP PIPELINE says so. `None` for a pipeline file.
     pub definition: Option<String>,
+}
+
+impl Plan {
+    /// Whether other processes run the other leaves of a pipeline that SQL made; it is theirs as well to say
+    /// that the pipeline runs.
+    pub(super) const fn is_one_of_many(&self) -> bool {
+        self.definition.is_some() && self.share.leaf.is_some()
+    }
 }
 
 /// Configuration of the source. Debug shows key names only.
@@ -158,11 +168,33 @@ pub struct Retry {
     pub attempts: u32,
     /// How long a database or a source that does not answer is waited for, once the run has begun.
     pub away: Duration,
+    /// Pauses that were asked for (`RETRY_OPTIONS`). A source that does not answer then counts as a failure
+    /// as well, and is not waited for any longer than other failures.
+    pub pauses: Option<Pauses>,
+}
+
+/// Pauses before a failed batch is tried again, as `RETRY_OPTIONS` has them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pauses {
+    /// Before the first retry.
+    pub first: Duration,
+    /// Before any.
+    pub longest: Duration,
+    /// Each is twice as long as the one before; otherwise all are as the first.
+    pub is_exponential: bool,
+}
+
+impl Pauses {
+    /// The pause after this many failures in a row, from 1.
+    pub fn after(self, failures: u32) -> Duration {
+        let doubled = if self.is_exponential { failures.saturating_sub(1).min(31) } else { 0 };
+        self.first.saturating_mul(1_u32 << doubled).min(self.longest)
+    }
 }
 
 impl Default for Retry {
     fn default() -> Self {
-        Self { attempts: 4, away: Duration::from_secs(300) }
+        Self { attempts: 4, away: Duration::from_secs(300), pauses: None }
     }
 }
 
@@ -172,13 +204,20 @@ pub struct Control {
     wish: Arc<AtomicU8>,
     /// The one that ends this run together with others.
     parent: Option<Arc<AtomicU8>>,
+    living: Living,
 }
 
 impl Control {
     /// One for another run, which this one ends too.
     #[must_use]
     pub fn child(&self) -> Self {
-        Self { wish: Arc::default(), parent: Some(Arc::clone(&self.wish)) }
+        let parent = Some(Arc::clone(&self.wish));
+        Self { wish: Arc::default(), parent, living: self.living.clone() }
+    }
+
+    /// The extractors of this run and of those that it was made beside.
+    pub const fn living(&self) -> &Living {
+        &self.living
     }
 
     /// Ends the run after what was extracted is committed.
@@ -383,5 +422,25 @@ impl RunError {
             Self::Fenced(_) | Self::Killed(_) => Class::Transient,
             Self::Interrupted => Class::Cancelled,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_to_the_longest_one_or_stay_as_they_are() {
+        let ms = |first, longest, is_exponential| {
+            let pauses = Pauses {
+                first: Duration::from_millis(first),
+                longest: Duration::from_millis(longest),
+                is_exponential,
+            };
+            [1, 2, 3, 4, 1000].map(|failures| pauses.after(failures).as_millis())
+        };
+        assert_eq!(ms(100, 500, true), [100, 200, 400, 500, 500]);
+        assert_eq!(ms(100, 500, false), [100; 5]);
+        assert_eq!(ms(0, 0, true), [0; 5]);
     }
 }

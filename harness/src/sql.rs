@@ -27,7 +27,7 @@ pub use error::{Shown, SqlError};
 pub(crate) use lex::SCRIPT_BYTES_MAX;
 pub(crate) use session::{Answer, Session, Wishes};
 
-use crate::catalogue::{Catalogue, Pipeline};
+use crate::catalogue::{Catalogue, Files, Pipeline};
 use crate::exit::Exit;
 use crate::pipeline::{Overrides, Surroundings};
 use crate::run::Plan;
@@ -69,6 +69,9 @@ pub(crate) fn stored_plan(
     };
     let values = Values::of(catalogue.variables()?);
     let surroundings = Surroundings::of_process();
+    // How many leaves there are, the catalogue says.
+    let leaves = overrides.leaves.or(Some(u64::from(pipeline.leaf_count)));
+    let overrides = Overrides { leaves, ..overrides };
     let (table, surroundings) = (&pipeline.target_table, &surroundings);
     Definition::parse(name, text)?.plan(definition::Needs {
         name,
@@ -79,15 +82,34 @@ pub(crate) fn stored_plan(
     })
 }
 
-/// Removes the secrets of a pipeline that was dropped.
+/// Drops a pipeline with its secrets: in one transaction the pipeline goes and its file is noted, so that
+/// the file goes with the next opening where this one is killed.
 ///
 /// # Errors
-/// They are there and cannot be removed.
-pub(crate) fn forget_secrets(pipeline: &Pipeline) -> Result<(), SqlError> {
-    let Some(text) = &pipeline.credentials else { return Ok(()) };
-    let Some(path) = Definition::parse(&pipeline.name, text)?.secrets_file else { return Ok(()) };
-    secrets::remove(&path).map_err(|error| {
+/// The database cannot be reached, or the file is there and cannot be removed.
+pub(crate) fn drop_pipeline(
+    catalogue: &mut Catalogue,
+    url: &StoreUrl,
+    pipeline: &Pipeline,
+) -> Result<(), SqlError> {
+    let (left, of) = (secrets_file(pipeline)?, secrets::store_name(url));
+    let files = Files { made: None, left: left.as_deref().map(|path| (path, of.as_str())) };
+    catalogue.drop_defined(pipeline.id, files)?;
+    left.map_or(Ok(()), |path| let_go(catalogue, &path))
+}
+
+/// The file of secrets that a pipeline names.
+fn secrets_file(pipeline: &Pipeline) -> Result<Option<String>, SqlError> {
+    let definition = pipeline.credentials.as_deref();
+    let definition = definition.map(|text| Definition::parse(&pipeline.name, text)).transpose()?;
+    Ok(definition.and_then(|it| it.secrets_file))
+}
+
+/// Removes a noted file that no pipeline names any more.
+fn let_go(catalogue: &mut Catalogue, path: &str) -> Result<(), SqlError> {
+    secrets::remove(path).map_err(|error| {
         let text = format!("cannot remove {path}: {error}; remove it by hand");
         SqlError::Refused(Exit::Resource, text)
-    })
+    })?;
+    Ok(catalogue.forget_secret_file(path)?)
 }

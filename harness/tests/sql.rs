@@ -14,6 +14,13 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+#[path = "sql/hostile.rs"]
+mod hostile;
+#[path = "sql/lifecycle.rs"]
+mod lifecycle;
+#[path = "sql/replace.rs"]
+mod replace;
+
 /// How long a test waits for what another process does.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -52,6 +59,31 @@ impl Bench {
         let peer = Path::new(env!("CARGO_MANIFEST_DIR")).join("../protocol/peer/extractor");
         let peer = peer.canonicalize().unwrap().display().to_string();
         Some(Self { folder: tempfile::tempdir().unwrap(), store: "sqlite:s.db".to_owned(), peer })
+    }
+
+    /// Goes over to a database of its own on the server; the answer is for [`Self::leave_server`].
+    fn on_server(&mut self, url: &str) -> (String, String) {
+        let database = format!("s2x_sql_{}_{:08x}", std::process::id(), fastrand::u32(..));
+        self.store = url.to_owned();
+        let sql = format!("CREATE DATABASE {database}");
+        assert_eq!(self.harness(&["sql", "-e", &sql]).code, 0);
+        self.store = format!("{}/{database}", url.rsplit_once('/').unwrap().0);
+        (url.to_owned(), database)
+    }
+
+    fn leave_server(&mut self, (url, database): (String, String)) {
+        self.store = url;
+        let sql = format!("DROP DATABASE {database}");
+        assert_eq!(self.harness(&["sql", "-e", &sql]).code, 0);
+    }
+
+    /// Files of secrets beside an SQLite store, or below the home.
+    fn secret_files(&self) -> Vec<PathBuf> {
+        let folder = match self.store.starts_with("sqlite:") {
+            true => self.folder.path().join("s.db.secrets"),
+            false => self.folder.path().join(".local/state/s2x/secrets"),
+        };
+        folder.read_dir().map_or(Vec::new(), |all| all.map(|file| file.unwrap().path()).collect())
     }
 
     fn command(&self, args: &[&str]) -> Command {
@@ -202,19 +234,13 @@ fn a_pipeline_lives_its_life_in_mariadb() {
     let Ok(url) = std::env::var("MARIADB_URL") else {
         return skipped(NAME, "MARIADB_URL is not set");
     };
-    let database = format!("s2x_sql_{}", std::process::id());
-    bench.store = url;
-    let sql = format!("CREATE DATABASE {database}");
-    assert_eq!(bench.harness(&["sql", "-e", &sql]).code, 0);
-    let server = bench.store.clone();
-    bench.store = format!("{}/{database}", server.rsplit_once('/').unwrap().0);
+    let server = bench.on_server(&url);
     live(&bench);
     live_on(&bench);
     // The functions, as the documentation's queries use them.
     let rows = bench.harness(&["sql", "--create-functions", "--json", "-e", FUNCTIONS]).json();
     check_functions(&rows[0]);
-    bench.store = server;
-    assert_eq!(bench.harness(&["sql", "-e", &format!("DROP DATABASE {database}")]).code, 0);
+    bench.leave_server(server);
 }
 
 const FUNCTIONS: &str = "SELECT JSON_EXTRACT_STRING('{\"a\":\"x\"}', 'a') AS s, \
@@ -281,10 +307,7 @@ fn e12_secrets_of_sql_reach_no_database_and_go_with_their_pipeline() {
     // The source does not know the key: nothing is made, nothing is left, and nothing is shown.
     let refused = bench.script(&script, &[]);
     refused.fails(78, "unknown key \"test.password\"");
-    let folder = bench.folder.path().join("s.db.secrets");
-    let files = || -> Vec<PathBuf> {
-        folder.read_dir().map_or(Vec::new(), |all| all.map(|file| file.unwrap().path()).collect())
-    };
+    let files = || bench.secret_files();
     assert!(files().is_empty(), "{:?}", files());
     assert!(!refused.err.contains(canary) && !refused.out.contains(canary));
 

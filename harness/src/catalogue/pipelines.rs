@@ -5,6 +5,7 @@
 
 use super::ids::{fresh, hex, now_us};
 use super::record::{Creation, NewPipeline, Pipeline, PipelineState};
+use super::secret_files::Files;
 use super::splits::fence_all;
 use super::{Catalogue, schema};
 use crate::store::{
@@ -25,28 +26,44 @@ impl Catalogue {
     /// The name or a count is not usable, or the existing one has another count of leaves (E13).
     pub fn create_pipeline(&mut self, new: &NewPipeline<'_>) -> Result<Creation, StoreError> {
         check_new(new)?;
-        let creation = self.transact("create the pipeline", |store| {
-            // The one row that every creator locks: two of them never see "absent" at once.
-            let lock = store.dialect().for_update();
-            let sql = format!("SELECT next_pipeline_id FROM s2x_catalogue WHERE id = 1{lock}");
-            let answer = store.query(&sql, &[])?;
-            let Some(id) = answer.first().map(|row| row.count(0)).transpose()? else {
-                return Err(StoreError::internal("the catalogue lost its version row"));
-            };
-            if let Some(pipeline) = find(store, new.name)? {
-                return Ok(Creation::Existed(pipeline));
-            }
-            insert(store, id, new)?;
-            let sql = "UPDATE s2x_catalogue SET next_pipeline_id = ? WHERE id = 1";
-            store.execute(sql, &[Param::from(id + 1)])?;
-            find(store, new.name)?
-                .map(Creation::Created)
-                .ok_or_else(|| StoreError::internal("a pipeline vanished while it was created"))
-        })?;
+        let creation = self.transact("create the pipeline", |store| create(store, new))?;
         if let Creation::Existed(pipeline) = &creation {
             pipeline.require_leaf_count(new.leaf_count)?;
         }
         Ok(creation)
+    }
+
+    /// Creates a pipeline in the place of another one, in one transaction: whoever looks, and whatever is
+    /// killed, there is the old one with its offsets, or the new one without any. A pipeline that came up
+    /// meanwhile under the name is answered and stays.
+    ///
+    /// # Errors
+    /// The name or a count is not usable, or the database cannot be reached.
+    pub(crate) fn define_pipeline(
+        &mut self,
+        new: &NewPipeline<'_>,
+        replaced: Option<u64>,
+        files: Files<'_>,
+    ) -> Result<Creation, StoreError> {
+        check_new(new)?;
+        self.transact("create the pipeline", |store| {
+            // The catalogue's row first, as every creator takes it.
+            next_id(store)?;
+            if let Some(id) = replaced {
+                remove(store, id)?;
+            }
+            match create(store, new)? {
+                // What an attempt made whose answer was lost: its definition names a file of its own.
+                Creation::Existed(made) if made.credentials.as_deref() == new.credentials => {
+                    Ok(Creation::Created(made))
+                }
+                Creation::Created(made) => {
+                    files.change_sides(store)?;
+                    Ok(Creation::Created(made))
+                }
+                existed @ Creation::Existed(_) => Ok(existed),
+            }
+        })
     }
 
     /// The pipeline of that name.
@@ -76,22 +93,23 @@ impl Catalogue {
     pub fn drop_pipeline(&mut self, name: &str) -> Result<bool, StoreError> {
         self.transact("drop the pipeline", |store| {
             let Some(pipeline) = find(store, name)? else { return Ok(false) };
-            // Offsets first, as every load does: a load that is on its way finishes or finds nothing.
-            for table in [
-                "s2x_offsets",
-                "s2x_pipelines",
-                "s2x_leaves",
-                "s2x_offset_history",
-                "s2x_batches",
-                "s2x_errors",
-                "s2x_ends",
-                "s2x_lags",
-                "s2x_heartbeats",
-            ] {
-                let sql = format!("DELETE FROM {table} WHERE pipeline_id = ?");
-                store.execute(&sql, &[Param::from(pipeline.id)])?;
-            }
+            remove(store, pipeline.id)?;
             Ok(true)
+        })
+    }
+
+    /// Removes this pipeline, as [`Self::drop_pipeline`], and no other one that has its name by now.
+    ///
+    /// # Errors
+    /// The database cannot be reached.
+    pub(crate) fn drop_defined(
+        &mut self,
+        pipeline_id: u64,
+        files: Files<'_>,
+    ) -> Result<(), StoreError> {
+        self.transact("drop the pipeline", |store| {
+            remove(store, pipeline_id)?;
+            files.change_sides(store)
         })
     }
 
@@ -111,6 +129,19 @@ impl Catalogue {
         })
     }
 
+    /// Writes down that a run has ended by itself or because it was told to. What STOP or DETACH said of the
+    /// pipeline meanwhile stays.
+    ///
+    /// # Errors
+    /// The database cannot be reached.
+    pub fn end_state(&mut self, pipeline_id: u64) -> Result<(), StoreError> {
+        self.transact("set the pipeline's state", |store| {
+            let sql = "UPDATE s2x_pipelines SET state = 'Stopped', altered_us = ? \
+                       WHERE pipeline_id = ? AND state = 'Running'";
+            store.execute(sql, &[Param::from(now_us()), Param::from(pipeline_id)]).map(|_| ())
+        })
+    }
+
     /// Replaces the configuration, its credentials and the number of tasks; every owner is fenced, as
     /// what it has extracted belongs to the old configuration (EXACTLY-ONCE E4).
     ///
@@ -123,9 +154,25 @@ impl Catalogue {
         credentials: Option<&str>,
         tasks_max: u32,
     ) -> Result<(), StoreError> {
+        self.alter_defined(pipeline_id, config_json, credentials, tasks_max, Files::default())
+    }
+
+    /// The same, with the files of secrets that change sides.
+    ///
+    /// # Errors
+    /// As [`Self::alter_config`].
+    pub(crate) fn alter_defined(
+        &mut self,
+        pipeline_id: u64,
+        config_json: &str,
+        credentials: Option<&str>,
+        tasks_max: u32,
+        files: Files<'_>,
+    ) -> Result<(), StoreError> {
         require_positive("tasks.max", tasks_max)?;
         self.transact("alter the pipeline", |store| {
             fence_all(store, pipeline_id)?;
+            files.change_sides(store)?;
             let assignments = "config_json = ?, credentials = ?, tasks_max = ?";
             update(
                 store,
@@ -211,6 +258,49 @@ impl Catalogue {
             create_static_table(store, name)
         })
     }
+}
+
+/// The next pipeline's number, under the one row that every creator locks: two of them never see "absent" at
+/// once.
+fn next_id(store: &mut dyn Store) -> Result<u64, StoreError> {
+    let lock = store.dialect().for_update();
+    let sql = format!("SELECT next_pipeline_id FROM s2x_catalogue WHERE id = 1{lock}");
+    let answer = store.query(&sql, &[])?;
+    let id = answer.first().map(|row| row.count(0)).transpose()?;
+    id.ok_or_else(|| StoreError::internal("the catalogue lost its version row"))
+}
+
+fn create(store: &mut dyn Store, new: &NewPipeline<'_>) -> Result<Creation, StoreError> {
+    let id = next_id(store)?;
+    if let Some(pipeline) = find(store, new.name)? {
+        return Ok(Creation::Existed(pipeline));
+    }
+    insert(store, id, new)?;
+    let sql = "UPDATE s2x_catalogue SET next_pipeline_id = ? WHERE id = 1";
+    store.execute(sql, &[Param::from(id + 1)])?;
+    find(store, new.name)?
+        .map(Creation::Created)
+        .ok_or_else(|| StoreError::internal("a pipeline vanished while it was created"))
+}
+
+/// Removes a pipeline with all that is kept of it. Offsets first, as every load does: a load that is on its way
+/// finishes or finds nothing.
+fn remove(store: &mut dyn Store, pipeline_id: u64) -> Result<(), StoreError> {
+    for table in [
+        "s2x_offsets",
+        "s2x_pipelines",
+        "s2x_leaves",
+        "s2x_offset_history",
+        "s2x_batches",
+        "s2x_errors",
+        "s2x_ends",
+        "s2x_lags",
+        "s2x_heartbeats",
+    ] {
+        let sql = format!("DELETE FROM {table} WHERE pipeline_id = ?");
+        store.execute(&sql, &[Param::from(pipeline_id)])?;
+    }
+    Ok(())
 }
 
 /// Assigns columns of a pipeline's row.

@@ -8,13 +8,13 @@ use super::{audit, heartbeats, views};
 use crate::store::{Dialect, Param, Store, StoreError, StoreErrorKind, require_transactional};
 
 /// The version of the catalogue that this program reads and writes.
-pub const CATALOGUE_VERSION: u32 = 4;
+pub const CATALOGUE_VERSION: u32 = 5;
 
 /// How long a creator waits for another one, in seconds.
 const CREATE_WAIT_S: i64 = 30;
 
 /// The tables that a load writes; each must be able to roll back.
-pub(crate) const TABLES: [&str; 12] = [
+pub(crate) const TABLES: [&str; 13] = [
     "s2x_catalogue",
     "s2x_pipelines",
     "s2x_leaves",
@@ -27,6 +27,7 @@ pub(crate) const TABLES: [&str; 12] = [
     "s2x_lags",
     "s2x_heartbeats",
     "s2x_audit",
+    "s2x_secret_files",
 ];
 
 /// Version 1. `{…}` stands for a type that the databases spell differently.
@@ -154,6 +155,14 @@ const VERSION_3: [&str; 1] = ["CREATE TABLE IF NOT EXISTS s2x_lags (
 /// What version 4 adds: signs of life, and the audit log.
 const VERSION_4: [&str; 2] = [heartbeats::TABLE, audit::TABLE];
 
+/// What version 5 adds: files of secrets that a pipeline does not name yet, or not any more.
+const VERSION_5: [&str; 1] = ["CREATE TABLE IF NOT EXISTS s2x_secret_files (
+        path_hash {hash} NOT NULL PRIMARY KEY,
+        path {long} NOT NULL,
+        store {long} NOT NULL,
+        noted_us BIGINT NOT NULL
+    ){engine}"];
+
 /// Makes the catalogue or brings it up to [`CATALOGUE_VERSION`]; other creators may do so at once.
 ///
 /// # Errors
@@ -202,14 +211,22 @@ fn upgrade(store: &mut dyn Store) -> Result<(), StoreError> {
     if from == Some(CATALOGUE_VERSION) {
         return Ok(());
     }
-    if from.unwrap_or(0) < 1 {
-        create_version_1(store)?;
+    let older_views = from.unwrap_or(0) < 5;
+    if older_views {
+        views::require_free_names(store)?;
     }
-    let later: [(u32, &[&str]); 3] = [(2, &VERSION_2), (3, &VERSION_3), (4, &VERSION_4)];
+    if from.unwrap_or(0) < 1 {
+        make_tables(store, &VERSION_1)?;
+    }
+    let later: [(u32, &[&str]); 4] =
+        [(2, &VERSION_2), (3, &VERSION_3), (4, &VERSION_4), (5, &VERSION_5)];
     for (version, templates) in later {
-        for template in templates.iter().filter(|_| from.unwrap_or(0) < version) {
-            store.execute(&spell(store.dialect(), template), &[])?;
+        if from.unwrap_or(0) < version {
+            make_tables(store, templates)?;
         }
+    }
+    if older_views {
+        views::create(store)?;
     }
     let changed = store.execute(
         "UPDATE s2x_catalogue SET version = ? WHERE id = 1",
@@ -224,12 +241,11 @@ fn upgrade(store: &mut dyn Store) -> Result<(), StoreError> {
     Ok(())
 }
 
-fn create_version_1(store: &mut dyn Store) -> Result<(), StoreError> {
-    views::require_free_names(store)?;
-    for template in VERSION_1 {
+fn make_tables(store: &mut dyn Store, templates: &[&str]) -> Result<(), StoreError> {
+    for template in templates {
         store.execute(&spell(store.dialect(), template), &[])?;
     }
-    views::create(store)
+    Ok(())
 }
 
 /// The version that is there, if any.

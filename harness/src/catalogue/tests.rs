@@ -69,14 +69,15 @@ fn a_newer_catalogue_is_refused() {
 }
 
 #[test]
-fn a_catalogue_of_version_1_is_brought_up_to_date_with_its_pipelines() {
+fn a_catalogue_of_version_1_is_brought_up_to_date_with_its_pipelines_and_views() {
     let bed = Bed::new();
     let mut catalogue = bed.catalogue();
     let id = catalogue.create_pipeline(&new("p")).expect("creates").into_pipeline().id;
     let store = catalogue.store().expect("connected");
-    for table in ["s2x_ends", "s2x_lags", "s2x_heartbeats", "s2x_audit"] {
+    for table in ["s2x_ends", "s2x_lags", "s2x_heartbeats", "s2x_audit", "s2x_secret_files"] {
         store.execute(&format!("DROP TABLE {table}"), &[]).expect("drops");
     }
+    store.execute("DROP VIEW PIPELINES_CURSORS", &[]).expect("drops");
     store.execute("UPDATE s2x_catalogue SET version = 1", &[]).expect("updates");
     let mut catalogue = bed.catalogue();
     assert_eq!(catalogue.ends(id, "w"), Ok(None));
@@ -84,6 +85,9 @@ fn a_catalogue_of_version_1_is_brought_up_to_date_with_its_pipelines() {
     assert_eq!(catalogue.heartbeats(id), Ok(Vec::new()));
     assert_eq!(catalogue.audit(1), Ok(Vec::new()));
     assert_eq!(catalogue.pipelines().expect("reads").len(), 1);
+    assert_eq!(catalogue.noted_secret_files("x"), Ok(Vec::new()));
+    let store = catalogue.store().expect("connected");
+    assert!(store.query("SELECT * FROM PIPELINES_CURSORS", &[]).is_ok());
 }
 
 #[test]
@@ -203,6 +207,51 @@ fn unusable_pipelines_are_refused() {
     assert_eq!(catalogue.pipelines(), Ok(Vec::new()));
 }
 
+/// In one transaction: what is there is the old one with its offsets, or the new one without any.
+#[test]
+fn a_pipeline_is_replaced_at_once_and_its_files_change_sides() {
+    let bed = Bed::new();
+    let mut catalogue = bed.catalogue();
+    let old = catalogue.create_pipeline(&new("p")).expect("creates").into_pipeline();
+    catalogue.insert_splits(old.id, &[(KEY, r#"{"offset":7}"#)]).expect("inserts");
+    catalogue.note_secret_file("/made", "s").expect("notes");
+    let files = Files { made: Some("/made"), left: Some(("/left", "s")) };
+    let other = NewPipeline { credentials: Some("of its own"), ..new("p") };
+    let made = catalogue.define_pipeline(&other, Some(old.id), files).expect("replaces");
+    let Creation::Created(made) = made else { panic!("it is made") };
+    assert_ne!(made.id, old.id);
+    assert_eq!(catalogue.splits(made.id), Ok(Vec::new()));
+    assert_eq!(catalogue.noted_secret_files("s"), Ok(vec!["/left".to_owned()]));
+    // The same again, as after an answer that was lost: it is the one that was made.
+    let again = catalogue.define_pipeline(&other, Some(old.id), files).expect("replaces");
+    assert_eq!(again, Creation::Created(made.clone()));
+    // Somebody else's, of the same name, stays; the file is still nobody's.
+    catalogue.note_secret_file("/third", "s").expect("notes");
+    let files = Files { made: Some("/third"), left: None };
+    let third = NewPipeline { credentials: Some("a third"), ..new("p") };
+    let existed = catalogue.define_pipeline(&third, Some(old.id), files).expect("answers");
+    assert_eq!(existed, Creation::Existed(made.clone()));
+    assert_eq!(catalogue.is_secret_file_noted("/third"), Ok(true));
+    catalogue.drop_defined(old.id, Files::default()).expect("drops nothing");
+    assert_eq!(catalogue.pipelines().expect("reads").len(), 1);
+}
+
+#[test]
+fn the_end_of_a_run_leaves_what_was_said_meanwhile() {
+    let bed = Bed::new();
+    let mut catalogue = bed.catalogue();
+    let id = catalogue.create_pipeline(&new("p")).expect("creates").into_pipeline().id;
+    for (said, left) in [
+        (PipelineState::Running, PipelineState::Stopped),
+        (PipelineState::Detached, PipelineState::Detached),
+        (PipelineState::Error, PipelineState::Error),
+    ] {
+        catalogue.set_state(id, said, None).expect("sets");
+        catalogue.end_state(id).expect("ends");
+        assert_eq!(catalogue.pipeline("p").expect("reads").expect("there").state, left);
+    }
+}
+
 #[test]
 fn dropping_removes_everything_but_the_table() {
     let bed = Bed::new();
@@ -313,6 +362,37 @@ fn views_have_the_documented_columns_and_show_no_secret() {
     let errors =
         first("PIPELINES_ERRORS", &["ERROR_CODE", "ERROR_MESSAGE", "ERROR_KIND", "ERROR_ID"]);
     assert_eq!(errors.rows.len(), 1);
+}
+
+#[test]
+fn cursors_have_the_documented_columns_and_numbers() {
+    let bed = Bed::new();
+    let mut catalogue = bed.catalogue();
+    catalogue.ensure_table("t").expect("makes");
+    let id = catalogue.create_pipeline(&new("p")).expect("creates").into_pipeline().id;
+    commit(&bed, &mut catalogue, id, 2);
+    let store = catalogue.store().expect("connected");
+    let cursors = store.query("SELECT * FROM PIPELINES_CURSORS", &[]).expect("answers");
+    assert_eq!(
+        cursors.columns,
+        [
+            "DATABASE_NAME",
+            "PIPELINE_NAME",
+            "SOURCE_TYPE",
+            "SOURCE_PARTITION_ID",
+            "EARLIEST_OFFSET",
+            "LATEST_OFFSET",
+            "CURSOR_OFFSET",
+            "SUCCESSFUL_CURSOR_OFFSET",
+            "UPDATED_UNIX_TIMESTAMP",
+            "EXTRA_FIELDS"
+        ]
+    );
+    let row = &cursors.rows[0];
+    assert_eq!((row.text(2), row.text(3)), (Ok("KAFKA"), Ok("0")));
+    assert_eq!(row.int(6), Ok(2), "CURSOR_OFFSET");
+    let both = r#"{"key":{"partition":0,"topic":"orders"},"value":{"offset":2}}"#;
+    assert_eq!(row.text(9), Ok(both));
 }
 
 /// The query of the documentation: how splits are spread over tasks.

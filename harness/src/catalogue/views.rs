@@ -5,17 +5,19 @@
 use crate::store::{Dialect, Param, Store, StoreError, StoreErrorKind};
 
 /// The views, by the names under which they are documented.
-pub const VIEWS: [&str; 6] = [
+pub const VIEWS: [&str; 7] = [
     "PIPELINES",
     "PIPELINES_SOURCE_OFFSETS",
     "PIPELINES_SOURCE_OFFSETS_HISTORY",
     "PIPELINES_BATCHES",
     "PIPELINES_BATCHES_SUMMARY",
     "PIPELINES_ERRORS",
+    "PIPELINES_CURSORS",
 ];
 
-/// `{db}` is the database's name, `{time:…}` a column of microseconds shown as a date.
-const BODIES: [&str; 6] = [
+/// `{db}` is the database's name, `{time:…}` a column of microseconds shown as a date, `{field:COLUMN NAME}` a
+/// field of a column of JSON, NULL where it is not there.
+const BODIES: [&str; 7] = [
     "SELECT {db} AS DATABASE_NAME, p.name AS PIPELINE_NAME, p.pipeline_id AS PIPELINE_ID,
         p.config_json AS CONFIG_JSON, p.state AS STATE, 0 AS SKIPPED_BATCH_PARTITIONS,
         {time:p.created_us} AS CREATE_TIME, {time:p.altered_us} AS ALTER_TIME,
@@ -57,6 +59,18 @@ const BODIES: [&str; 6] = [
         e.split_key AS BATCH_SOURCE_PARTITION_ID, e.position AS BATCH_EARLIEST_OFFSET,
         e.leaf AS `PARTITION`
      FROM s2x_errors e JOIN s2x_pipelines p ON p.pipeline_id = e.pipeline_id",
+    // What the catalogue does not know of the source is NULL; KEY and VALUE are in EXTRA_FIELDS.
+    "SELECT {db} AS DATABASE_NAME, p.name AS PIPELINE_NAME,
+        CASE WHEN {field:o.key_text shardId} IS NOT NULL THEN 'KINESIS'
+            WHEN {field:o.key_text partition} IS NOT NULL THEN 'KAFKA' END AS SOURCE_TYPE,
+        COALESCE({field:o.key_text shardId}, {field:o.key_text partition}, o.key_text)
+            AS SOURCE_PARTITION_ID,
+        NULL AS EARLIEST_OFFSET, NULL AS LATEST_OFFSET,
+        {field:o.value_text offset} + 0 AS CURSOR_OFFSET,
+        {field:o.value_text offset} + 0 AS SUCCESSFUL_CURSOR_OFFSET,
+        o.updated_us / 1000000.0 AS UPDATED_UNIX_TIMESTAMP,
+        {pair:o.key_text o.value_text} AS EXTRA_FIELDS
+     FROM s2x_offsets o JOIN s2x_pipelines p ON p.pipeline_id = o.pipeline_id",
 ];
 
 /// Makes every view, replacing older ones.
@@ -110,22 +124,38 @@ fn spell(dialect: Dialect, database: &str, body: &str) -> String {
             database.replace('\\', "\\\\").replace('\'', "''")
         }
     };
-    let mut text = String::with_capacity(body.len() + 256);
-    let mut rest = body;
-    while let Some((before, after)) = rest.split_once("{time:") {
-        let (column, after) = after.split_once('}').unwrap_or((after, ""));
-        text.push_str(before);
-        let date = match dialect {
-            Dialect::Sqlite => {
-                format!("strftime('%Y-%m-%d %H:%M:%f', {column} / 1000000.0, 'unixepoch')")
-            }
-            Dialect::Mysql | Dialect::Mariadb | Dialect::SingleStore => {
-                format!("FROM_UNIXTIME({column} / 1000000)")
-            }
-        };
-        text.push_str(&date);
+    let is_sqlite = dialect == Dialect::Sqlite;
+    let text = replaced(body, "{time:", |column| match is_sqlite {
+        true => format!("strftime('%Y-%m-%d %H:%M:%f', {column} / 1000000.0, 'unixepoch')"),
+        false => format!("FROM_UNIXTIME({column} / 1000000)"),
+    });
+    let text = replaced(&text, "{field:", |names| {
+        let (column, field) = names.split_once(' ').unwrap_or((names, ""));
+        match is_sqlite {
+            true => format!("CAST(json_extract({column}, '$.{field}') AS TEXT)"),
+            false => format!("JSON_UNQUOTE(JSON_EXTRACT({column}, '$.{field}'))"),
+        }
+    });
+    let text = replaced(&text, "{pair:", |names| {
+        let (key, value) = names.split_once(' ').unwrap_or((names, ""));
+        match is_sqlite {
+            true => format!("'{{\"key\":' || {key} || ',\"value\":' || {value} || '}}'"),
+            false => format!("CONCAT('{{\"key\":', {key}, ',\"value\":', {value}, '}}')"),
+        }
+    });
+    text.replace("{db}", &format!("'{quoted}'"))
+}
+
+/// Every `BEGIN…}` of a text as `spelt` has what stands between.
+fn replaced(text: &str, begin: &str, spelt: impl Fn(&str) -> String) -> String {
+    let mut done = String::with_capacity(text.len() + 256);
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once(begin) {
+        let (inner, after) = after.split_once('}').unwrap_or((after, ""));
+        done.push_str(before);
+        done.push_str(&spelt(inner));
         rest = after;
     }
-    text.push_str(rest);
-    text.replace("{db}", &format!("'{quoted}'"))
+    done.push_str(rest);
+    done
 }

@@ -3,6 +3,7 @@
 //! Touches nothing but arguments. Help texts hold an example of every command.
 
 mod demo;
+mod sql;
 mod watching;
 
 use std::net::SocketAddr;
@@ -18,6 +19,7 @@ use crate::run::Points;
 use crate::store;
 pub(crate) use demo::{DemoArgs, DemoSource};
 pub(super) use watching::{AuditArgs, DoctorArgs, StatusArgs};
+pub(super) use sql::SqlArgs;
 
 /// Streams a source into a database, exactly once.
 #[derive(Debug, Parser)]
@@ -351,66 +353,6 @@ pub(super) struct DdlArgs {
     /// The database's SQL
     #[arg(long, value_enum)]
     pub(super) dialect: Dialect,
-}
-
-const SQL_EXAMPLES: &str = "Examples:
-  harness sql --store sqlite:orders.db -e 'SELECT COUNT(*) FROM orders'
-  harness sql --store sqlite:orders.db --json -e 'SELECT * FROM orders LIMIT 5'
-  harness sql --store sqlite:orders.db -f pipeline.sql --until-caught-up
-
-Pipeline statements, next to all that the database knows itself: harness sql --help";
-
-const SQL_HELP: &str = "Pipeline statements:
-  SET GLOBAL pipelines_… = value             SHOW VARIABLES LIKE 'pipelines%'
-  CREATE [OR REPLACE] [INFERRED] PIPELINE [IF NOT EXISTS] name [FORCE] AS
-    LOAD DATA KAFKACONNECT|CONNECTOR|KAFKA '…' [CONFIG '{…}'] [CREDENTIALS '{…}'] [clauses]
-    [INTO TABLE table] FORMAT AVRO           (FORMAT JSON for LOAD DATA KAFKA 'host:port/topic')
-      clauses: BATCH_INTERVAL ms, MAX_PARTITIONS_PER_BATCH n, MAX_OFFSETS_PER_BATCH_PARTITION n,
-      MAX_RETRIES_PER_BATCH_PARTITION n, STOP_ON_ERROR ON|OFF, RESOURCE POOL p (without effect)
-  TEST PIPELINE name [LIMIT n]               shows rows, commits nothing
-  START PIPELINE [IF NOT RUNNING] name [FOREGROUND [LIMIT n BATCHES]]
-  START ALL|FAILED PIPELINES                 STOP PIPELINE [IF RUNNING] name | STOP ALL PIPELINES
-  ALTER PIPELINE name SET OFFSETS EARLIEST|LATEST|TIMESTAMP '2026-01-31T00:00:00Z'|'{\"0\": 100}'
-  ALTER PIPELINE name SET <clause>           DROP PIPELINE [IF EXISTS] name
-  SHOW PIPELINES   SHOW CREATE PIPELINE name   CLEAR PIPELINE ERRORS   INFER PIPELINE AS LOAD DATA …
-  SELECT … FROM information_schema.PIPELINES, PIPELINES_SOURCE_OFFSETS, PIPELINES_BATCHES,
-    PIPELINES_BATCHES_SUMMARY, PIPELINES_ERRORS
-A pipeline that START PIPELINE started runs in this process: statements go on beside it, and after the
-last one harness sql runs until Ctrl-C, or with --until-caught-up until everything is read.
-Values may hold ${env:NAME} and ${file:/path}. Secrets that are written into a statement are kept in a
-file that only its owner reads: in S2X_SECRETS, else beside an SQLite file (orders.db.secrets), else in
-~/.local/state/s2x/secrets. The database gets references to them.";
-
-#[derive(Debug, Args)]
-#[command(after_help = SQL_EXAMPLES, after_long_help = format!("{SQL_EXAMPLES}\n\n{SQL_HELP}"))]
-pub(super) struct SqlArgs {
-    #[command(flatten)]
-    pub(super) store: StoreArgs,
-    /// Statements, with semicolons between them; may be given several times, all run on one connection
-    #[arg(
-        short = 'e',
-        long = "execute",
-        value_name = "SQL",
-        required_unless_present = "file",
-        conflicts_with = "file"
-    )]
-    pub(super) statements: Vec<String>,
-    /// A file of statements; - is standard input
-    #[arg(short = 'f', long, value_name = "PATH")]
-    pub(super) file: Option<PathBuf>,
-    /// Pipelines that are started end when everything is read
-    #[arg(long)]
-    pub(super) until_caught_up: bool,
-    /// The program that reads sources
-    #[arg(long, value_name = "PATH")]
-    pub(super) extractor: Option<PathBuf>,
-    /// Make the functions JSON_EXTRACT_STRING and JSON_EXTRACT_BIGINT on the server first; an SQLite store
-    /// has them in any case
-    #[arg(long)]
-    pub(super) create_functions: bool,
-    /// Print JSON lines, one object for each row
-    #[arg(long)]
-    pub(super) json: bool,
 }
 
 #[derive(Debug, Args)]

@@ -102,6 +102,7 @@ fn overrides(args: &RunArgs) -> Result<Overrides, CliError> {
             OnErrorArg::Skip => OnError::Skip,
         }),
         retries: args.retries,
+        pauses: None,
         extractor: args.extractor.clone(),
         until,
         metrics: args.metrics,

@@ -153,8 +153,7 @@ pub(super) fn drop_pipeline(args: &DropArgs) -> Result<Exit, CliError> {
     let (mut catalogue, url) = open(&args.store)?;
     let pipeline = find(&mut catalogue, &args.name, &url)?;
     audit::recorded(&mut catalogue, &format!("drop {}", args.name), |catalogue| {
-        catalogue.drop_pipeline(&args.name)?;
-        sql::forget_secrets(&pipeline)
+        sql::drop_pipeline(catalogue, &url, &pipeline)
     })?;
     out::line(&format!(
         "dropped {} and its offsets; the table {} keeps its rows: the next run of a pipeline of this \

@@ -46,6 +46,12 @@ pub(super) fn sql(args: &SqlArgs) -> Result<Exit, CliError> {
         url,
         extractor: args.extractor.clone(),
         until_caught_up: args.until_caught_up,
+        leaves: args
+            .leaves
+            .map(u32::try_from)
+            .transpose()
+            .map_err(|_| CliError::usage("N is too large"))?,
+        leaf: args.leaf,
         style,
         verbosity: Verbosity::Warnings,
     };

@@ -18,7 +18,8 @@ use super::points::{AFTER_NUMBER, AT_NUMBER, moment, parse_end, parse_numbers, p
 use super::{extractor, secret};
 use crate::metrics;
 use crate::run::{
-    BatchLimits, ExtractorCommand, OnError, Plan, Point, Points, Retry, Share, SourceConfig, Until,
+    BatchLimits, ExtractorCommand, OnError, Pauses, Plan, Point, Points, Retry, Share,
+    SourceConfig, Until,
 };
 use crate::store::{ACCEPTED_FORMS, Secret, StoreUrl};
 
@@ -57,6 +58,8 @@ pub struct Overrides {
     pub on_error: Option<OnError>,
     /// `retry.attempts`.
     pub retries: Option<u64>,
+    /// Pauses between retries, where SQL says them.
+    pub pauses: Option<Pauses>,
     /// `extractor.path`.
     pub extractor: Option<PathBuf>,
     /// When the run ends by itself.
@@ -128,6 +131,7 @@ pub fn plan(
     let retry = Retry {
         attempts: reader.number32("retry.attempts", overrides.retries)?,
         away: reader.millis("retry.away.ms", None)?,
+        pauses: overrides.pauses,
     };
     let share = reader.share(overrides)?;
     let start = reader.start(overrides.start.as_ref())?;

@@ -82,15 +82,21 @@ pub fn execute(
         true => heartbeat.abandon(),
         false => heartbeat.stop(),
     }
-    let state = match &result {
-        Ok(_) | Err(RunError::Interrupted | RunError::Fenced(_)) => (PipelineState::Stopped, None),
-        Err(error) => (PipelineState::Error, Some(error.to_string())),
+    let failed = match &result {
+        Ok(_) | Err(RunError::Interrupted | RunError::Fenced(_)) => None,
+        Err(error) => Some(error.to_string()),
     };
     // What became of the pipeline is said by whoever runs it: not by one that was replaced, and not
     // of one that was dropped. A run that is ended at once asks the database nothing more, as one that
     // was killed.
     if !setup.control.is_now() && coordinator.holds_all() {
-        let _told_anyway = coordinator.catalogue.set_state(id, state.0, state.1.as_deref());
+        let catalogue = &mut coordinator.catalogue;
+        let _told_anyway = match &failed {
+            Some(error) => catalogue.set_state(id, PipelineState::Error, Some(error)),
+            // The other leaves of it run on, until STOP PIPELINE ends them all.
+            None if setup.plan.is_one_of_many() => Ok(()),
+            None => catalogue.end_state(id),
+        };
     }
     result.map(|caught_up| summary(&setup.counters, caught_up, began.elapsed()))
 }
@@ -390,7 +396,7 @@ impl Coordinator {
         }
     }
 
-    /// Whether STOP PIPELINE was said somewhere else. Leaves that pipeline files run apart from each other
+    /// Whether STOP or DETACH PIPELINE was said somewhere else. Leaves that pipeline files run apart from each other
     /// write the state of their pipeline when they end, so that there it means nothing to the others.
     fn is_stopped(&mut self) -> Result<bool, RunError> {
         let (setup, catalogue) = (&self.setup, &mut self.catalogue);
@@ -398,7 +404,9 @@ impl Coordinator {
             return Ok(false);
         }
         let found = persist(setup, 0, || catalogue.pipeline(&setup.plan.name))?;
-        Ok(found.is_some_and(|it| it.id == setup.pipeline.id && it.state == PipelineState::Stopped))
+        let is_told =
+            |it: PipelineState| matches!(it, PipelineState::Stopped | PipelineState::Detached);
+        Ok(found.is_some_and(|it| it.id == setup.pipeline.id && is_told(it.state)))
     }
 
     fn is_caught_up(&self) -> bool {

@@ -193,11 +193,12 @@ impl Task {
         if failure.fatal {
             self.forget_link();
         }
-        if failure.class == Class::Transient {
+        let retry = self.setup.plan.retry;
+        if failure.class == Class::Transient && retry.pauses.is_none() {
             return self.wait_for_source(failure);
         }
         let (kind, limit) = match failure.class {
-            Class::Resource => (Kind::Away, self.setup.plan.retry.attempts),
+            Class::Resource | Class::Transient => (Kind::Away, retry.attempts),
             Class::Internal => (Kind::Bug, 1),
             Class::Usage
             | Class::Protocol
@@ -206,7 +207,6 @@ impl Task {
             | Class::Source
             | Class::Offset
             | Class::Data
-            | Class::Transient
             | Class::Cancelled => (Kind::Away, 0),
         };
         self.try_again(kind, limit, Fault::Failed(failure).into())
@@ -235,8 +235,15 @@ impl Task {
         if failures > limit {
             return Err(if limit == 0 { error } else { often(error, failures) });
         }
-        let pause = PAUSE_FIRST.saturating_mul(1 << (failures - 1).min(16)).min(PAUSE_MAX);
-        self.pause(error.to_string(), pause.mul_f64(0.5 + fastrand::f64()));
+        let pause = match self.setup.plan.retry.pauses {
+            // As it was said, to the millisecond.
+            Some(pauses) => pauses.after(failures),
+            None => {
+                let pause = PAUSE_FIRST.saturating_mul(1 << (failures - 1).min(16)).min(PAUSE_MAX);
+                pause.mul_f64(0.5 + fastrand::f64())
+            }
+        };
+        self.pause(error.to_string(), pause);
         Ok(())
     }
 

@@ -40,6 +40,9 @@ const TICK: Duration = Duration::from_millis(50);
 
 /// How often the memory of the extractor is told.
 const MEASURE: Duration = Duration::from_secs(1);
+/// How long a task without rows leaves the batches of a run of so many to the others. Why 500 ms: ten times as
+/// long as they take to look for one.
+const DRY_REST: Duration = Duration::from_millis(500);
 
 /// Events that wait for a task. The task never blocks on the store, so they are taken at once.
 const EVENTS_MAX: usize = 64;
@@ -100,6 +103,8 @@ pub(super) struct Task {
     news: SyncSender<News>,
     link: Option<Link>,
     link_number: u64,
+    /// The mark of the extractor among those that live.
+    mark: u64,
     /// Splits that the coordinator wants read; `None` when there is nothing new.
     wanted: Option<Order>,
     order: Order,
@@ -112,6 +117,8 @@ pub(super) struct Task {
     pub failures: Failures,
     /// How the database is waited for between assignments.
     pub patience: Patience,
+    /// When a batch came last that had no rows, in a run of so many batches.
+    dry: Option<Instant>,
     /// Set when a bad record stops the pipeline: what to read before that.
     pub lap: Option<Lap>,
     /// Whether the extractor was asked which splits there are.
@@ -146,6 +153,7 @@ impl Task {
             news,
             link: None,
             link_number: 0,
+            mark: 0,
             wanted: None,
             order: Order::default(),
             jobs,
@@ -155,6 +163,7 @@ impl Task {
             held: 0,
             failures: Failures::default(),
             patience: Patience::default(),
+            dry: None,
             lap: None,
             looked: true,
             ended: false,
@@ -195,6 +204,12 @@ impl Task {
             }
             if self.setup.is_draining() {
                 return Ok(());
+            }
+            if self.is_flushed()
+                && let Some(mut link) = self.link.take()
+            {
+                self.stop(&mut link);
+                self.drop_link(link);
             }
             let ended = if let Some(lap) = self.lap.take() {
                 // The last thing a task does: everything before the bad record, then its error.
@@ -294,6 +309,7 @@ impl Task {
         } else if self.held > 0 {
             self.held -= 1;
             self.setup.return_batches(1);
+            self.dry = Some(Instant::now());
         }
         if job.moves.iter().any(|step| step.is_end) {
             let _gone = self.news.send(News::SplitEnded);
@@ -384,6 +400,11 @@ impl Task {
         Ok(None)
     }
 
+    /// Whether the extractor is to end between two batches, and another one to take its place.
+    pub(super) fn is_flushed(&self) -> bool {
+        self.link.is_some() && self.setup.control.living().is_flushed(self.mark)
+    }
+
     /// Lets an extractor that is of no use go.
     pub(super) fn forget_link(&mut self) {
         if let Some(link) = self.link.take() {
@@ -394,6 +415,7 @@ impl Task {
     /// Ends an extractor and remembers its peak memory.
     fn drop_link(&self, mut link: Link) {
         link.end();
+        self.setup.control.living().ended(self.mark);
         self.setup.counters.peak_memory.fetch_max(link.peak_memory(), Ordering::AcqRel);
     }
 }

@@ -3,22 +3,27 @@
 //! May touch: the secrets' file, and what a plan touches. Invariants: a definition holds no secret, only
 //! references to them; the plan is made by the same code as that of a pipeline file.
 
+use std::time::Duration;
+
 use protocol::message::Object;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::error::{SqlError, Syntax};
 use super::secrets::Secrets;
-use super::statement::{Clauses, Json, Load, SourceWord};
+use super::statement::{Clauses, Json, Load, RetryOptions, SourceWord, Update};
 use super::variables::{self, Values};
 use crate::pipeline::{
     self, Document, Entry, Overrides, Place, REDACTED, Surroundings, is_open, is_reference,
 };
-use crate::run::{OnError, Plan, Until};
+use crate::run::{OnError, Pauses, Plan, Until};
 use crate::store::Dialect;
 
 /// The form of the text that the catalogue keeps.
 const VERSION: u32 = 1;
+
+/// The documented default of `pipelines_batch_interval`, from which the first pause of RETRY_OPTIONS comes.
+const BATCH_INTERVAL_MS_DEFAULT: u64 = 2500;
 
 /// A pipeline as it was created.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -62,20 +67,7 @@ impl Definition {
         let credentials = read(&load.credentials).map_err(shown)?;
         let document = Document { path: "CONFIG and CREDENTIALS".to_owned(), config, credentials }
             .resolved(surroundings.env)?;
-        let mut kept = |entry: &Entry, is_credential: bool| {
-            let is_secret = !is_open(&entry.key, &entry.written)
-                || is_credential
-                || document.credentials.iter().any(|other| repeats(other, &entry.written));
-            let value = match &entry.written {
-                Value::String(text) if !is_secret || is_reference(text) => entry.written.clone(),
-                _ if !is_secret => entry.written.clone(),
-                Value::String(_) => Value::from(secrets.keep(text_of(&entry.value))),
-                written => Value::from(secrets.keep(text_of(written))),
-            };
-            (entry.key.clone(), value)
-        };
-        let config = document.config.iter().map(|entry| kept(entry, false)).collect();
-        let credentials = document.credentials.iter().map(|entry| kept(entry, true)).collect();
+        let (config, credentials) = kept(&document, None, secrets);
         Ok(Self {
             version: VERSION,
             source: load.source,
@@ -86,6 +78,35 @@ impl Definition {
             secrets_file: None,
             clauses: load.clauses.clone(),
         })
+    }
+
+    /// With other CONFIG and CREDENTIALS; every secret goes to `secrets`, those of its old file too.
+    ///
+    /// # Errors
+    /// As [`Self::of`]; or it would read another kind of source, whose offsets mean something else.
+    pub(crate) fn updated(
+        &self,
+        config: &[&Update],
+        credentials: &[&Update],
+        secrets: &mut Secrets,
+        surroundings: &Surroundings<'_>,
+        shown: &dyn Fn(Syntax) -> SqlError,
+    ) -> Result<Self, SqlError> {
+        let document = Document {
+            path: "CONFIG and CREDENTIALS".to_owned(),
+            config: merged(&self.config, config).map_err(shown)?,
+            credentials: merged(&self.credentials, credentials).map_err(shown)?,
+        }
+        .resolved(surroundings.env)?;
+        let (config, credentials) = kept(&document, self.secrets_file.as_deref(), secrets);
+        let class = |config: &Object| config.get("connector.class").cloned();
+        if class(&config) != class(&self.config) {
+            return Err(SqlError::refused(
+                "connector.class cannot be altered: the offsets would mean something else; CREATE OR REPLACE \
+                 PIPELINE makes another pipeline",
+            ));
+        }
+        Ok(Self { config, credentials, secrets_file: None, ..self.clone() })
     }
 
     /// Reads what the catalogue keeps.
@@ -112,7 +133,9 @@ impl Definition {
     /// # Errors
     /// A value cannot work, a reference stands for nothing, or there is no extractor.
     pub(crate) fn plan(&self, needs: Needs<'_>) -> Result<Plan, SqlError> {
-        let document = self.document(needs.name)?.resolved(needs.surroundings.env)?;
+        let mut document = self.document(needs.name)?.resolved(needs.surroundings.env)?;
+        // A name is what it is: no reference is read in it.
+        document.config.push(own("name", needs.name));
         let has = |name: &str| {
             let is_key =
                 |entry: &Entry| pipeline::key(name).is_some_and(|it| it.is_called(&entry.key));
@@ -140,9 +163,15 @@ impl Definition {
                 .batch_interval
                 .or_else(|| variable("batch.interval.ms", variables::BATCH_INTERVAL)),
             retries: clauses
-                .max_retries_per_batch_partition
+                .retry_options
+                .and_then(|options| options.max_retries)
+                .or(clauses.max_retries_per_batch_partition)
                 .or_else(|| variable("retry.attempts", variables::RETRIES)),
-            on_error: stop.map(|stop| if stop { OnError::Stop } else { OnError::Skip }),
+            pauses: clauses.retry_options.map(|options| self.pauses(options, needs.values)),
+            on_error: stop
+                .filter(|_| !clauses.skip_parser_errors)
+                .map(|stop| if stop { OnError::Stop } else { OnError::Skip })
+                .or_else(|| clauses.skip_parser_errors.then_some(OnError::Skip)),
             until,
             ..needs.overrides
         };
@@ -156,16 +185,29 @@ impl Definition {
             plan.share.tasks = plan.share.tasks.min(u32::try_from(most).unwrap_or(u32::MAX));
         }
         plan.definition = Some(self.text());
+        // Blanks at its ends belong to it, too.
+        needs.name.clone_into(&mut plan.name);
         Ok(plan)
+    }
+
+    /// The pauses of RETRY_OPTIONS with their documented defaults.
+    fn pauses(&self, options: RetryOptions, values: &Values) -> Pauses {
+        let interval = self.clauses.batch_interval.or_else(|| values.number(variables::INTERVAL));
+        let first = options.retry_interval.or(interval).unwrap_or(BATCH_INTERVAL_MS_DEFAULT);
+        let longest =
+            options.max_retry_interval.unwrap_or_else(|| first.saturating_mul(10)).max(first);
+        Pauses {
+            first: Duration::from_millis(first),
+            longest: Duration::from_millis(longest),
+            is_exponential: options.exponential.unwrap_or(true),
+        }
     }
 
     /// The pipeline file of the same content.
     fn document(&self, name: &str) -> Result<Document, SqlError> {
         let entry =
             |(key, value): (&String, &Value)| Entry::new(key.clone(), value.clone(), Place::START);
-        let own =
-            |key: &str, value: &str| Entry::new(key.to_owned(), Value::from(value), Place::START);
-        let mut config = vec![own("name", name)];
+        let mut config = Vec::new();
         if self.source == SourceWord::Kafka {
             let parts = self.target.rsplit_once('/').filter(|(hosts, topic)| {
                 !hosts.is_empty() && !topic.is_empty() && !hosts.contains('/')
@@ -221,6 +263,14 @@ impl Definition {
         number("MAX_PARTITIONS_PER_BATCH", clauses.max_partitions_per_batch);
         number("MAX_RETRIES_PER_BATCH_PARTITION", clauses.max_retries_per_batch_partition);
         number("MAX_OFFSETS_PER_BATCH_PARTITION", clauses.max_offsets_per_batch_partition);
+        if let Some(options) = &clauses.retry_options {
+            // A struct with text keys always serializes.
+            let json = serde_json::to_string(options).unwrap_or_default();
+            lines.push(format!("RETRY_OPTIONS {}", literal(&json)));
+        }
+        if clauses.skip_parser_errors {
+            lines.push("SKIP PARSER ERRORS".to_owned());
+        }
         if let Some(pool) = &clauses.resource_pool {
             lines.push(format!("RESOURCE POOL {}", Dialect::SingleStore.quote(pool)));
         }
@@ -237,6 +287,50 @@ impl Definition {
     fn is_kept(&self, text: &str) -> bool {
         self.secrets_file.as_deref().is_some_and(|file| text.contains(file))
     }
+}
+
+/// An entry that the statement says, not CONFIG.
+fn own(key: &str, value: &str) -> Entry {
+    Entry::new(key.to_owned(), Value::from(value), Place::START)
+}
+
+/// CONFIG and CREDENTIALS as the catalogue keeps them, secrets as references into the file of `secrets`. What
+/// refers to the file `old` is a secret that was kept there.
+fn kept(document: &Document, old: Option<&str>, secrets: &mut Secrets) -> (Object, Object) {
+    let mut kept = |entry: &Entry, is_credential: bool| {
+        let is_secret = !is_open(&entry.key, &entry.written)
+            || is_credential
+            || document.credentials.iter().any(|other| repeats(other, &entry.written));
+        let is_old = |text: &str| old.is_some_and(|file| text.contains(file));
+        let value = match &entry.written {
+            Value::String(text) if is_old(text) => Value::from(secrets.keep(text_of(&entry.value))),
+            Value::String(text) if !is_secret || is_reference(text) => entry.written.clone(),
+            _ if !is_secret => entry.written.clone(),
+            Value::String(_) => Value::from(secrets.keep(text_of(&entry.value))),
+            written => Value::from(secrets.keep(text_of(written))),
+        };
+        (entry.key.clone(), value)
+    };
+    let config = document.config.iter().map(|entry| kept(entry, false)).collect();
+    let credentials = document.credentials.iter().map(|entry| kept(entry, true)).collect();
+    (config, credentials)
+}
+
+/// The entries after updates, one after the other.
+fn merged(older: &Object, updates: &[&Update]) -> Result<Vec<Entry>, Syntax> {
+    let entry =
+        |(key, value): (&String, &Value)| Entry::new(key.clone(), value.clone(), Place::START);
+    let mut merged: Vec<Entry> = older.iter().map(entry).collect();
+    for update in updates {
+        match update {
+            Update::Whole(json) => merged = entries(json)?,
+            Update::Key { key, value } => {
+                merged.retain(|entry| entry.key != *key);
+                merged.push(Entry::new(key.clone(), Value::from(value.as_str()), Place::START));
+            }
+        }
+    }
+    Ok(merged)
 }
 
 /// The entries of CONFIG or CREDENTIALS, their places counted in the script.

@@ -3,21 +3,24 @@
 //! Pure. Every parser that does not find what it wants notes that in the [`Trail`]; the place that was
 //! reached furthest, with everything that was wanted there, is the error.
 
+mod alter;
+mod clauses;
+
 use std::cell::RefCell;
 
-use protocol::message::Start;
 use winnow::Parser;
-use winnow::combinator::{alt, opt, preceded, repeat, separated};
+use winnow::combinator::{alt, opt, preceded, separated};
 use winnow::error::EmptyError;
 use winnow::stream::{Stateful, Stream as _, TokenSlice};
 
 use super::error::Syntax;
 use super::lex::{Kind, Piece, Token};
 use super::statement::{
-    Assignment, Change, Clauses, Create, How, Json, Load, Offsets, SourceWord, Statement, Which,
+    Assignment, Clauses, Create, How, Json, Load, SourceWord, Statement, Which,
 };
-use crate::pipeline::{self, nearest, parse_start};
-use crate::run::{Point, Points};
+use crate::pipeline::{self, nearest};
+use alter::alter;
+use clauses::{clause, unsupported_clause};
 
 /// Rows that TEST PIPELINE shows without LIMIT.
 const TEST_ROWS: u64 = 1;
@@ -206,11 +209,12 @@ fn statement(input: &mut Input<'_, '_>) -> Parsed<Statement> {
         preceded(words(&["INFER", "PIPELINE", "AS"]), |input: &mut Input<'_, '_>| {
             load(input, true).map(|load| Statement::Infer(Box::new(load)))
         }),
-        unsupported(&[
-            ("PROFILE", BATCHES),
-            ("DETACH", ": STOP PIPELINE stops it, and it keeps its offsets"),
-            ("FLUSH", ": extractors end with the run of their pipeline, none is kept"),
-        ]),
+        preceded(words(&["DETACH", "PIPELINE"]), detach),
+        preceded(
+            (word("FLUSH"), opt(word("NODE")), words(&["EXTRACTOR", "POOLS"])),
+            |_: &mut Input<'_, '_>| Ok(Statement::FlushExtractors),
+        ),
+        unsupported(&[("PROFILE", BATCHES)]),
     ));
     alt((
         preceded(words(&["SET", "GLOBAL"]), set_global),
@@ -343,47 +347,6 @@ fn format(input: &mut Input<'_, '_>, source: SourceWord) -> Parsed<()> {
     refuse(input, token.at, message)
 }
 
-/// One of the clauses that tune a pipeline.
-fn clause(input: &mut Input<'_, '_>) -> Parsed<Clauses> {
-    let none = Clauses::default;
-    alt((
-        preceded(word("BATCH_INTERVAL"), number_of("batch.interval.ms"))
-            .map(|ms| Clauses { batch_interval: Some(ms), ..none() }),
-        preceded(word("MAX_PARTITIONS_PER_BATCH"), number_of("tasks.max"))
-            .map(|n| Clauses { max_partitions_per_batch: Some(n), ..none() }),
-        preceded(word("MAX_RETRIES_PER_BATCH_PARTITION"), number_of("retry.attempts"))
-            .map(|n| Clauses { max_retries_per_batch_partition: Some(n), ..none() }),
-        preceded(word("MAX_OFFSETS_PER_BATCH_PARTITION"), number_of("batch.rows"))
-            .map(|n| Clauses { max_offsets_per_batch_partition: Some(n), ..none() }),
-        preceded(words(&["RESOURCE", "POOL"]), name)
-            .map(|pool| Clauses { resource_pool: Some(pool), ..none() }),
-        preceded(word("STOP_ON_ERROR"), switch)
-            .map(|flag| Clauses { stop_on_error: Some(flag), ..none() }),
-    ))
-    .parse_next(input)
-}
-
-/// Documented clauses that have no meaning for a table of topic, id and record.
-fn unsupported_clause(input: &mut Input<'_, '_>) -> Parsed<()> {
-    const STATIC: &str = "; rows go to the columns topic, id and record";
-    const SKIP: &str = "; STOP_ON_ERROR OFF puts bad records into the errors table";
-    unsupported(&[
-        ("RETRY_OPTIONS", "; use MAX_RETRIES_PER_BATCH_PARTITION n"),
-        ("SKIP", SKIP),
-        ("IGNORE", SKIP),
-        ("REPLACE", STATIC),
-        ("WITH", "; there are no transforms"),
-        ("ENABLE", ""),
-        ("DISABLE", ""),
-        ("SCHEMA", STATIC),
-        ("SET", STATIC),
-        ("WHERE", STATIC),
-        ("ON", STATIC),
-        ("(", STATIC),
-    ])
-    .parse_next(input)
-}
-
 fn start(input: &mut Input<'_, '_>) -> Parsed<Statement> {
     let (which, is_lenient) = which(input, &["IF", "NOT", "RUNNING"], true)?;
     let mut how = How::Background;
@@ -396,9 +359,14 @@ fn start(input: &mut Input<'_, '_>) -> Parsed<Statement> {
 
 fn stop(input: &mut Input<'_, '_>) -> Parsed<Statement> {
     let (which, is_lenient) = which(input, &["IF", "RUNNING"], false)?;
-    opt(unsupported::<()>(&[("DETACH", "; a stopped pipeline keeps its offsets")]))
-        .parse_next(input)?;
-    Ok(Statement::Stop { which, is_lenient })
+    let is_one = matches!(which, Which::One(_));
+    let is_detached = is_one && opt(word("DETACH")).parse_next(input)?.is_some();
+    Ok(Statement::Stop { which, is_lenient, is_detached })
+}
+
+fn detach(input: &mut Input<'_, '_>) -> Parsed<Statement> {
+    let if_exists = opt(words(&["IF", "EXISTS"])).parse_next(input)?.is_some();
+    Ok(Statement::Detach { name: name(input)?, if_exists })
 }
 
 /// `PIPELINE [condition] name`, `ALL PIPELINES` or `FAILED PIPELINES`.
@@ -422,52 +390,6 @@ fn test(input: &mut Input<'_, '_>) -> Parsed<Statement> {
     let name = name(input)?;
     let limit = opt(preceded(word("LIMIT"), number(1, TEST_ROWS_MAX))).parse_next(input)?;
     Ok(Statement::Test { name, limit: limit.unwrap_or(TEST_ROWS) })
-}
-
-fn alter(input: &mut Input<'_, '_>) -> Parsed<Statement> {
-    let name = name(input)?;
-    // SET stands before a change, and the documentation has STOP_ON_ERROR without it.
-    let set = preceded(word("SET"), alt((offsets, clause.map(Change::Clauses), no_change)));
-    let switch = preceded(word("STOP_ON_ERROR"), switch)
-        .map(|flag| Change::Clauses(Clauses { stop_on_error: Some(flag), ..Clauses::default() }));
-    let change = alt((
-        set,
-        switch,
-        unsupported(&[("DROP", ""), ("RELOAD", ""), ("ENABLE", ""), ("DISABLE", "")]),
-    ));
-    let changes = repeat(1.., change).parse_next(input)?;
-    Ok(Statement::Alter { name, changes })
-}
-
-fn no_change(input: &mut Input<'_, '_>) -> Parsed<Change> {
-    const INSTEAD: &str = "; CREATE OR REPLACE PIPELINE replaces them, and forgets the offsets";
-    unsupported(&[("CONFIG", INSTEAD), ("CREDENTIALS", INSTEAD), ("TRANSFORM", "")])
-        .parse_next(input)
-}
-
-fn offsets(input: &mut Input<'_, '_>) -> Parsed<Change> {
-    word("OFFSETS").parse_next(input)?;
-    let offsets = alt((
-        word("EARLIEST").map(|_| all(Start::Earliest)),
-        word("LATEST").map(|_| all(Start::Latest)),
-        preceded(word("TIMESTAMP"), timestamp).map(Offsets::Points),
-        json.map(Offsets::Json),
-    ));
-    offsets.map(Change::Offsets).parse_next(input)
-}
-
-/// One start for all splits.
-fn all(start: Start) -> Offsets {
-    Offsets::Points(Points::all(Point::At(start)))
-}
-
-fn timestamp(input: &mut Input<'_, '_>) -> Parsed<Points> {
-    let fits = |token: &Token<'_>| matches!(token.kind, Kind::Text | Kind::Number);
-    let token = next(input, "milliseconds or a string with a time", fits)?;
-    parse_start(&format!("timestamp:{}", token.value())).or_else(|_| {
-        let message = "expected milliseconds since 1970 or '2026-01-31T00:00:00Z'".to_owned();
-        refuse(input, token.at, message)
-    })
 }
 
 fn drop_pipeline(input: &mut Input<'_, '_>) -> Parsed<Statement> {

@@ -291,6 +291,7 @@ fn is_ours(words: &[String]) -> bool {
             words.get(2).is_some_and(|name| super::variables::is_ours(&name.to_ascii_lowercase()))
         }
         (Some("FLUSH"), Some("EXTRACTOR")) => true,
+        (Some("FLUSH"), Some("NODE")) => words.get(2).is_some_and(|word| word == "EXTRACTOR"),
         _ => before > 0 && matches!(at, Some("PIPELINE" | "PIPELINES")),
     }
 }

@@ -1,19 +1,21 @@
 //! Secrets that were written into SQL: kept in a file that only its owner reads, never in the database.
 //!
 //! May touch: that file and its folder. Invariants: the file is made with mode 0600 inside a folder of mode
-//! 0700, and is never written to twice; what the catalogue gets is a reference to it.
+//! 0700, and is never written to twice; what the catalogue gets is a reference to it; the catalogue notes the
+//! file before a secret is in it, and whoever makes it holds its lock until a pipeline names it, so that what a
+//! process left that was killed is told from what another one is about to use.
 
 use std::ffi::OsString;
-use std::fs::{self, DirBuilder, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use super::error::SqlError;
-use crate::catalogue::fresh_name;
+use crate::catalogue::{Catalogue, fresh_name};
 use crate::exit::Exit;
 use crate::pipeline::REFERENCE_BYTES_MAX;
-use crate::store::StoreUrl;
+use crate::store::{StoreError, StoreUrl};
 
 /// The environment variable that names the folder.
 pub(crate) const FOLDER_VARIABLE: &str = "S2X_SECRETS";
@@ -48,6 +50,32 @@ pub(crate) fn folder(
     }
 }
 
+/// How the names of these files end.
+const SUFFIX: &str = ".properties";
+
+/// The name under which a store's files are noted: another one for every copy of an SQLite file.
+pub(crate) fn store_name(url: &StoreUrl) -> String {
+    match url {
+        StoreUrl::Sqlite { path } => {
+            let whole = fs::canonicalize(path).or_else(|_| std::path::absolute(path));
+            format!("sqlite:{}", whole.as_deref().unwrap_or(path).display())
+        }
+        StoreUrl::Server(_) => url.to_string(),
+    }
+}
+
+/// A file of secrets that no pipeline names yet. Nobody removes it while this lives.
+pub(crate) struct Kept {
+    path: String,
+    _lock: File,
+}
+
+impl Kept {
+    pub(crate) fn path(&self) -> &str {
+        &self.path
+    }
+}
+
 /// Secrets on their way into a file.
 #[derive(Default)]
 pub(crate) struct Secrets {
@@ -58,7 +86,7 @@ pub(crate) struct Secrets {
 impl Secrets {
     /// For a new file in this folder; nothing is made before [`Self::write`].
     pub(crate) fn in_folder(folder: &Path) -> Self {
-        let name = format!("{}.properties", fresh_name());
+        let name = format!("{}{SUFFIX}", fresh_name());
         Self { values: Vec::new(), path: folder.join(name) }
     }
 
@@ -73,11 +101,14 @@ impl Secrets {
         self.path.display().to_string()
     }
 
-    /// Writes the file, where there is anything to keep, and answers its path.
+    /// Writes the file, where there is anything to keep. `note` writes its path down before a secret is in it.
     ///
     /// # Errors
-    /// It cannot be written, or is larger than a reference may read.
-    pub(crate) fn write(&self) -> Result<Option<String>, SqlError> {
+    /// It cannot be noted or written, or is larger than a reference may read.
+    pub(crate) fn write(
+        &self,
+        note: &mut dyn FnMut(&str) -> Result<(), StoreError>,
+    ) -> Result<Option<Kept>, SqlError> {
         if self.values.is_empty() {
             return Ok(None);
         }
@@ -95,21 +126,29 @@ impl Secrets {
                 text.len()
             )));
         }
-        self.make(&text).map_err(|error| {
+        let cannot = |error: io::Error| {
             let text = format!("cannot keep the secrets in {}: {error}", self.path.display());
             SqlError::Refused(Exit::Resource, text)
-        })?;
-        Ok(Some(self.path()))
+        };
+        let mut file = self.make().map_err(cannot)?;
+        let filled = note(&self.path()).map_err(SqlError::from).and_then(|()| {
+            file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(cannot)
+        });
+        if filled.is_err() {
+            // Empty, or noted: nothing that matters is left where this fails, too.
+            drop(fs::remove_file(&self.path));
+        }
+        filled.map(|()| Some(Kept { path: self.path(), _lock: file }))
     }
 
-    fn make(&self, text: &str) -> io::Result<()> {
+    /// The file, empty and locked.
+    fn make(&self) -> io::Result<File> {
         if let Some(folder) = self.path.parent().filter(|folder| !folder.is_dir()) {
             DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
         }
-        let mut file =
-            OpenOptions::new().write(true).create_new(true).mode(0o600).open(&self.path)?;
-        file.write_all(text.as_bytes())?;
-        file.sync_all()
+        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&self.path)?;
+        file.lock()?;
+        Ok(file)
     }
 }
 
@@ -129,12 +168,46 @@ fn escaped(c: char) -> String {
 /// Removes the file of a pipeline that was dropped. One that is gone is no error.
 ///
 /// # Errors
-/// It is there and cannot be removed.
+/// It is there and cannot be removed, or its name is none that this program gives: the catalogue may have been
+/// written by anybody.
 pub(crate) fn remove(path: &str) -> io::Result<()> {
+    if !is_ours(Path::new(path)) {
+        return Err(io::Error::other("this program gives no file such a name"));
+    }
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         Ok(()) | Err(_) => Ok(()),
     }
+}
+
+fn is_ours(path: &Path) -> bool {
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let is_name = name
+        .strip_suffix(SUFFIX)
+        .is_some_and(|name| name.len() == 32 && name.bytes().all(|byte| byte.is_ascii_hexdigit()));
+    is_name && path.is_absolute()
+}
+
+/// Removes files that were noted and that no pipeline names, because a process was killed between the two. A
+/// file that another process is making is locked, and stays; a bounded number is looked at.
+///
+/// # Errors
+/// The database cannot be reached.
+pub(crate) fn sweep(catalogue: &mut Catalogue, of: &str) -> Result<(), StoreError> {
+    let noted = catalogue.noted_secret_files(of)?;
+    for path in &noted {
+        // One that is not here may be on another machine.
+        let is_file = fs::symlink_metadata(path).is_ok_and(|it| it.is_file());
+        let Ok(file) = File::open(path) else { continue };
+        if !is_file || file.try_lock().is_err() {
+            continue;
+        }
+        // Whoever made it has let go of it: now the note says whether a pipeline names it.
+        if catalogue.is_secret_file_noted(path)? && remove(path).is_ok() {
+            catalogue.forget_secret_file(path)?;
+        }
+    }
+    if noted.is_empty() { Ok(()) } else { catalogue.forget_old_secret_files() }
 }
 
 #[cfg(test)]

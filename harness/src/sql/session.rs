@@ -11,9 +11,9 @@ use super::background::Background;
 use super::definition::{Definition, Needs};
 use super::error::SqlError;
 use super::lex::{self, Piece};
-use super::statement::{Statement, Which};
+use super::statement::{Assignment, Statement, Which};
 use super::variables::{self, Values};
-use super::{grammar, redact, views};
+use super::{grammar, redact, secrets, views};
 use crate::audit;
 use crate::catalogue::{Catalogue, Pipeline, PipelineState};
 use crate::pipeline::{Overrides, Surroundings, nearest};
@@ -32,6 +32,10 @@ pub(crate) struct Wishes {
     pub(crate) extractor: Option<PathBuf>,
     /// Pipelines end when everything is read.
     pub(crate) until_caught_up: bool,
+    /// Leaves of the pipelines that are made here; one where nothing is said.
+    pub(crate) leaves: Option<u32>,
+    /// The one leaf, from 0, that this process runs, and how many there are; all of them otherwise.
+    pub(crate) leaf: Option<(u32, u32)>,
     pub(crate) style: Style,
     pub(crate) verbosity: Verbosity,
 }
@@ -182,21 +186,7 @@ impl Session {
         let done = |text: String| Ok(Answer::Done(text));
         match parsed {
             Statement::SetGlobal(assignments) => {
-                let mut notes = Vec::new();
-                for assignment in &assignments {
-                    let at = assignment.at;
-                    let checked = variables::known(&assignment.name)
-                        .and_then(|it| Ok((it, it.checked(&assignment.value)?)));
-                    let (variable, value) = checked.map_err(|message| {
-                        super::error::Syntax { at, message }.shown(name, script)
-                    })?;
-                    self.catalogue()?.set_variable(variable.name, &value)?;
-                    notes.push(match variable.is_used {
-                        true => format!("{} is {value}", variable.name),
-                        false => format!("{} is {value}, which nothing here reads", variable.name),
-                    });
-                }
-                done(notes.join("; "))
+                self.set_variables(name, script, &assignments).and_then(done)
             }
             Statement::ShowVariables { like } => {
                 let values = self.values()?;
@@ -207,7 +197,11 @@ impl Session {
             Statement::Start { which, is_lenient, how } => {
                 self.start(&which, is_lenient, how).and_then(done)
             }
-            Statement::Stop { which, is_lenient } => self.stop(&which, is_lenient).and_then(done),
+            Statement::Stop { which, is_lenient, is_detached } => {
+                self.stop(&which, is_lenient, is_detached).and_then(done)
+            }
+            Statement::Detach { name, if_exists } => self.detach(&name, if_exists).and_then(done),
+            Statement::FlushExtractors => self.flush().and_then(done),
             Statement::Test { name, limit } => self.test(&name, limit).map(Answer::Rows),
             Statement::Alter { name: pipeline, changes } => {
                 self.alter(name, script, &pipeline, &changes).and_then(done)
@@ -222,6 +216,28 @@ impl Session {
                 done(format!("{} cleared", crate::report::counted(cleared, "error", "errors")))
             }
         }
+    }
+
+    fn set_variables(
+        &mut self,
+        name: &str,
+        script: &str,
+        assignments: &[Assignment],
+    ) -> Result<String, SqlError> {
+        let mut notes = Vec::new();
+        for assignment in assignments {
+            let at = assignment.at;
+            let checked = variables::known(&assignment.name)
+                .and_then(|it| Ok((it, it.checked(&assignment.value)?)));
+            let (variable, value) = checked
+                .map_err(|message| super::error::Syntax { at, message }.shown(name, script))?;
+            self.catalogue()?.set_variable(variable.name, &value)?;
+            notes.push(match variable.is_used {
+                true => format!("{} is {value}", variable.name),
+                false => format!("{} is {value}, which nothing here reads", variable.name),
+            });
+        }
+        Ok(notes.join("; "))
     }
 
     /// The person's connection, which is opened once and makes no SQLite file.
@@ -246,7 +262,13 @@ impl Session {
     pub(super) fn catalogue(&mut self) -> Result<&mut Catalogue, SqlError> {
         let catalogue = match self.catalogue.take() {
             Some(catalogue) => catalogue,
-            None => Catalogue::open(Arc::new(self.wishes.url.clone()))?,
+            None => {
+                let mut opened = Catalogue::open(Arc::new(self.wishes.url.clone()))?;
+                // What cannot be tidied up now is the next opening's; the statement does not depend on it.
+                let of = secrets::store_name(&self.wishes.url);
+                drop(secrets::sweep(&mut opened, &of));
+                opened
+            }
         };
         Ok(self.catalogue.insert(catalogue))
     }
@@ -346,19 +368,32 @@ impl Session {
         Ok((pipeline, definition))
     }
 
-    /// The plan of a run of a definition.
+    /// The plan of a run of a pipeline that is there: its count of leaves is the catalogue's.
+    pub(super) fn plan_of(
+        &mut self,
+        pipeline: &Pipeline,
+        definition: &Definition,
+        until: Until,
+    ) -> Result<Plan, SqlError> {
+        let leaves = Some(pipeline.leaf_count);
+        self.plan(&pipeline.name, &pipeline.target_table, definition, (until, leaves))
+    }
+
+    /// The plan of a run of a definition: until when, by how many leaves.
     pub(super) fn plan(
         &mut self,
         name: &str,
         table: &str,
         definition: &Definition,
-        until: Until,
+        (until, leaves): (Until, Option<u32>),
     ) -> Result<Plan, SqlError> {
         let values = self.values()?;
         let overrides = Overrides {
             store: Some(self.wishes.url.clone()),
             extractor: self.wishes.extractor.clone(),
             until: Some(until),
+            leaves: leaves.map(u64::from),
+            leaf: self.wishes.leaf,
             ..Overrides::default()
         };
         let surroundings = &self.surroundings;

@@ -26,7 +26,16 @@ pub(crate) enum Statement {
         which: Which,
         /// IF RUNNING: one that does not run is no error.
         is_lenient: bool,
+        /// DETACH: its state is Detached then.
+        is_detached: bool,
     },
+    /// `DETACH PIPELINE [IF EXISTS] name`: as STOP … DETACH, of a pipeline that does not run as well.
+    Detach {
+        name: String,
+        if_exists: bool,
+    },
+    /// `FLUSH [NODE] EXTRACTOR POOLS`.
+    FlushExtractors,
     /// `TEST PIPELINE name [LIMIT n]`.
     Test {
         name: String,
@@ -158,6 +167,28 @@ pub(crate) struct Clauses {
     pub(crate) resource_pool: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) stop_on_error: Option<bool>,
+    /// SKIP PARSER ERRORS: records that cannot be decoded go to the errors table.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) skip_parser_errors: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) retry_options: Option<RetryOptions>,
+}
+
+/// RETRY_OPTIONS, as the documentation has its keys.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RetryOptions {
+    /// Each pause is twice as long as the one before; true where it is not said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) exponential: Option<bool>,
+    /// Milliseconds before the first retry.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) retry_interval: Option<u64>,
+    /// Milliseconds before any retry at most.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) max_retry_interval: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) max_retries: Option<u64>,
 }
 
 impl Clauses {
@@ -176,6 +207,8 @@ impl Clauses {
                 .or(older.max_offsets_per_batch_partition),
             resource_pool: self.resource_pool.or(older.resource_pool),
             stop_on_error: self.stop_on_error.or(older.stop_on_error),
+            skip_parser_errors: self.skip_parser_errors || older.skip_parser_errors,
+            retry_options: self.retry_options.or(older.retry_options),
         }
     }
 }
@@ -185,6 +218,19 @@ impl Clauses {
 pub(crate) enum Change {
     Offsets(Offsets),
     Clauses(Clauses),
+    /// STOP_ON_ERROR NONE: what the variable says holds again.
+    ForgetStopOnError,
+    Config(Update),
+    Credentials(Update),
+}
+
+/// What ALTER PIPELINE … SET CONFIG and CREDENTIALS put there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Update {
+    /// All of it.
+    Whole(Json),
+    /// `::key = 'value'`: one key, beside the others.
+    Key { key: String, value: String },
 }
 
 /// Where ALTER PIPELINE … SET OFFSETS goes.

@@ -13,6 +13,8 @@ pub(crate) const FEATURES: &str = "experimental_features_config";
 /// See [`FEATURES`].
 pub(crate) const FEATURES_ON: &str = "kafka_connect_enabled=true";
 
+/// The pause before the first retry where RETRY_OPTIONS does not say it.
+pub(crate) const INTERVAL: &str = "pipelines_batch_interval";
 pub(crate) const BATCH_SIZE: &str = "pipelines_extractor_batch_size";
 pub(crate) const BATCH_INTERVAL: &str = "pipelines_extractor_max_batch_interval_ms";
 pub(crate) const RETRIES: &str = "pipelines_max_retries_per_batch_partition";
@@ -49,7 +51,7 @@ const fn of(name: &'static str, default: &'static str, form: Form, is_used: bool
 /// Every variable, by name.
 const VARIABLES: [Variable; 13] = [
     of(FEATURES, "", Form::Text, true),
-    of("pipelines_batch_interval", "2500", Form::Number, false),
+    of(INTERVAL, "2500", Form::Number, true),
     of(VARIABLE_BATCHES_KEPT, "1000", Form::Number, true),
     of(BATCH_SIZE, "10000", Form::Key("batch.rows"), true),
     of("pipelines_extractor_debug_logging", "OFF", Form::Switch, false),

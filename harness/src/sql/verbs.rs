@@ -1,23 +1,34 @@
 //! What pipeline statements do: create, start, stop, test, alter, drop.
 //!
 //! May touch: the catalogue, runs and probes, the file of secrets. Invariants: nothing is made for a pipeline
-//! that cannot work; a pipeline that is replaced or dropped takes its file of secrets along, and never its
-//! table.
+//! that cannot work; a pipeline is replaced in one transaction; one that is replaced or dropped takes its file of
+//! secrets along, and never its table; a file that a pipeline may name is never removed.
+
+mod alter;
 
 use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use super::definition::Definition;
 use super::error::{SqlError, Syntax};
 use super::probe::Probe;
-use super::secrets::{self, Secrets};
+use super::secrets::{self, Kept, Secrets};
 use super::session::Session;
-use super::statement::{Change, Create, How, Load, Offsets, Which};
+use super::statement::{self, Create, How, Load, Which};
 use super::variables::{FEATURES, FEATURES_ON};
-use super::{offsets, statement};
-use crate::catalogue::{Creation, NewPipeline, Pipeline, PipelineState, Split};
+use crate::catalogue::{Creation, Files, NewPipeline, Pipeline, PipelineState};
+use crate::exit::Exit;
 use crate::report::{Report, counted};
 use crate::run::{self, Plan, Until};
 use crate::store::{Cell, CellRow, RowSet, StoreErrorKind, static_table_ddl};
+
+/// How long FLUSH EXTRACTOR POOLS waits. Why 60 s: an extractor ends between two batches, and a batch that is
+/// being loaded is waited for.
+const FLUSH_WAIT: Duration = Duration::from_secs(60);
+
+/// How often it looks.
+const FLUSH_TICK: Duration = Duration::from_millis(20);
 
 /// Names in what INFER PIPELINE answers, as the documentation has them.
 const INFERRED_TABLE: &str = "infer_example_table";
@@ -43,12 +54,38 @@ impl Session {
         }
         let (mut definition, secrets) =
             self.definition(source, script, &create.load, create.is_inferred)?;
-        definition.secrets_file = secrets.write()?;
-        let made = self.create_defined(create, &definition, existing);
+        let kept = self.keep(&secrets)?;
+        definition.secrets_file = kept.as_ref().map(|kept| kept.path().to_owned());
+        let made = self.create_defined(create, &definition, existing.as_ref());
         if made.is_err() {
-            self.remove_secrets(&definition);
+            self.discard(kept);
         }
         made
+    }
+
+    /// Writes secrets into their file, which is noted before.
+    fn keep(&mut self, secrets: &Secrets) -> Result<Option<Kept>, SqlError> {
+        let of = secrets::store_name(&self.wishes.url);
+        let catalogue = self.catalogue()?;
+        secrets.write(&mut |path| catalogue.note_secret_file(path, &of))
+    }
+
+    /// Removes the file of a pipeline that was not made. Where the database does not say whether it was, the
+    /// file stays: a later opening that knows removes it.
+    fn discard(&mut self, kept: Option<Kept>) {
+        let Some(kept) = kept else { return };
+        let Ok(catalogue) = self.catalogue() else { return };
+        if catalogue.is_secret_file_noted(kept.path()) == Ok(true) {
+            self.let_go(kept.path());
+        }
+    }
+
+    /// Removes a file that no pipeline names any more; one that cannot be removed is told.
+    fn let_go(&mut self, path: &str) {
+        let done = self.catalogue().and_then(|catalogue| super::let_go(catalogue, path));
+        if let Err(error) = done {
+            self.report.warn(&error.to_string());
+        }
     }
 
     fn definition(
@@ -76,11 +113,11 @@ impl Session {
         &mut self,
         create: &Create,
         definition: &Definition,
-        existing: Option<Pipeline>,
+        existing: Option<&Pipeline>,
     ) -> Result<String, SqlError> {
         let name = &create.name;
         let table = create.load.table.as_ref().unwrap_or(name);
-        let plan = self.plan(name, table, definition, Until::Stopped)?;
+        let plan = self.plan(name, table, definition, (Until::Stopped, self.wishes.leaves))?;
         if !create.is_inferred {
             self.require_table(table)?;
         }
@@ -90,20 +127,30 @@ impl Session {
             }
             self.report.warn(&format!("{error}; {name} is created in spite of that"));
         }
-        if let Some(existing) = existing {
-            self.forget(&existing)?;
-        }
         self.catalogue()?.ensure_table(table)?;
-        let created = self.catalogue()?.create_pipeline(&NewPipeline {
+        let left = existing.map(super::secrets_file).transpose()?.flatten();
+        if existing.is_some() {
+            // How its last run ended does not matter any more.
+            drop(self.running.stop(name));
+        }
+        let of = secrets::store_name(&self.wishes.url);
+        let files = Files {
+            made: definition.secrets_file.as_deref(),
+            left: left.as_deref().map(|path| (path, of.as_str())),
+        };
+        let new = NewPipeline {
             name,
             config_json: &plan.source.redacted_json,
             credentials: plan.definition.as_deref(),
             target_table: table,
             leaf_count: plan.share.leaves,
             tasks_max: plan.share.tasks,
-        })?;
-        match created {
+        };
+        match self.catalogue()?.define_pipeline(&new, existing.map(|it| it.id), files)? {
             Creation::Created(_) => {
+                if let Some(left) = left {
+                    self.let_go(&left);
+                }
                 Ok(format!("pipeline {name} is created, stopped; START PIPELINE {name} starts it"))
             }
             Creation::Existed(_) => {
@@ -127,23 +174,8 @@ impl Session {
         }
     }
 
-    fn probe(&self, plan: &Plan) -> Result<Probe, SqlError> {
+    pub(super) fn probe(&self, plan: &Plan) -> Result<Probe, SqlError> {
         Probe::new(plan, &self.control, &self.report)
-    }
-
-    /// Drops a pipeline, whoever runs it, with its secrets.
-    fn forget(&mut self, pipeline: &Pipeline) -> Result<(), SqlError> {
-        // How its last run ended does not matter any more.
-        drop(self.running.stop(&pipeline.name));
-        self.catalogue()?.drop_pipeline(&pipeline.name)?;
-        super::forget_secrets(pipeline)
-    }
-
-    fn remove_secrets(&self, definition: &Definition) {
-        let Some(path) = &definition.secrets_file else { return };
-        if let Err(error) = secrets::remove(path) {
-            self.report.warn(&format!("cannot remove {path}: {error}; remove it by hand"));
-        }
     }
 
     pub(super) fn drop_pipeline(
@@ -155,7 +187,10 @@ impl Session {
             return Ok(format!("there is no pipeline {name}"));
         }
         let pipeline = self.pipeline(name)?;
-        self.forget(&pipeline)?;
+        // How its last run ended does not matter any more.
+        drop(self.running.stop(name));
+        let url = self.wishes.url.clone();
+        super::drop_pipeline(self.catalogue()?, &url, &pipeline)?;
         let table = &pipeline.target_table;
         Ok(format!("pipeline {name} and its offsets are dropped; the table {table} keeps its rows"))
     }
@@ -169,7 +204,9 @@ impl Session {
         let mut told = Vec::new();
         for name in self.named(which)? {
             let (pipeline, definition) = self.defined(&name)?;
-            if self.running.has(&name) || pipeline.state == PipelineState::Running {
+            // The leaves of a pipeline are started one by one.
+            let is_taken = pipeline.state == PipelineState::Running && self.wishes.leaf.is_none();
+            if self.running.has(&name) || is_taken {
                 if is_lenient {
                     told.push(format!("{name} is running already"));
                     continue;
@@ -187,7 +224,7 @@ impl Session {
                 How::Background if self.wishes.until_caught_up => Until::CaughtUp,
                 How::Background => Until::Stopped,
             };
-            let plan = self.plan(&name, &pipeline.target_table, &definition, until)?;
+            let plan = self.plan_of(&pipeline, &definition, until)?;
             match how {
                 How::Background => {
                     self.running.start(plan, &self.control, &self.report)?;
@@ -212,17 +249,25 @@ impl Session {
         Ok(crate::report::summary_text(&name, &summary))
     }
 
-    pub(super) fn stop(&mut self, which: &Which, is_lenient: bool) -> Result<String, SqlError> {
+    pub(super) fn stop(
+        &mut self,
+        which: &Which,
+        is_lenient: bool,
+        is_detached: bool,
+    ) -> Result<String, SqlError> {
+        let (to, word) = match is_detached {
+            true => (PipelineState::Detached, "detached"),
+            false => (PipelineState::Stopped, "stopped"),
+        };
         let mut told = Vec::new();
         for name in self.named(which)? {
             let (pipeline, _) = self.defined(&name)?;
-            if self.running.stop(&name)? {
-                told.push(format!("pipeline {name} is stopped"));
-            } else if pipeline.state == PipelineState::Running {
-                self.catalogue()?.set_state(pipeline.id, PipelineState::Stopped, None)?;
-                told.push(format!(
-                    "pipeline {name} is stopped; a process that runs it ends within seconds"
-                ));
+            let was_here = self.running.stop(&name)?;
+            if was_here || pipeline.state == PipelineState::Running {
+                self.catalogue()?.set_state(pipeline.id, to, None)?;
+                let elsewhere =
+                    if was_here { "" } else { "; a process that runs it ends within seconds" };
+                told.push(format!("pipeline {name} is {word}{elsewhere}"));
             } else if !is_lenient {
                 return Err(SqlError::refused(format!(
                     "pipeline {name} is not running, its state is {}",
@@ -233,75 +278,44 @@ impl Session {
         Ok(if told.is_empty() { "no pipeline was running".to_owned() } else { told.join("; ") })
     }
 
+    /// DETACH PIPELINE: as STOP … DETACH, of one that does not run as well.
+    pub(super) fn detach(&mut self, name: &str, if_exists: bool) -> Result<String, SqlError> {
+        if if_exists && self.catalogue()?.pipeline(name)?.is_none() {
+            return Ok(format!("there is no pipeline {name}"));
+        }
+        let (pipeline, _) = self.defined(name)?;
+        self.running.stop(name)?;
+        self.catalogue()?.set_state(pipeline.id, PipelineState::Detached, None)?;
+        Ok(format!("pipeline {name} is detached; START PIPELINE {name} goes on from its offsets"))
+    }
+
+    /// FLUSH EXTRACTOR POOLS: every extractor of this process ends between two batches, and its task goes on
+    /// with a new one.
+    pub(super) fn flush(&self) -> Result<String, SqlError> {
+        let living = self.control.living();
+        let count = living.flush();
+        let until = Instant::now() + FLUSH_WAIT;
+        while living.flushed_left() > 0 && !self.control.is_draining() {
+            if Instant::now() > until {
+                let text = format!(
+                    "{} of {count} extractors have not ended within {} s: their batches are being loaded; \
+                     they end when that is done",
+                    living.flushed_left(),
+                    FLUSH_WAIT.as_secs()
+                );
+                return Err(SqlError::Refused(Exit::Transient, text));
+            }
+            thread::sleep(FLUSH_TICK);
+        }
+        let ended = counted(count as u64, "extractor has", "extractors have");
+        Ok(format!("{ended} ended; pipelines that run in this process go on with new ones"))
+    }
+
     pub(super) fn test(&mut self, name: &str, limit: u64) -> Result<RowSet, SqlError> {
         let (pipeline, definition) = self.defined(name)?;
-        let plan = self.plan(name, &pipeline.target_table, &definition, Until::CaughtUp)?;
+        let plan = self.plan_of(&pipeline, &definition, Until::CaughtUp)?;
         let splits = self.catalogue()?.splits(pipeline.id)?;
         self.probe(&plan)?.rows(pipeline.incarnation.as_deref(), &splits, limit)
-    }
-
-    pub(super) fn alter(
-        &mut self,
-        source: &str,
-        script: &str,
-        name: &str,
-        changes: &[Change],
-    ) -> Result<String, SqlError> {
-        let (pipeline, mut definition) = self.defined(name)?;
-        let mut told = Vec::new();
-        let older = definition.clauses.clone();
-        for change in changes {
-            if let Change::Clauses(clauses) = change {
-                definition.clauses = clauses.clone().over(definition.clauses);
-            }
-        }
-        let table = &pipeline.target_table;
-        let plan = self.plan(name, table, &definition, Until::Stopped)?;
-        if definition.clauses != older {
-            let text = definition.text();
-            let config_json = &plan.source.redacted_json;
-            let tasks = plan.share.tasks;
-            self.catalogue()?.alter_config(pipeline.id, config_json, Some(&text), tasks)?;
-            told.push("its clauses hold from its next start on".to_owned());
-        }
-        for change in changes {
-            let Change::Offsets(wanted) = change else { continue };
-            let shown = |error: Syntax| error.shown(source, script);
-            let splits = self.set_offsets(&pipeline, &plan, wanted, &shown)?;
-            told.push(format!("{} set", counted(splits as u64, "offset is", "offsets are")));
-        }
-        Ok(format!("pipeline {name} is altered: {}", told.join("; ")))
-    }
-
-    /// Moves a pipeline; answers how many splits were moved.
-    fn set_offsets(
-        &mut self,
-        pipeline: &Pipeline,
-        plan: &Plan,
-        wanted: &Offsets,
-        shown: &dyn Fn(Syntax) -> SqlError,
-    ) -> Result<usize, SqlError> {
-        let known = self.catalogue()?.splits(pipeline.id)?;
-        let (splits, incarnation) = match wanted {
-            Offsets::Points(points) => {
-                let found = self.probe(plan)?.splits(Some(points.clone()))?;
-                (found.splits, Some(found.incarnation))
-            }
-            Offsets::Json(json) if known.is_empty() => {
-                // What the JSON does not name begins where the pipeline says.
-                let found = self.probe(plan)?.splits(None)?;
-                (offsets::moved(json, &found.splits, true).map_err(shown)?, Some(found.incarnation))
-            }
-            Offsets::Json(json) => (offsets::moved(json, &known, false).map_err(shown)?, None),
-        };
-        let values: Vec<(&str, &str)> =
-            splits.iter().map(|split: &Split| (split.key.as_str(), split.value.as_str())).collect();
-        let catalogue = self.catalogue()?;
-        catalogue.set_offsets(pipeline.id, &values)?;
-        if let Some(incarnation) = incarnation {
-            catalogue.set_incarnation(pipeline.id, &incarnation)?;
-        }
-        Ok(splits.len())
     }
 
     pub(super) fn infer(

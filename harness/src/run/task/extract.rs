@@ -1,8 +1,8 @@
 //! The extracting loop of a task: one assignment, credits, finished batches.
 
 use super::{
-    Answer, CREDITS, Catalogue, Duration, Extract, Fault, Instant, Job, OffsetKey, OffsetValue,
-    REQUEST_WAIT, RunError, Staged, Stop, Task, VecDeque,
+    Answer, CREDITS, Catalogue, DRY_REST, Duration, Extract, Fault, Instant, Job, OffsetKey,
+    OffsetValue, REQUEST_WAIT, RunError, Staged, Stop, Task, VecDeque,
 };
 use crate::catalogue::{Behind, Split};
 use crate::run::OnError;
@@ -53,7 +53,7 @@ impl Task {
             if self.setup.control.is_now() {
                 return Err(RunError::Interrupted.into());
             }
-            let closing = self.setup.is_draining() || self.wanted.is_some();
+            let closing = self.setup.is_draining() || self.wanted.is_some() || self.is_flushed();
             if assignment.reached || closing && lap.is_none() {
                 self.close(&mut assignment)?;
                 if assignment.open.is_empty() && self.loading == 0 {
@@ -104,6 +104,10 @@ impl Task {
     }
 
     fn open_credits(&mut self, assignment: &mut Assignment) -> Result<(), Stop> {
+        let is_dry = self.dry.is_some_and(|since| since.elapsed() < DRY_REST);
+        if is_dry && self.setup.budget.is_some() {
+            return Ok(());
+        }
         // In a last lap, a second credit would find nothing to read.
         let credits = if assignment.is_lap { 1 } else { CREDITS };
         while assignment.open.len() + self.loading < credits && self.setup.take_batch() {

@@ -8,13 +8,14 @@ use protocol::message::{
     AddedSplit, Configure, Configured, Discovered, GetOffsets, OffsetEntry, Partitions, Settings,
     Start,
 };
+use protocol::wire::Kind;
 
 use super::{Answer, Event, FromChild, News, RunError, Stop, TICK, Task, Wake};
 use crate::catalogue::Catalogue;
 use crate::link::{
     CONFIGURE_WAIT, Fault, HELLO_WAIT, Link, REQUEST_WAIT, REQUEST_WAIT_MAX, STOP_WAIT,
 };
-use crate::run::incarnation;
+use crate::run::{Retry, incarnation};
 
 impl Task {
     /// Starts an extractor if none runs: HELLO, CONFIGURE.
@@ -39,6 +40,7 @@ impl Task {
             RunError::Spawn { program, reason: error.to_string() }
         })?;
         self.link = Some(link);
+        self.mark = self.setup.control.living().started();
         self.setup.tell(&Event::Started { task: self.slot });
         self.looked = false;
         let session = format!("{:016x}", fastrand::u64(..));
@@ -54,7 +56,7 @@ impl Task {
                 leaf: self.claim.leaf,
                 task: self.slot,
                 max_row_bytes: plan.limits.row_bytes,
-                ..Settings::default()
+                retry_ms: retry_ms(plan.retry),
             },
         };
         self.link()?.configure(&configure)?;
@@ -165,6 +167,9 @@ impl Task {
         let asked = Instant::now();
         loop {
             if let Some(answer) = self.next()? {
+                if is_of_old_credit(&answer) {
+                    continue;
+                }
                 let Some(answer) = self.aside(answer)? else { continue };
                 if let Some(picked) = pick(answer) {
                     return Ok(picked);
@@ -201,9 +206,25 @@ impl Task {
                     }
                     FromChild::End(_) => return,
                 },
+                // A task whose extractor is flushed goes on.
+                Ok(Wake::Assign(order)) => self.wanted = Some(order),
                 _ if self.setup.control.is_now() => return,
                 _ => {}
             }
         }
     }
+}
+
+/// Whether an EXTRACT failed that its task has left: the one before it had failed already. What is asked for
+/// now is still to be answered.
+fn is_of_old_credit(answer: &Answer) -> bool {
+    matches!(answer, Answer::Failed { request: Some(Kind::Extract), failure } if !failure.fatal)
+}
+
+/// How long an extractor tries again itself what may pass. Where the pauses between retries were said, it is the
+/// host that counts and waits.
+fn retry_ms(retry: Retry) -> u64 {
+    let most = Settings::default().retry_ms;
+    let first = retry.pauses.map(|pauses| pauses.first.as_millis());
+    first.map_or(most, |first| u64::try_from(first).unwrap_or(most).min(most))
 }

@@ -32,7 +32,8 @@ impl Bench {
         let load = &create.load;
         let mut definition =
             Definition::of(load, create.is_inferred, &mut secrets, &Self::surroundings(), &shown)?;
-        definition.secrets_file = secrets.write()?;
+        let kept = secrets.write(&mut |_| Ok(()))?;
+        definition.secrets_file = kept.map(|kept| kept.path().to_owned());
         Ok(definition)
     }
 

@@ -6,7 +6,9 @@ use super::parse;
 use crate::run::{Point, Points};
 use crate::sql::error::SqlError;
 use crate::sql::lex::{Rules, split};
-use crate::sql::statement::{Change, Clauses, Create, How, Offsets, SourceWord, Statement, Which};
+use crate::sql::statement::{
+    Change, Clauses, Create, How, Offsets, RetryOptions, SourceWord, Statement, Update, Which,
+};
 
 fn read(script: &str) -> Statement {
     parsed(script).unwrap_or_else(|error| panic!("{script}: {error}"))
@@ -75,6 +77,7 @@ fn create_takes_every_clause_in_any_order_and_case() {
             max_offsets_per_batch_partition: Some(77),
             resource_pool: Some("gold".to_owned()),
             stop_on_error: Some(false),
+            ..Clauses::default()
         }
     );
     let kafka = created(
@@ -86,6 +89,7 @@ fn create_takes_every_clause_in_any_order_and_case() {
 
 #[test]
 fn the_other_statements_are_read() {
+    let stop = |which, is_lenient, is_detached| Statement::Stop { which, is_lenient, is_detached };
     let background = How::Background;
     for (script, wanted) in [
         (
@@ -116,9 +120,17 @@ fn the_other_statements_are_read() {
             "START FAILED PIPELINES",
             Statement::Start { which: Which::Failed, is_lenient: true, how: background },
         ),
-        ("STOP PIPELINE p", Statement::Stop { which: one("p"), is_lenient: false }),
-        ("STOP PIPELINE IF RUNNING p", Statement::Stop { which: one("p"), is_lenient: true }),
-        ("STOP ALL PIPELINES", Statement::Stop { which: Which::All, is_lenient: true }),
+        ("STOP PIPELINE p", stop(one("p"), false, false)),
+        ("STOP PIPELINE IF RUNNING p", stop(one("p"), true, false)),
+        ("STOP PIPELINE p DETACH", stop(one("p"), false, true)),
+        ("STOP ALL PIPELINES", stop(Which::All, true, false)),
+        ("DETACH PIPELINE p", Statement::Detach { name: "p".to_owned(), if_exists: false }),
+        (
+            "DETACH PIPELINE IF EXISTS p",
+            Statement::Detach { name: "p".to_owned(), if_exists: true },
+        ),
+        ("FLUSH EXTRACTOR POOLS", Statement::FlushExtractors),
+        ("FLUSH NODE EXTRACTOR POOLS", Statement::FlushExtractors),
         ("TEST PIPELINE p", Statement::Test { name: "p".to_owned(), limit: 1 }),
         ("TEST PIPELINE p LIMIT 25", Statement::Test { name: "p".to_owned(), limit: 25 }),
         ("DROP PIPELINE p", Statement::Drop { name: "p".to_owned(), if_exists: false }),
@@ -182,6 +194,64 @@ fn alter_sets_offsets_and_clauses() {
     );
     let two = changes("ALTER PIPELINE p SET BATCH_INTERVAL 50 STOP_ON_ERROR OFF");
     assert_eq!(two.len(), 2);
+    let key = |key: &str, value: &str| Update::Key { key: key.to_owned(), value: value.to_owned() };
+    assert_eq!(
+        changes(
+            "ALTER PIPELINE p SET CONFIG ::tasks.max = '2' SET CREDENTIALS ::'a-b' = 'x' STOP_ON_ERROR NONE"
+        ),
+        [
+            Change::Config(key("tasks.max", "2")),
+            Change::Credentials(key("a-b", "x")),
+            Change::ForgetStopOnError,
+        ]
+    );
+    let whole = changes("ALTER PIPELINE p SET CREDENTIALS '{\"a\":\"b\"}'");
+    assert!(
+        matches!(&whole[..], [Change::Credentials(Update::Whole(json))] if json.text == "{\"a\":\"b\"}")
+    );
+    let nothing =
+        changes("ALTER PIPELINE p DISABLE OUT_OF_ORDER OPTIMIZATION ENABLE OFFSETS METADATA GC");
+    assert_eq!(nothing, vec![Change::Clauses(Clauses::default()); 2]);
+}
+
+#[test]
+fn retry_options_are_read_as_documented() {
+    let options = |json: &str| {
+        let script = format!(
+            "CREATE PIPELINE p AS LOAD DATA KAFKA 'h/t' retry_options '{json}' SKIP PARSER ERRORS INTO TABLE t \
+             FORMAT JSON"
+        );
+        match parsed(&script) {
+            Ok(Statement::Create(create)) => {
+                assert!(create.load.clauses.skip_parser_errors);
+                Ok(create.load.clauses.retry_options.unwrap())
+            }
+            Ok(other) => panic!("{other:?}"),
+            Err(error) => Err(error.to_string()),
+        }
+    };
+    let all = r#"{"exponential": false, "retry_interval": 50, "max_retry_interval": 70, "max_retries": 3}"#;
+    assert_eq!(
+        options(all).unwrap(),
+        RetryOptions {
+            exponential: Some(false),
+            retry_interval: Some(50),
+            max_retry_interval: Some(70),
+            max_retries: Some(3),
+        }
+    );
+    assert_eq!(options("{}").unwrap(), RetryOptions::default());
+    for (json, why) in [
+        ("[]", "expected a JSON object with exponential"),
+        (r#"{"exponential": "yes"}"#, "expected a JSON object with exponential"),
+        (r#"{"retries": 3}"#, "expected a JSON object with exponential"),
+        (r#"{"max_retries": -1}"#, "expected a JSON object with exponential"),
+        (r#"{"max_retries": 2000000}"#, "max_retries up to 1000000"),
+        (r#"{"retry_interval": 9, "max_retry_interval": 8}"#, "is less than retry_interval"),
+    ] {
+        let error = options(json).unwrap_err();
+        assert!(error.contains(why), "{json}: {error}");
+    }
 }
 
 /// The line that is printed, and the excerpt below it.
@@ -204,7 +274,8 @@ x.sql: line 2, column 13: expected KAFKACONNECT, CONNECTOR or KAFKA, found KAFKA
         "CREATE PIPELINE p AS LOAD DATA KAFKA 'h/t' INTO TABLE t",
         "
 x.sql: line 1, column 56: expected CONFIG, CREDENTIALS, FORMAT, BATCH_INTERVAL, MAX_PARTITIONS_PER_BATCH, \
-MAX_RETRIES_PER_BATCH_PARTITION, MAX_OFFSETS_PER_BATCH_PARTITION, RESOURCE or STOP_ON_ERROR, but the statement ends
+MAX_RETRIES_PER_BATCH_PARTITION, MAX_OFFSETS_PER_BATCH_PARTITION, RESOURCE, RETRY_OPTIONS, SKIP, STOP_ON_ERROR, \
+ENABLE or DISABLE, but the statement ends
   1 | CREATE PIPELINE p AS LOAD DATA KAFKA '···' INTO TABLE t
     |                                                        ^",
     );
@@ -241,20 +312,14 @@ x.sql: line 1, column 15: expected IF or a name, found a string
 #[test]
 fn what_is_not_done_yet_is_refused_by_name() {
     for (script, text) in [
-        (
-            "STOP PIPELINE p DETACH",
-            "DETACH is not supported yet; a stopped pipeline keeps its offsets",
-        ),
-        ("DETACH PIPELINE p", "DETACH is not supported yet: STOP PIPELINE"),
         ("PROFILE PIPELINE p", "PROFILE is not supported yet"),
-        ("FLUSH EXTRACTOR POOLS", "FLUSH is not supported yet: extractors end with the run"),
         (
             "CREATE PIPELINE p AS LOAD DATA S3 'b'",
             "S3 is not supported yet; there are KAFKACONNECT",
         ),
         (
             "CREATE PIPELINE p AS LOAD DATA KAFKA 'h/t' SKIP ALL ERRORS INTO TABLE t FORMAT JSON",
-            "SKIP is not supported yet; STOP_ON_ERROR OFF",
+            "ALL is not supported yet; SKIP PARSER ERRORS",
         ),
         (
             "CREATE PIPELINE p AS LOAD DATA KAFKA 'h/t' INTO PROCEDURE q",
@@ -264,7 +329,8 @@ fn what_is_not_done_yet_is_refused_by_name() {
             "CREATE PIPELINE p AS LOAD DATA KAFKA 'h/t' INTO TABLE t FORMAT JSON (a <- b)",
             "( is not supported yet; rows go to the columns topic, id and record",
         ),
-        ("ALTER PIPELINE p SET CREDENTIALS '{}'", "CREDENTIALS is not supported yet"),
+        ("ALTER PIPELINE p SET TRANSFORM ('a')", "TRANSFORM is not supported yet"),
+        ("ALTER PIPELINE p DROP PARTITION '0'", "DROP is not supported yet; a split that"),
         (
             "CREATE PIPELINE p AS LOAD DATA KAFKACONNECT 'x' INTO TABLE t FORMAT JSON",
             "LOAD DATA KAFKACONNECT needs FORMAT AVRO, not JSON",

@@ -3,10 +3,14 @@
 use std::ffi::OsString;
 use std::os::unix::fs::PermissionsExt as _;
 
+use std::sync::Arc;
+
 use serde_json::Value;
 
-use super::{Secrets, folder, remove};
+use super::{Secrets, folder, remove, store_name, sweep};
+use crate::catalogue::Catalogue;
 use crate::pipeline::{Document, Entry, Place};
+use crate::store::StoreUrl;
 
 #[test]
 fn e12_secrets_of_sql_are_in_a_file_that_only_its_owner_reads() {
@@ -18,11 +22,11 @@ fn e12_secrets_of_sql_are_in_a_file_that_only_its_owner_reads() {
     let references: Vec<String> =
         values.iter().map(|value| secrets.keep((*value).to_owned())).collect();
     assert!(!place.exists(), "nothing is made before it is written");
-    let path = secrets.write().unwrap().unwrap();
+    let path = secrets.write(&mut |_| Ok(())).unwrap().unwrap().path().to_owned();
     let mode =
         |path: &std::path::Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!((mode(path.as_ref()), mode(&place)), (0o600, 0o700));
-    assert!(secrets.write().is_err(), "it is never written twice");
+    assert!(secrets.write(&mut |_| Ok(())).is_err(), "it is never written twice");
     let entry =
         |text: &String| Entry::new("k".to_owned(), Value::from(text.as_str()), Place::START);
     let document = Document {
@@ -41,7 +45,7 @@ fn e12_secrets_of_sql_are_in_a_file_that_only_its_owner_reads() {
 #[test]
 fn nothing_to_keep_makes_no_file() {
     let root = tempfile::tempdir().unwrap();
-    assert_eq!(Secrets::in_folder(root.path()).write().unwrap(), None);
+    assert!(Secrets::in_folder(root.path()).write(&mut |_| Ok(())).unwrap().is_none());
     assert_eq!(std::fs::read_dir(root.path()).unwrap().count(), 0);
 }
 
@@ -50,7 +54,7 @@ fn too_much_is_refused_before_it_is_written() {
     let root = tempfile::tempdir().unwrap();
     let mut secrets = Secrets::in_folder(root.path());
     drop(secrets.keep("x".repeat(70_000)));
-    assert!(secrets.write().unwrap_err().to_string().contains("more than 65536"));
+    assert!(secrets.write(&mut |_| Ok(())).err().unwrap().to_string().contains("more than 65536"));
     assert_eq!(std::fs::read_dir(root.path()).unwrap().count(), 0);
 }
 
@@ -67,4 +71,39 @@ fn the_folder_is_the_named_one_or_beside_the_file_or_below_the_state() {
     assert_eq!(of(server, &[("HOME", "/h"), ("XDG_STATE_HOME", "/s")]).unwrap(), "/s/s2x/secrets");
     assert!(of(server, &[]).unwrap_err().to_string().contains("set HOME, or S2X_SECRETS"));
     assert!(of("sqlite:/x/{a}.db", &[]).unwrap_err().to_string().contains("without braces"));
+}
+
+/// A file goes only when it is noted, nobody holds it, and its name is one that this program gives.
+#[test]
+fn only_what_is_noted_and_let_go_is_swept() {
+    let root = tempfile::tempdir().unwrap();
+    let url = StoreUrl::Sqlite { path: root.path().join("a.db") };
+    let mut catalogue = Catalogue::open(Arc::new(url.clone())).unwrap();
+    let of = store_name(&url);
+    let mut make = |note: bool| {
+        let mut secrets = Secrets::in_folder(root.path());
+        drop(secrets.keep("s".to_owned()));
+        let kept = secrets.write(&mut |path| match note {
+            true => catalogue.note_secret_file(path, &of),
+            false => Ok(()),
+        });
+        kept.unwrap().unwrap()
+    };
+    let (named, held, left) = (make(false), make(true), make(true));
+    let paths = [&named, &held, &left].map(|kept| kept.path().to_owned());
+    let strange = root.path().join("notes.properties");
+    std::fs::write(&strange, "precious").unwrap();
+    drop((named, left));
+    catalogue.note_secret_file(strange.to_str().unwrap(), &of).unwrap();
+    catalogue.note_secret_file("/nowhere/0.properties", &of).unwrap();
+
+    sweep(&mut catalogue, "sqlite:/a/copy.db").unwrap();
+    let there = |path: &String| std::path::Path::new(path).exists();
+    assert_eq!(paths.each_ref().map(there), [true, true, true], "noted for another store");
+    sweep(&mut catalogue, &of).unwrap();
+    assert_eq!(paths.each_ref().map(there), [true, true, false]);
+    assert!(strange.exists());
+    drop(held);
+    sweep(&mut catalogue, &of).unwrap();
+    assert_eq!(paths.each_ref().map(there), [true, false, false]);
 }

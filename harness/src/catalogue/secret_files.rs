@@ -1,0 +1,104 @@
+//! Files of secrets that no pipeline names yet, or not any more: noted before a file is written or let go, so
+//! that what a process that died left behind is found by the next one.
+//!
+//! Touches the database through `Store` alone, no file. Invariant: a path is noted here or named by a pipeline,
+//! never both: it changes sides in the transaction that makes, alters or drops the pipeline.
+
+use super::Catalogue;
+use super::ids::{key_hash, now_us};
+use crate::store::{Param, Store, StoreError};
+
+/// Most notes that are looked at, at once. Why 100: each is one file; what is left is the next opening's.
+const NOTES_MAX: u32 = 100;
+
+/// How long a note is kept whose file is not there: it may be on another machine. Why 30 days: a machine that
+/// did not come back since then does not matter to this list.
+const NOTE_KEPT_US: u64 = 30 * 24 * 3600 * 1_000_000;
+
+/// The files that change sides when a pipeline is made, altered or dropped.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Files<'a> {
+    /// The one that was noted, and that the pipeline names from now on.
+    pub(crate) made: Option<&'a str>,
+    /// The one that it names no more, and the store whose it is.
+    pub(crate) left: Option<(&'a str, &'a str)>,
+}
+
+impl Files<'_> {
+    /// Inside the transaction that writes the pipeline.
+    pub(super) fn change_sides(self, store: &mut dyn Store) -> Result<(), StoreError> {
+        if let Some(path) = self.made {
+            forget(store, path)?;
+        }
+        self.left.map_or(Ok(()), |(path, of)| note(store, path, of))
+    }
+}
+
+impl Catalogue {
+    /// Notes a file before secrets are written into it. `store` is where this catalogue lies: what a copy of
+    /// it at another place notes is not for this one to remove.
+    ///
+    /// # Errors
+    /// The database cannot be reached.
+    pub(crate) fn note_secret_file(&mut self, path: &str, of: &str) -> Result<(), StoreError> {
+        self.transact("note a file of secrets", |store| note(store, path, of))
+    }
+
+    /// Files that were noted for `store`, the oldest first; a bounded number of them.
+    ///
+    /// # Errors
+    /// The database cannot be reached.
+    pub(crate) fn noted_secret_files(&mut self, of: &str) -> Result<Vec<String>, StoreError> {
+        self.read("read the noted files of secrets", |store| {
+            let sql = "SELECT path FROM s2x_secret_files WHERE store = ? ORDER BY noted_us LIMIT ?";
+            let answer = store.query(sql, &[Param::Text(of), Param::from(NOTES_MAX)])?;
+            answer.rows.iter().map(|row| row.text(0).map(str::to_owned)).collect()
+        })
+    }
+
+    /// Whether a file is noted still: no pipeline names it then.
+    ///
+    /// # Errors
+    /// The database cannot be reached.
+    pub(crate) fn is_secret_file_noted(&mut self, path: &str) -> Result<bool, StoreError> {
+        self.read("read a note of a file of secrets", |store| {
+            let sql = "SELECT 1 FROM s2x_secret_files WHERE path_hash = ?";
+            let hash = key_hash(path);
+            Ok(store.query(sql, &[Param::Bytes(&hash)])?.first().is_some())
+        })
+    }
+
+    /// Forgets a note, because the file is gone.
+    ///
+    /// # Errors
+    /// The database cannot be reached.
+    pub(crate) fn forget_secret_file(&mut self, path: &str) -> Result<(), StoreError> {
+        self.transact("forget a file of secrets", |store| forget(store, path))
+    }
+
+    /// Forgets notes that are too old to matter.
+    ///
+    /// # Errors
+    /// The database cannot be reached.
+    pub(crate) fn forget_old_secret_files(&mut self) -> Result<(), StoreError> {
+        self.transact("forget old notes of secrets", |store| {
+            let before = now_us().saturating_sub(NOTE_KEPT_US);
+            let sql = "DELETE FROM s2x_secret_files WHERE noted_us < ?";
+            store.execute(sql, &[Param::from(before)]).map(|_| ())
+        })
+    }
+}
+
+fn note(store: &mut dyn Store, path: &str, of: &str) -> Result<(), StoreError> {
+    forget(store, path)?;
+    let hash = key_hash(path);
+    let sql = "INSERT INTO s2x_secret_files (path_hash, path, store, noted_us) VALUES (?, ?, ?, ?)";
+    let params = [Param::Bytes(&hash), Param::Text(path), Param::Text(of), Param::from(now_us())];
+    store.execute(sql, &params).map(|_| ())
+}
+
+fn forget(store: &mut dyn Store, path: &str) -> Result<(), StoreError> {
+    let hash = key_hash(path);
+    let sql = "DELETE FROM s2x_secret_files WHERE path_hash = ?";
+    store.execute(sql, &[Param::Bytes(&hash)]).map(|_| ())
+}
