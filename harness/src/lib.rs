@@ -7,6 +7,7 @@ pub mod cli;
 mod demo;
 mod doctor;
 pub mod exit;
+mod import;
 pub mod link;
 mod metrics;
 pub mod pipeline;

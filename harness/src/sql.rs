@@ -12,6 +12,7 @@ mod background;
 mod definition;
 mod error;
 mod grammar;
+mod imports;
 mod lex;
 mod offsets;
 mod probe;
@@ -24,6 +25,7 @@ mod verbs;
 mod views;
 
 pub use error::{Shown, SqlError};
+pub(crate) use imports::Imported;
 pub(crate) use lex::SCRIPT_BYTES_MAX;
 pub(crate) use session::{Answer, Session, Wishes};
 

@@ -16,6 +16,8 @@ mod server;
 #[expect(dead_code, reason = "shared with the fault tests, of which this uses a part")]
 #[path = "faults/support.rs"]
 mod support;
+#[path = "kinesis/switch.rs"]
+mod switch;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

@@ -1,6 +1,6 @@
 //! `harness set-offsets` and `set-leaves`: what a person changes on purpose in the catalogue.
 //!
-//! May touch: the store, and the file of offsets. Invariants: an offset is written in its canonical
+//! May touch: the store, the file of offsets, and the source where a pipeline that never ran is set. Invariants: an offset is written in its canonical
 //! text alone, and only for a split that the pipeline has; a change of the life of the source is
 //! written after the offsets, so that a failure between the two leaves the old guard standing.
 
@@ -19,7 +19,10 @@ use super::show::{find, open};
 use crate::audit;
 use crate::catalogue::{Pipeline, SPLITS_MAX, Split};
 use crate::exit::Exit;
-use crate::report::{counted, out};
+use crate::import;
+use crate::report::{Style, Verbosity, counted, out};
+use crate::run::Control;
+use crate::sql::{Imported, Session, Wishes};
 use crate::store::StoreError;
 
 /// Longest file of offsets, bytes.
@@ -35,6 +38,9 @@ const KEYS_SHOWN: usize = 5;
 type Pair = (OffsetKey, OffsetValue);
 
 pub(super) fn set_offsets(args: &SetOffsetsArgs) -> Result<Exit, CliError> {
+    if let Some(path) = &args.from_connect {
+        return import_offsets(args, path);
+    }
     let pairs = match &args.from_file {
         Some(path) => read_file(path)?,
         None => read_values(&args.values)?,
@@ -65,6 +71,59 @@ pub(super) fn set_offsets(args: &SetOffsetsArgs) -> Result<Exit, CliError> {
             ""
         }
     ));
+    Ok(Exit::Done)
+}
+
+/// Takes over from a Kafka Connect pipeline.
+fn import_offsets(args: &SetOffsetsArgs, path: &Path) -> Result<Exit, CliError> {
+    let shown = path.display();
+    let mut bytes = Vec::new();
+    File::open(path)
+        .and_then(|file| file.take(import::IMPORT_BYTES_MAX + 1).read_to_end(&mut bytes))
+        .map_err(|error| {
+            CliError::other(Exit::NoInput, format!("cannot read the offsets of {shown}: {error}"))
+        })?;
+    if bytes.len() as u64 > import::IMPORT_BYTES_MAX {
+        let text = format!("{shown} is larger than {} bytes", import::IMPORT_BYTES_MAX);
+        return Err(CliError::other(Exit::Config, text));
+    }
+    let offsets = import::offsets(&bytes, args.connector.as_deref())
+        .map_err(|error| CliError::other(Exit::Config, format!("{shown}: {error}")))?;
+    let (mut catalogue, url) = open(&args.store)?;
+    let pipeline = find(&mut catalogue, &args.name, &url)?;
+    let wishes = Wishes {
+        url,
+        extractor: args.extractor.clone(),
+        until_caught_up: true,
+        leaves: None,
+        leaf: None,
+        style: Style::Quiet,
+        verbosity: Verbosity::Warnings,
+    };
+    let statement = format!("set-offsets {} --from-connect {shown}", pipeline.name);
+    let Imported { splits, gone, others } = audit::recorded(&mut catalogue, &statement, |_| {
+        Session::new(wishes, &Control::default()).import(&pipeline.name, &offsets)
+    })?;
+    for split in &splits {
+        out::line(&format!("{} {}", split.key, split.value))?;
+    }
+    let split = |count: usize| counted(count as u64, "split", "splits");
+    let name = &pipeline.name;
+    out::note(&format!("{name}: {} where the file says", split(splits.len())));
+    if let Some(first) = others.first() {
+        out::note(&format!(
+            "{name}: {} that the file does not name, {} among them, at {}",
+            split(others.len()),
+            first.key,
+            first.value
+        ));
+    }
+    if let Some(first) = gone.first() {
+        out::note(&format!(
+            "{name}: {} of the file that the source does not have any more, {first} among them, left out",
+            split(gone.len())
+        ));
+    }
     Ok(Exit::Done)
 }
 

@@ -18,8 +18,8 @@ use crate::pipeline::{KEYS, parse_end, parse_start};
 use crate::run::Points;
 use crate::store;
 pub(crate) use demo::{DemoArgs, DemoSource};
-pub(super) use watching::{AuditArgs, DoctorArgs, StatusArgs};
 pub(super) use sql::SqlArgs;
+pub(super) use watching::{AuditArgs, DoctorArgs, StatusArgs};
 
 /// Streams a source into a database, exactly once.
 #[derive(Debug, Parser)]
@@ -267,6 +267,7 @@ const SET_OFFSETS_HELP: &str = "Examples:
   harness set-offsets orders --store sqlite:orders.db --from-file offsets.jsonl
   harness set-offsets events --store sqlite:events.db '{\"shardId\":\"shardId-000000000000\"}' \\
       '{\"position\":\"AT_SEQUENCE_NUMBER\",\"sequenceNumber\":\"4967\"}'
+  harness set-offsets events --store sqlite:events.db --from-connect connect.offsets
 
 A VALUE of Kinesis: {\"sequenceNumber\":\"4967\"} goes on after that record;
 {\"position\":\"AT_SEQUENCE_NUMBER\",\"sequenceNumber\":\"4967\"} begins with it;
@@ -284,13 +285,23 @@ pub(super) struct SetOffsetsArgs {
     /// KEY VALUE [KEY VALUE…]: JSON as harness offsets shows it
     #[arg(
         value_name = "KEY VALUE",
-        required_unless_present = "from_file",
-        conflicts_with = "from_file"
+        required_unless_present_any = ["from_file", "from_connect"],
+        conflicts_with_all = ["from_file", "from_connect"]
     )]
     pub(super) values: Vec<String>,
     /// A file of lines as harness offsets --json prints them
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, value_name = "PATH", conflicts_with = "from_connect")]
     pub(super) from_file: Option<PathBuf>,
+    /// Take over from a Kafka Connect pipeline that was stopped: its offset.storage.file.filename, or rows of
+    /// its PIPELINES_SOURCE_OFFSETS as a client prints them (JSON, CSV, tabs)
+    #[arg(long, value_name = "PATH", conflicts_with = "reset_incarnation")]
+    pub(super) from_connect: Option<PathBuf>,
+    /// The connector, or the pipeline, where the file has several
+    #[arg(long, value_name = "NAME", requires = "from_connect")]
+    pub(super) connector: Option<String>,
+    /// The program that reads the source, which is asked for its splits before the first run
+    #[arg(long, value_name = "PATH", requires = "from_connect")]
+    pub(super) extractor: Option<PathBuf>,
     /// Take the source as it is now for the right one, though it was deleted and created again
     #[arg(long)]
     pub(super) reset_incarnation: bool,

@@ -24,7 +24,7 @@ const fn in_harness(module: &'static str, never: &'static [&'static str]) -> Dir
 
 /// source → decode → row → encode → batch → pump → pipe; configuration stands aside.
 /// store ← catalogue ← transaction ← run; child and link belong to run.
-const DIRECTIONS: [Direction; 15] = [
+const DIRECTIONS: [Direction; 16] = [
     in_extractor("source", &["batch", "pump", "pipe", "args", "exit"]),
     in_extractor("decode", &["source", "batch", "pump", "pipe", "args", "exit", "log"]),
     in_extractor("row", &["source", "batch", "pump", "pipe", "args", "exit", "log"]),
@@ -39,6 +39,7 @@ const DIRECTIONS: [Direction; 15] = [
     in_harness("child", &["link", "store", "catalogue", "transaction", "stage"]),
     in_harness("link", &["store", "catalogue", "transaction", "stage"]),
     in_harness("run", &["sql", "cli"]),
+    in_harness("import", &["run", "sql", "cli", "store", "transaction"]),
     in_harness("sql", &["cli", "demo"]),
 ];
 
