@@ -1,6 +1,6 @@
-//! The documented Kinesis pipeline through the real binaries into SQLite: the CONFIG as it stands in
-//! the documentation, rows and offsets against what was put, reshards and kill -9 under load. The
-//! server is ferrokinesis, inside this process.
+//! The documented Kinesis pipeline through the real binaries: the page of the documentation from top to
+//! bottom (`walkthrough`), rows and offsets against what was put, reshards and kill -9 under load. The server
+//! is ferrokinesis, inside this process.
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -18,6 +18,8 @@ mod server;
 mod support;
 #[path = "kinesis/switch.rs"]
 mod switch;
+#[path = "kinesis/walkthrough.rs"]
+mod walkthrough;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -286,75 +288,6 @@ fn e11_a_shard_that_aged_out_unread_stops_the_pipeline_unless_wanted() {
     assert_eq!(pipeline.try_number("SELECT COUNT(*) FROM kinesis_pipeline"), Some(2));
     assert!(offsets(&pipeline)[&gone].contains("shardEnd"), "{:?}", offsets(&pipeline));
     pipeline.assert_no_process_left();
-}
-
-/// The SQL of the documentation from top to bottom, its placeholders filled in.
-#[test]
-fn the_documented_sql_creates_starts_and_queries() {
-    let server = Server::start(1);
-    let put = [("user-b", 2, "second"), ("user-c", 4, "fourth"), ("user-b", 5, "fifth")];
-    let put =
-        put.map(|(key, seq, msg)| (key.to_owned(), format!(r#"{{"seq":{seq},"msg":"{msg}"}}"#)));
-    let sent = server.put(&put);
-    let script =
-        include_str!("kinesis/documented.sql").replace("my-kinesis-stream", STREAM).replace(
-            "\"tasks.max\": 4",
-            &format!("\"tasks.max\": 4, \"kinesis.endpoint\": \"{}\"", server.url),
-        );
-    let folder = tempfile::tempdir().unwrap();
-    std::fs::write(folder.path().join("pipeline.sql"), script).unwrap();
-    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_harness"));
-    command.args(["sql", "--store", "sqlite:s.db", "-f", "pipeline.sql", "--json", "--extractor"]);
-    let output = command.arg(support::extractor()).current_dir(folder.path()).output().unwrap();
-    let error = String::from_utf8(output.stderr).unwrap();
-    assert!(output.status.success(), "{error}");
-    let out = String::from_utf8(output.stdout).unwrap();
-    let lines: Vec<Value> = out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    let sequence = |n: usize| sent[n].sequence.as_str();
-    assert_eq!(
-        lines[0],
-        json!({
-            "Variable_name": "experimental_features_config", "Value": "kafka_connect_enabled=true"
-        })
-    );
-    assert_eq!(
-        (&lines[1]["PIPELINE_NAME"], &lines[1]["STATE"]),
-        (&json!("kinesis_pipeline"), &json!("Running"))
-    );
-    let config: Value = serde_json::from_str(lines[1]["CONFIG_JSON"].as_str().unwrap()).unwrap();
-    assert_eq!(config["aws.secret.access.key"], "***");
-    // In the order of the shard, whose sequence numbers the server gave.
-    let wanted = |n: usize, key: &str| {
-        json!({
-            "topic": "kinesis-topic", "partition_key": key, "seq_no": sequence(n), "shard_id": shard(0)
-        })
-    };
-    assert_eq!(lines[2..5], [wanted(0, "user-b"), wanted(1, "user-c"), wanted(2, "user-b")]);
-    assert_eq!(
-        (&lines[5]["topic"], &lines[5]["id"]),
-        (&json!("kinesis-topic"), &json!(r#"{"partitionKey":"user-c"}"#))
-    );
-    for (line, (n, key, seq, msg)) in lines[6..9].iter().zip([
-        (0, "user-b", 2, "second"),
-        (1, "user-c", 4, "fourth"),
-        (2, "user-b", 5, "fifth"),
-    ]) {
-        assert!(line["arrival_ts_ms"].as_i64().unwrap() > 1_600_000_000_000, "{line}");
-        let mut line = line.clone();
-        line.as_object_mut().unwrap().remove("arrival_ts_ms");
-        assert_eq!(
-            line,
-            json!({
-                "topic": "kinesis-topic", "id_partition_key": key, "partition_key": key,
-                "sequence_number": sequence(n), "shard_id": shard(0), "stream_name": STREAM, "seq": seq, "msg": msg
-            })
-        );
-    }
-    assert_eq!(lines[9], json!({"TASK_ID": 0, "offset_count": 1}));
-    assert_eq!(lines[10]["KEY"], format!("{{\"shardId\":\"{}\"}}", shard(0)));
-    assert_eq!(lines[10]["VALUE"], format!("{{\"sequenceNumber\":\"{}\"}}", sequence(2)));
-    assert_eq!(lines.len(), 11);
-    assert!(!error.contains("<aws_secret_key>") && !out.contains("<aws_secret_key>"));
 }
 
 /// Every number once; for each key in the order in which they were put.
