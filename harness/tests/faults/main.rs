@@ -15,5 +15,6 @@ mod kafka;
 mod kills;
 mod races;
 mod restarts;
+mod sql;
 mod stalls;
 mod support;

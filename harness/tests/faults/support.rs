@@ -207,6 +207,29 @@ impl Pipeline {
         Run { child: command.spawn().unwrap(), log }
     }
 
+    /// Starts `harness sql` with these statements and more arguments.
+    pub(crate) fn start_sql(&self, statements: &str, args: &[&str]) -> Run {
+        self.runs.set(self.runs.get() + 1);
+        let log = self.dir.path().join(format!("run-{}.log", self.runs.get()));
+        let mut command = Command::new(env!("CARGO_BIN_EXE_harness"));
+        command
+            .args(["sql", "-e", statements, "--store", &self.store, "--extractor"])
+            .arg(&self.extractor)
+            .args(args)
+            .env("S2X_SECRETS", self.dir.path().join("secrets"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(File::create(&log).unwrap());
+        Run { child: command.spawn().unwrap(), log }
+    }
+
+    /// Runs statements to their end.
+    #[track_caller]
+    pub(crate) fn sql(&self, statements: &str, args: &[&str]) {
+        let mut run = self.start_sql(statements, args);
+        assert_eq!(run.wait(), Some(0), "{}", run.log());
+    }
+
     /// Runs until caught up.
     pub(crate) fn run(&self, args: &[&str]) {
         let args: Vec<&str> = ["--until-caught-up"].iter().chain(args).copied().collect();
