@@ -364,6 +364,24 @@ fn shards_that_can_not_be_listed_are_an_error_in_bounded_time() {
     }
 }
 
+/// Who waits to be caught up asks for the shards; a listing that fails is not asked for all the time.
+#[test]
+fn a_listing_that_fails_is_not_asked_for_in_a_hot_loop() {
+    let server = Canned::start(|operation, _| {
+        (operation == "ListShards").then_some(Answer::Error("LimitExceededException"))
+    });
+    let mut source = open(&server.url, &json!({}));
+    assign(&mut source, &[(key(0), horizon())]);
+    let mut sink = Sink::new(usize::MAX);
+    let began = Instant::now();
+    while server.calls("ListShards").len() < 4 {
+        assert!(began.elapsed() < LIMIT);
+        let polled = source.poll(&mut sink, Duration::from_millis(20)).unwrap();
+        assert_ne!(polled, Polled::Idle { caught_up: true }, "nobody knows of new shards");
+    }
+    assert!(began.elapsed() > Duration::from_millis(2_900), "4 in {:?}", began.elapsed());
+}
+
 /// F17: a service that takes the request and says nothing.
 #[test]
 fn f17_silence_is_an_error_in_bounded_time() {

@@ -54,6 +54,9 @@ const LOOKS_MAX: u32 = 10;
 /// error must come in minutes.
 const BLIND_PAUSE_MAX: Duration = Duration::from_secs(30);
 
+/// The shortest one, also when it is asked for. Why 1 s: who waits to be caught up asks again and again.
+const BLIND_PAUSE_MIN: Duration = Duration::from_secs(1);
+
 /// How long every look may fail.
 fn blind_max(pause: Duration) -> Duration {
     pause.min(BLIND_PAUSE_MAX).saturating_mul(LOOKS_MAX)
@@ -74,6 +77,9 @@ pub(super) async fn watch(
         let next = if failing.is_some() { pause.min(BLIND_PAUSE_MAX) } else { pause };
         // Tasks of many extractors must not look in the same moment: the calls are few per account.
         let next = next.mul_f64(0.75 + fastrand::f64() / 2.0);
+        if failing.is_some() {
+            tokio::time::sleep(next.min(BLIND_PAUSE_MIN)).await;
+        }
         let whole = tokio::select! {
             () = tokio::time::sleep(next) => true,
             () = asked.notified() => false,
