@@ -77,10 +77,9 @@ pub(crate) fn plain_ascii_run(text: &[u8]) -> usize {
 }
 
 /// Most strings are short, some are the whole record: first two words of eight bytes, each looked
-/// at as one number; then strides, of whose inner loop the compiler makes vector code.
+/// at as one number; then strides, of which the compiler makes vector code; then words again.
 fn run<const ASCII: bool>(text: &[u8]) -> usize {
     const SHORT: usize = 2 * WORD;
-    const STRIDE: usize = 32;
     let mut run = 0;
     while let Some(word) = text.get(run..).and_then(<[u8]>::first_chunk) {
         let special = specials::<ASCII>(u64::from_le_bytes(*word));
@@ -89,15 +88,34 @@ fn run<const ASCII: bool>(text: &[u8]) -> usize {
         }
         run += WORD;
         if run == SHORT {
-            let strides = text.get(run..).unwrap_or_default().chunks_exact(STRIDE);
-            let is_plain = |stride: &&[u8]| {
-                !stride.iter().fold(false, |special, byte| special | ends_run::<ASCII>(*byte))
-            };
-            run += STRIDE * strides.take_while(is_plain).count();
+            run += strides::<ASCII, 128>(text.get(run..).unwrap_or_default());
+            run += strides::<ASCII, 32>(text.get(run..).unwrap_or_default());
         }
     }
     let rest = text.get(run..).unwrap_or_default();
     run + rest.iter().take_while(|byte| !ends_run::<ASCII>(**byte)).count()
+}
+
+/// Bytes of the strides of this length in front of the first one with a byte that ends a run.
+fn strides<const ASCII: bool, const LEN: usize>(text: &[u8]) -> usize {
+    let (strides, _) = text.as_chunks::<LEN>();
+    let least = |stride: &[u8; LEN]| {
+        stride.iter().fold(u8::MAX, |least, byte| least.min(distance::<ASCII>(*byte)))
+    };
+    LEN * strides.iter().take_while(|stride| least(stride) != 0).count()
+}
+
+/// Zero for a byte that ends a run, and for no other: its distance, of some kind, to the nearest.
+/// Numbers and their minimum are one instruction each for a whole vector; truth values are not.
+fn distance<const ASCII: bool>(byte: u8) -> u8 {
+    let from_space = byte.wrapping_sub(b' ');
+    let printable = if ASCII {
+        0x60_u8.saturating_sub(from_space)
+    } else {
+        // The control characters come last.
+        0xe0_u8.saturating_sub(from_space)
+    };
+    (byte ^ b'"').min(byte ^ b'\\').min(printable)
 }
 
 /// Bytes of a word.

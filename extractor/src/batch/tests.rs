@@ -58,6 +58,30 @@ fn came(batch: &Batch) -> Came {
     came
 }
 
+#[test]
+fn a_checksum_that_was_carried_on_often_is_that_of_the_whole() {
+    // A frame takes six of the rows; the seventh was appended before it turned out not to fit.
+    let mut batch = batch(2, 256 * 1024, 1 << 20);
+    batch.begin(1, 1, &credit(100, 1 << 30));
+    let rows: Vec<Vec<u8>> = (0..40_u8).map(|row| vec![row; 41_000 + usize::from(row)]).collect();
+    for (row, part) in rows.iter().zip([0, 0, 1].into_iter().cycle()) {
+        assert_eq!(put(&mut batch, part, row), Taken::Yes);
+    }
+    let of = |part: u32| {
+        let rows = rows.iter().zip([0, 0, 1].into_iter().cycle()).filter(|(_, it)| *it == part);
+        rows.flat_map(|(row, _)| row.iter().copied()).collect::<Vec<_>>()
+    };
+    let (_, moves) = batch.finish([(at(0), at(1)), (at(0), at(1))].into_iter());
+    for (part, step) in (0..).zip(&moves) {
+        let digest = format!("crc32c:{:08x}", crc32c::crc32c(&of(part)));
+        assert_eq!(step.digest.as_ref(), Some(&digest));
+    }
+    let came = came(&batch);
+    assert_eq!(came.bytes[&(0, STATIC_SCHEMA_NUMBER)], of(0));
+    assert_eq!(came.bytes[&(1, STATIC_SCHEMA_NUMBER)], of(1));
+    assert!(came.frames > 6, "{}", came.frames);
+}
+
 fn finish(batch: &mut Batch, parts: u64) -> (Counts, Vec<Move>) {
     batch.finish((0..parts).map(|part| (at(0), at(part + 1))))
 }

@@ -20,6 +20,21 @@ fn escapes_are_those_of_serde_json() {
 }
 
 #[test]
+fn a_run_ends_at_the_first_byte_that_ends_one_wherever_it_is() {
+    const LEN: usize = 330;
+    for byte in 0..=u8::MAX {
+        let escaped = byte < 0x20 || byte == b'"' || byte == b'\\';
+        for at in 0..LEN {
+            let mut text = [b'x'; LEN];
+            text[at] = byte;
+            assert_eq!(plain_run(&text), if escaped { at } else { LEN }, "{byte:#x} at {at}");
+            let end = if escaped || byte >= 0x80 { at } else { LEN };
+            assert_eq!(plain_ascii_run(&text), end, "{byte:#x} at {at}");
+        }
+    }
+}
+
+#[test]
 fn a_wrong_guess_moves_the_text() {
     let avro = |text: &str| {
         let schema = apache_avro::Schema::parse_str(r#""string""#).unwrap();

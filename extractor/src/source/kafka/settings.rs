@@ -240,7 +240,8 @@ impl KafkaSettings {
             ("client.id", self.client_id.clone()),
             ("isolation.level", isolation.to_owned()),
             // The default of 1000 ms stops the fetcher for a second whenever the queue was full.
-            ("fetch.queue.backoff.ms", "5".to_owned()),
+            // How long fetching rests when the queue is full: less than what it holds lasts.
+            ("fetch.queue.backoff.ms", "2".to_owned()),
             ("queued.max.messages.kbytes", memory.queue_kbytes.to_string()),
             ("queued.min.messages", memory.queue_records.to_string()),
             ("enable.partition.eof", "true".to_owned()),

@@ -7,9 +7,9 @@ const ONE: Readers = Readers { queues: 1, brokers: 1 };
 #[test]
 fn the_default_and_the_low_memory_budget() {
     let default = Memory {
-        queue_kbytes: 12_582,
-        queue_records: 24_576,
-        fetch_bytes: 2 * MIB,
+        queue_kbytes: 4194,
+        queue_records: 8192,
+        fetch_bytes: MIB,
         receive_bytes: 96 * MIB,
     };
     assert_eq!(Memory::of(MEMORY_BYTES_DEFAULT, ONE), default);
@@ -24,9 +24,15 @@ fn the_default_and_the_low_memory_budget() {
 }
 
 #[test]
+fn a_larger_budget_than_the_default_is_used() {
+    let large = Memory::of(64 * MIB, ONE);
+    assert_eq!((large.queue_kbytes, large.fetch_bytes), (16 * MIB / 1000, 4 * MIB));
+}
+
+#[test]
 fn queues_share_one_budget() {
     let shared = Memory::of(MEMORY_BYTES_DEFAULT, Readers { queues: 64, ..ONE });
-    assert_eq!((shared.queue_kbytes, shared.queue_records), (196, 384));
+    assert_eq!((shared.queue_kbytes, shared.queue_records), (65, 128));
     let many = Memory::of(MEMORY_BYTES_MIN, Readers { queues: 100_000, ..ONE });
     assert_eq!((many.queue_kbytes, many.queue_records), (1, 1));
 }

@@ -44,11 +44,11 @@ fn defaults_lose_nothing() {
         ("allow.auto.create.topics", "false"),
         ("enable.partition.eof", "true"),
         ("check.crcs", "true"),
-        ("fetch.queue.backoff.ms", "5"),
-        ("queued.max.messages.kbytes", "12582"),
-        ("queued.min.messages", "24576"),
-        ("fetch.message.max.bytes", "2097152"),
-        ("fetch.max.bytes", "2097152"),
+        ("fetch.queue.backoff.ms", "2"),
+        ("queued.max.messages.kbytes", "4194"),
+        ("queued.min.messages", "8192"),
+        ("fetch.message.max.bytes", "1048576"),
+        ("fetch.max.bytes", "1048576"),
     ] {
         assert_eq!(config.get(key), Some(value), "{key}");
     }
@@ -86,7 +86,7 @@ fn the_safe_consumer_is_chosen_with_a_warning() {
     assert_eq!(config.get("enable.auto.commit"), Some("false"));
     let shared = KafkaSettings { readers: Readers { queues: 16, brokers: 1 }, ..read };
     let kbytes = shared.client_config().get("queued.max.messages.kbytes").unwrap().to_owned();
-    assert_eq!(kbytes, "786");
+    assert_eq!(kbytes, "262");
     let rotated = shared.with_credentials(&Map::new()).unwrap();
     assert_eq!(rotated.client_config().get("queued.max.messages.kbytes"), Some(kbytes.as_str()));
 }
