@@ -178,6 +178,24 @@ fn until_stops_exactly_and_reading_goes_on_after_it() {
 }
 
 #[test]
+fn the_last_record_before_until_reaches_it() {
+    let cluster = cluster("t", 1);
+    produce(&producer(&cluster), "t", 0, 0..10);
+    let mut source = open(&cluster.bootstrap_servers(), "t", &json!({}));
+    assign(&mut source, &[(key("t", 0), at(0))]);
+    for until in [5, 10] {
+        source.set_until(&[(0, at(until))]).unwrap();
+        let mut sink = Sink::new(5);
+        poll_until(&mut source, &mut sink, LIMIT, |sink, _| sink.room == 0).unwrap();
+        // Neither a record behind it nor the end of the partition can have been looked at: there is
+        // no room.
+        assert_eq!(source.poll(&mut sink, Duration::ZERO).unwrap(), Polled::ReachedUntil);
+        assert_eq!(sink.records(0), numbers(until - 5..until));
+        assert_eq!(position(&source, 0), until);
+    }
+}
+
+#[test]
 fn one_part_with_until_ends_the_poll_and_the_other_loses_nothing() {
     let cluster = cluster("t", 2);
     let producer = producer(&cluster);

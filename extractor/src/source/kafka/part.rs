@@ -134,7 +134,7 @@ impl Part {
         }
     }
 
-    /// Whether `until` was reached before anything arrived; the partition must be stopped then.
+    /// Whether `until` was reached without another arrival; the partition must be stopped then.
     pub(super) fn reaches_now(&mut self) -> bool {
         let reached = self.until.is_some_and(|until| self.position.offset >= until);
         let reading = matches!(self.flow, Flow::Reading | Flow::AtEnd);

@@ -252,10 +252,7 @@ fn record(
             (Code::DecodeFailed, reason)
         }
         Ok(row) => match sink.row(number, &mut |out| row.write(out)) {
-            Taken::Yes => {
-                part.delivered(offset, epoch);
-                return Ok(Next::Done);
-            }
+            Taken::Yes => return Ok(delivered(part, offset, epoch)),
             Taken::No => return Ok(Next::Full),
             Taken::TooLarge { bytes } => {
                 let reason = format!("the row of {bytes} bytes is larger than a row may be");
@@ -265,6 +262,13 @@ fn record(
         Err(undecodable) => (undecodable.code(), undecodable.to_string()),
     };
     error_row(number, part, item, sink, (code, reason))
+}
+
+/// A record that is in the batch. The last one before `until` reaches it: what says that the partition
+/// ends there comes with the broker's next answer, which it holds back while there is nothing new.
+fn delivered(part: &mut Part, offset: i64, epoch: Option<i32>) -> Next {
+    part.delivered(offset, epoch);
+    if part.reaches_now() { Next::Stop } else { Next::Done }
 }
 
 /// A record that is no row: it goes into the batch as it came, with the reason.
@@ -303,10 +307,7 @@ fn error_row(
         taken = sink.error(number, &row);
     }
     match taken {
-        Taken::Yes => {
-            part.delivered(offset, item.epoch());
-            Ok(Next::Done)
-        }
+        Taken::Yes => Ok(delivered(part, offset, item.epoch())),
         Taken::No => Ok(Next::Full),
         Taken::TooLarge { bytes } => {
             let text = format!(
