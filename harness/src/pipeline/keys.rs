@@ -103,7 +103,8 @@ keys! {
     "store", text("sqlite:PATH or mysql://user[:${env:PASSWORD}]@host[:port]/database[?load=load-data]", "required"),
         "where rows and offsets go; --store and S2X_STORE win; ?load=load-data loads with LOAD DATA LOCAL INFILE";
     "table", text("a table name", "the pipeline's name"), "table that the rows go to";
-    "tasks.max", number(4, 1, PROCESSES_MAX), "extractor processes per leaf";
+    "tasks.max", number(4, 1, PROCESSES_MAX),
+        "extractor processes per leaf; where it is not set, 1 into SQLite, which has one writer";
     "leaves", number(1, 1, PROCESSES_MAX), "leaves that share the splits, all in one process";
     "batch.rows" or "pipelines_extractor_batch_size",
         number(10_000, 1, EXTRACT_ROWS_MAX), "rows of one batch at most";

@@ -29,6 +29,12 @@ use crate::store::{ACCEPTED_FORMS, Secret, StoreUrl};
 /// a batch is full in less.
 const CAUGHT_UP_INTERVAL: Duration = Duration::from_millis(100);
 
+/// Tasks of a leaf that loads into an SQLite file, unless that is set.
+///
+/// Why 1: the file has one writer at a time, so that more would only wait for its lock, each with an
+/// extractor of its own.
+const SQLITE_TASKS: u32 = 1;
+
 /// What the command line says; it wins over the file.
 #[derive(Clone, Debug, Default)]
 pub struct Overrides {
@@ -133,7 +139,7 @@ pub fn plan(
         away: reader.millis("retry.away.ms", None)?,
         pauses: overrides.pauses,
     };
-    let share = reader.share(overrides)?;
+    let share = reader.share(overrides, &store)?;
     let start = reader.start(overrides.start.as_ref())?;
     let end = reader.end(overrides)?;
     let on_error = reader.on_error(overrides.on_error)?;
@@ -284,8 +290,13 @@ impl Reader<'_> {
         self.millis(KEY, flag)
     }
 
-    fn share(&self, overrides: &Overrides) -> Result<Share, PipelineError> {
-        let tasks = self.number32("tasks.max", overrides.tasks)?;
+    fn share(&self, overrides: &Overrides, store: &StoreUrl) -> Result<Share, PipelineError> {
+        const KEY: &str = "tasks.max";
+        let is_set = overrides.tasks.is_some() || self.text(KEY)?.is_some();
+        let tasks = match store {
+            StoreUrl::Sqlite { .. } if !is_set => SQLITE_TASKS,
+            StoreUrl::Sqlite { .. } | StoreUrl::Server(_) => self.number32(KEY, overrides.tasks)?,
+        };
         Ok(match overrides.leaf {
             Some((leaf, leaves)) => Share { leaves, leaf: Some(leaf), tasks },
             None => Share { leaves: self.number32("leaves", overrides.leaves)?, leaf: None, tasks },

@@ -79,13 +79,31 @@ fn connects_own_shape() {
 
 #[test]
 fn defaults_are_those_of_the_contract() {
-    let text = r#"{"name":"p","connector.class":"test","store":"sqlite:a.db"}"#;
+    let text = r#"{"name":"p","connector.class":"test","store":"mysql://u@h/d"}"#;
     let plan = read("p.json", text).unwrap();
     assert_eq!(plan.limits, BatchLimits::default());
     assert_eq!(plan.retry, Retry::default());
     assert_eq!(plan.share, Share { leaves: 1, leaf: None, tasks: 4 });
     assert_eq!((plan.start, plan.until), (None, Until::Stopped));
     assert_eq!(plan.on_error, OnError::Stop);
+}
+
+#[test]
+fn a_file_with_one_writer_has_one_task_unless_more_are_set() {
+    let tasks = |more: &str, overrides: &Overrides| {
+        let text = format!(
+            r#"{{"name":"p","connector.class":"test","store":"sqlite:a"{more},"extractor.path":"/bin/sh"}}"#
+        );
+        let document = Document::parse("p.json", &text, &env).unwrap();
+        plan(&document, overrides, &surroundings()).unwrap().share.tasks
+    };
+    let four = Overrides { tasks: Some(4), ..Overrides::default() };
+    let server = Some("mysql://u@h/d".parse().unwrap());
+    let server = Overrides { store: server, ..Overrides::default() };
+    assert_eq!(tasks("", &Overrides::default()), 1);
+    assert_eq!(tasks(r#","tasks.max":3"#, &Overrides::default()), 3);
+    assert_eq!(tasks("", &four), 4);
+    assert_eq!(tasks("", &server), 4, "the command line names another store");
 }
 
 #[test]

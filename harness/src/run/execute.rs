@@ -386,7 +386,9 @@ impl Coordinator {
             }
             if self.is_complete() {
                 self.was_caught_up |= self.is_caught_up();
-                self.setup.complete.store(true, Ordering::Release);
+                if !self.setup.complete.swap(true, Ordering::AcqRel) {
+                    self.tasks.values().for_each(|running| running.orders.complete());
+                }
             }
         }
         match failed {

@@ -55,6 +55,8 @@ enum Wake {
     Loaded(Box<Done>),
     /// The coordinator decided which splits this task reads.
     Assign(Order),
+    /// The run is complete: look at once, and not at the next tick.
+    Complete,
 }
 
 /// What a task tells the coordinator.
@@ -90,6 +92,11 @@ impl Orders {
     /// Replaces the splits of the task. A task that is gone does not mind.
     pub(super) fn assign(&self, order: Order) {
         let _gone = self.0.send(Wake::Assign(order));
+    }
+
+    /// Has the task see at once that the run is complete. One whose queue is full is awake anyway.
+    pub(super) fn complete(&self) {
+        let _awake_or_gone = self.0.try_send(Wake::Complete);
     }
 }
 
@@ -260,7 +267,7 @@ impl Task {
                 }
                 Ok(Wake::Assign(order)) => self.wanted = Some(order),
                 Ok(Wake::Child { number, what }) => self.keep_up(number, what),
-                Err(RecvTimeoutError::Timeout) => {}
+                Ok(Wake::Complete) | Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,
             }
         }
@@ -361,8 +368,8 @@ impl Task {
                 self.wanted = Some(order);
                 Ok(None)
             }
-            // An extractor that was replaced.
-            Ok(Wake::Child { .. }) | Err(RecvTimeoutError::Timeout) => Ok(None),
+            // An extractor that was replaced, or something that the loop looks at anyway.
+            Ok(Wake::Child { .. } | Wake::Complete) | Err(RecvTimeoutError::Timeout) => Ok(None),
             Err(RecvTimeoutError::Disconnected) => {
                 Err(RunError::Internal("the event queue of a task is gone".to_owned()).into())
             }
