@@ -72,7 +72,7 @@ pub(crate) fn stored_plan(
     let values = Values::of(catalogue.variables()?);
     let surroundings = Surroundings::of_process();
     // How many leaves there are, the catalogue says.
-    let leaves = overrides.leaves.or(Some(u64::from(pipeline.leaf_count)));
+    let leaves = overrides.leaves.or_else(|| Some(u64::from(pipeline.leaf_count)));
     let overrides = Overrides { leaves, ..overrides };
     let (table, surroundings) = (&pipeline.target_table, &surroundings);
     Definition::parse(name, text)?.plan(definition::Needs {
