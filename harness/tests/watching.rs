@@ -377,6 +377,35 @@ fn what_was_done_is_written_down_without_secrets() {
     }
 }
 
+#[test]
+fn a_server_keeps_signs_of_life_and_the_audit_log_too() {
+    let Some(database) = support::Database::new("watching_server") else { return };
+    let config = json!({
+        "connector.class": "test", "test.splits": 2, "test.rows": 1000, "tasks.max": 2,
+        "test.stall.at": 300, "test.stall.ms": 3_600_000
+    });
+    let pipeline = Pipeline::new("served", Some(&database.url), &config);
+    let mut run = pipeline.start(&[]);
+    let status = || json_lines(&pipeline, &["status", "served"]).remove(0);
+    wait_until("600 rows", || pipeline.try_number("SELECT COUNT(*) FROM served") == Some(600));
+    wait_until("the memory", || status()["memory_bytes"].as_u64().unwrap() > 1_000_000);
+    let now = status();
+    assert_eq!(
+        (&now["is_alive"], &now["processes"][0]["health"]),
+        (&json!(true), &json!("running"))
+    );
+    pipeline.query("UPDATE s2x_heartbeats SET beat_us = beat_us + 3600000000");
+    assert_eq!(status()["is_alive"], true, "a clock that was set back makes nobody old");
+    signal(run.pid(), Signal::SIGTERM);
+    assert_eq!(run.wait(), Some(0), "{}", run.log());
+    assert_eq!(status()["processes"], json!([]));
+    out(&pipeline, &["set-leaves", "served", "2"]);
+    let entry = json_lines(&pipeline, &["audit"]).remove(0);
+    let told = (&entry["outcome"], &entry["statement"]);
+    assert_eq!(told, (&json!("done"), &json!("set-leaves served 2")));
+    assert!(entry["database_user"].as_str().unwrap().contains('@'), "{entry}");
+}
+
 fn program(args: &[&str]) -> String {
     let output = Command::new(env!("CARGO_BIN_EXE_harness")).args(args).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
