@@ -28,6 +28,9 @@ pub(super) const fn changes(statement: &Statement) -> bool {
 pub(super) fn redacted(piece: &Piece<'_>) -> String {
     let is_set = piece.tokens.first().is_some_and(|token| token.is("SET"));
     let credentials = after(&piece.tokens, "CREDENTIALS").map(Token::value);
+    // One by its key, or several: which values of CONFIG repeat one is not looked for, all are hidden.
+    let said = piece.tokens.iter().filter(|token| token.is("CREDENTIALS")).count();
+    let is_config_hidden = said > usize::from(credentials.is_some());
     let mut text = String::with_capacity(piece.text.len());
     let mut before: Option<&Token<'_>> = None;
     for token in &piece.tokens {
@@ -37,7 +40,8 @@ pub(super) fn redacted(piece: &Piece<'_>) -> String {
             text.push(' ');
         }
         text.push_str(&match token.kind {
-            Kind::Text => string(token, before, is_set, credentials.as_deref()),
+            Kind::Text if is_config_hidden => string(token, before, is_set, None),
+            Kind::Text => string(token, before, is_set, Some(credentials.as_deref())),
             _ => token.text.to_owned(),
         });
         before = Some(token);
@@ -50,17 +54,18 @@ fn after<'t>(tokens: &'t [Token<'t>], word: &str) -> Option<&'t Token<'t>> {
     tokens.get(place + 1).filter(|token| token.kind == Kind::Text)
 }
 
+/// A string as it is shown. `credentials`: those of the statement, `None` where CONFIG is hidden for their sake.
 fn string(
     token: &Token<'_>,
     before: Option<&Token<'_>>,
     is_set: bool,
-    credentials: Option<&str>,
+    credentials: Option<Option<&str>>,
 ) -> String {
     let hidden = format!("'{REDACTED}'");
     let Some(before) = before else { return hidden };
     if before.is("CONFIG") {
-        return redacted_config(&token.value(), credentials)
-            .map_or(hidden, |config| format!("'{}'", config.replace('\'', "''")));
+        let config = credentials.and_then(|it| redacted_config(&token.value(), it));
+        return config.map_or(hidden, |config| format!("'{}'", config.replace('\'', "''")));
     }
     let value = token.value();
     let is_place = OPEN_AFTER.iter().any(|word| before.is(word)) || is_set && before.is("=");

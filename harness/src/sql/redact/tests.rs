@@ -41,6 +41,18 @@ fn planted_secrets_are_nowhere() {
         ),
         ("ALTER PIPELINE p SET CREDENTIALS '{\"k\": \"canary\"}'", "CREDENTIALS '***'"),
         ("ALTER PIPELINE p SET CREDENTIALS `::k` = 'canary'", "`::k` = '***'"),
+        (
+            "ALTER PIPELINE p SET CONFIG ::sasl.password = 'canary' SET CREDENTIALS ::'k' = 'canary'",
+            "SET CONFIG ::sasl.password = '***' SET CREDENTIALS ::'***' = '***'",
+        ),
+        (
+            "ALTER PIPELINE p SET CONFIG '{\"note\": \"canary\"}' SET CREDENTIALS ::k = 'canary'",
+            "SET CONFIG '***' SET CREDENTIALS ::k = '***'",
+        ),
+        (
+            "ALTER PIPELINE p SET CREDENTIALS '{}' SET CONFIG '{\"n\": \"canary\"}' SET CREDENTIALS '{\"k\": \"canary\"}'",
+            "SET CONFIG '***'",
+        ),
         ("ALTER PIPELINE p SET RETRY_OPTIONS 'canary'", "RETRY_OPTIONS '***'"),
     ] {
         let pieces = split(statement, Rules::Server).unwrap();
