@@ -204,6 +204,8 @@ fn leaves_of_a_sql_pipeline_share_its_splits() {
     // START runs as many as the catalogue says.
     assert_eq!(bench.script("START PIPELINE p FOREGROUND LIMIT 6 BATCHES", &[]).code, 0);
     bench.script("START PIPELINE p", &["--leaf", "0/2"]).fails(78, "is shared by 3 leaves");
+    let doctor = bench.harness(&["doctor", "p", "--extractor", &bench.peer]);
+    assert_eq!(doctor.code, 0, "it counts as the catalogue does: {} {}", doctor.out, doctor.err);
     let leaf = |n: &str| {
         let args = [
             "sql",
