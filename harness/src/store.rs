@@ -4,6 +4,7 @@
 //! a load exactly once are written over the trait, in `catalogue` and `transaction`, so that stores
 //! differ in the verbs only. Invariant: nothing here retries or reconnects by itself; an error goes up.
 
+mod answer;
 mod error;
 mod functions;
 mod mysql;
@@ -12,7 +13,8 @@ mod table;
 mod url;
 mod value;
 
-pub use error::{MESSAGE_CHARS_MAX, StoreError, StoreErrorKind};
+pub use answer::{Answers, CHARSET_BINARY, CHARSET_TEXT, Column, Datum, Done, flag, gone, kind};
+pub use error::{MESSAGE_CHARS_MAX, ServerCode, StoreError, StoreErrorKind};
 pub use functions::SERVER_FUNCTIONS;
 pub(crate) use table::is_there;
 pub use table::{
@@ -117,6 +119,30 @@ pub trait Store: Send {
     /// # Errors
     /// As [`Store::query`].
     fn run(&mut self, sql: &str) -> Result<RowSet, StoreError>;
+
+    /// Runs one statement and hands its answer over as it comes: as [`Store::run`] without `params`, as a
+    /// prepared one with them.
+    ///
+    /// # Errors
+    /// As [`Store::execute`]; or `to` refuses to take more.
+    fn answer(
+        &mut self,
+        sql: &str,
+        params: Option<&[Param<'_>]>,
+        to: &mut dyn Answers,
+    ) -> Result<(), StoreError>;
+
+    /// How many `?` a statement has. One that cannot be prepared has none.
+    ///
+    /// # Errors
+    /// The database refuses the statement.
+    fn parameters(&mut self, sql: &str) -> Result<usize, StoreError>;
+
+    /// From now on no statement of this connection reaches another file of this machine.
+    ///
+    /// # Errors
+    /// The database library refuses.
+    fn confine(&mut self) -> Result<(), StoreError>;
 
     /// Opens a transaction that may write.
     ///

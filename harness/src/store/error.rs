@@ -67,6 +67,23 @@ impl StoreErrorKind {
 pub struct StoreError {
     kind: StoreErrorKind,
     message: String,
+    code: Option<ServerCode>,
+}
+
+/// An error's number and SQLSTATE, as MySQL and MariaDB have them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ServerCode {
+    /// The number.
+    pub number: u16,
+    /// Five letters and digits.
+    pub state: [u8; 5],
+}
+
+impl ServerCode {
+    /// Of a number and its state.
+    pub const fn new(number: u16, state: [u8; 5]) -> Self {
+        Self { number, state }
+    }
 }
 
 impl fmt::Display for StoreError {
@@ -78,7 +95,7 @@ impl fmt::Display for StoreError {
 impl StoreError {
     /// An error of this kind; line breaks in the message become spaces.
     pub fn new(kind: StoreErrorKind, message: impl AsRef<str>) -> Self {
-        Self { kind, message: one_line(message.as_ref()) }
+        Self { kind, message: one_line(message.as_ref()), code: None }
     }
 
     /// What the caller may do.
@@ -115,13 +132,32 @@ impl StoreError {
     /// The same error with what was being done in front.
     #[must_use]
     pub fn context(self, doing: impl fmt::Display) -> Self {
-        Self::new(self.kind, format!("{doing}: {}", self.message))
+        let message = one_line(&format!("{doing}: {}", self.message));
+        Self { message, ..self }
+    }
+
+    /// The same error with what may help behind it.
+    #[must_use]
+    pub(crate) fn advised(self, advice: impl fmt::Display) -> Self {
+        let message = one_line(&format!("{}; {advice}", self.message));
+        Self { message, ..self }
     }
 
     /// The same error as another kind.
     #[must_use]
     pub(crate) fn with_kind(self, kind: StoreErrorKind) -> Self {
-        Self { kind, message: self.message }
+        Self { kind, ..self }
+    }
+
+    /// The number that the database gave the error, or would have given it.
+    pub fn code(&self) -> Option<ServerCode> {
+        self.code
+    }
+
+    /// The same error with its number.
+    #[must_use]
+    pub(crate) fn with_code(self, code: Option<ServerCode>) -> Self {
+        Self { code, ..self }
     }
 
     /// A rule of this program was broken.

@@ -6,6 +6,7 @@
 //!
 //! The client is built without TLS: reach the server over loopback, a private network or a tunnel.
 
+mod answer;
 mod classify;
 mod load;
 
@@ -15,11 +16,12 @@ use mysql::consts::{ColumnFlags, ColumnType};
 use mysql::prelude::{Protocol, Queryable as _};
 use mysql::{Conn, OptsBuilder, Params, QueryResult, Value};
 
+use self::answer::Failed;
 use self::classify::{SAVEPOINT_IS_GONE, classify, code_of};
 use super::error::{StoreError, StoreErrorKind};
 use super::url::{LoadMethod, Secret, ServerAddress};
 use super::value::{Cell, CellRow, Param, RowSet};
-use super::{ANSWER_ROWS_MAX, Dialect, Rows, Store};
+use super::{ANSWER_ROWS_MAX, Answers, Dialect, Rows, Store};
 
 /// How long a connection attempt may take.
 const CONNECT_WAIT: Duration = Duration::from_secs(10);
@@ -181,6 +183,56 @@ impl Store for MysqlStore {
         answered.map_err(|error| self.fail(&error)).and_then(require_all)
     }
 
+    fn answer(
+        &mut self,
+        sql: &str,
+        params: Option<&[Param<'_>]>,
+        to: &mut dyn Answers,
+    ) -> Result<(), StoreError> {
+        let prepared = match params {
+            Some(params) => {
+                self.require_fits(params)?;
+                match self.conn.prep(sql) {
+                    Ok(statement) => Some((statement, params)),
+                    // Not every statement can be prepared; those have no values.
+                    Err(error) if code_of(&error) == Some(classify::NOT_PREPARED) => None,
+                    Err(error) => return Err(self.fail(&error)),
+                }
+            }
+            None => None,
+        };
+        let as_text = params.is_some();
+        let done = match prepared {
+            Some((statement, params)) => self
+                .conn
+                .exec_iter(statement, bind(params))
+                .map_err(Failed::Server)
+                .and_then(|result| answer::hand_over(result, false, to)),
+            None => self
+                .conn
+                .query_iter(sql)
+                .map_err(Failed::Server)
+                .and_then(|result| answer::hand_over(result, as_text, to)),
+        };
+        done.map_err(|failed| match failed {
+            Failed::Server(error) => self.fail(&error),
+            Failed::Client(error) => error,
+        })
+    }
+
+    fn parameters(&mut self, sql: &str) -> Result<usize, StoreError> {
+        match self.conn.prep(sql) {
+            Ok(statement) => Ok(usize::from(statement.num_params())),
+            Err(error) if code_of(&error) == Some(classify::NOT_PREPARED) => Ok(0),
+            Err(error) => Err(self.fail(&error)),
+        }
+    }
+
+    fn confine(&mut self) -> Result<(), StoreError> {
+        // What its user may do is the server's business.
+        Ok(())
+    }
+
     fn begin(&mut self) -> Result<(), StoreError> {
         let begun = self.conn.query_drop("START TRANSACTION");
         begun
@@ -229,7 +281,7 @@ impl Store for MysqlStore {
 fn param_len(param: Param<'_>) -> usize {
     match param {
         Param::Null => 0,
-        Param::Int(_) => 8,
+        Param::Int(_) | Param::Real(_) => 8,
         Param::Text(text) => text.len(),
         Param::Bytes(bytes) => bytes.len(),
     }
@@ -245,6 +297,7 @@ fn bind(params: &[Param<'_>]) -> Params {
             .map(|param| match param {
                 Param::Null => Value::NULL,
                 Param::Int(number) => Value::Int(*number),
+                Param::Real(number) => Value::Double(*number),
                 Param::Text(text) => Value::Bytes(text.as_bytes().to_vec()),
                 Param::Bytes(bytes) => Value::Bytes(bytes.to_vec()),
             })

@@ -4,18 +4,21 @@
 //! every commit is flushed before it is answered, since an offset that outlives its rows would be a loss);
 //! a write transaction takes the write lock at BEGIN, so that it never fails half way on a lock.
 
+mod answer;
+mod codes;
 mod functions;
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
 use rusqlite::types::{ToSqlOutput, Value, ValueRef};
 use rusqlite::{Connection, ErrorCode, OpenFlags, ToSql, params_from_iter};
 
 use super::error::{StoreError, StoreErrorKind};
 use super::value::{Cell, CellRow, Param, RowSet};
-use super::{ANSWER_ROWS_MAX, Dialect, LoadMethod, Rows, Store};
+use super::{ANSWER_ROWS_MAX, Answers, Dialect, LoadMethod, Rows, Store};
 
 /// How long a connection waits for another one's write lock.
 ///
@@ -135,7 +138,7 @@ impl SqliteStore {
         classify(&self.path, error)
     }
 
-    fn answer(
+    fn rows_of(
         &self,
         statement: &mut rusqlite::Statement<'_>,
         params: &[Param<'_>],
@@ -182,6 +185,7 @@ impl ToSql for Param<'_> {
         Ok(ToSqlOutput::Borrowed(match self {
             Self::Null => ValueRef::Null,
             Self::Int(number) => ValueRef::Integer(*number),
+            Self::Real(number) => ValueRef::Real(*number),
             Self::Text(text) => ValueRef::Text(text.as_bytes()),
             Self::Bytes(bytes) => ValueRef::Blob(bytes),
         }))
@@ -215,12 +219,41 @@ impl Store for SqliteStore {
 
     fn query(&mut self, sql: &str, params: &[Param<'_>]) -> Result<RowSet, StoreError> {
         let mut statement = self.connection.prepare_cached(sql).map_err(|e| self.fail(&e))?;
-        self.answer(&mut statement, params).map_err(|e| self.fail(&e))
+        self.rows_of(&mut statement, params).map_err(|e| self.fail(&e))
     }
 
     fn run(&mut self, sql: &str) -> Result<RowSet, StoreError> {
         let mut statement = self.connection.prepare(sql).map_err(|e| self.fail(&e))?;
-        self.answer(&mut statement, &[]).map_err(|e| self.fail(&e))
+        self.rows_of(&mut statement, &[]).map_err(|e| self.fail(&e))
+    }
+
+    fn answer(
+        &mut self,
+        sql: &str,
+        params: Option<&[Param<'_>]>,
+        to: &mut dyn Answers,
+    ) -> Result<(), StoreError> {
+        answer::answer(&self.connection, &self.path, sql, params.unwrap_or_default(), to)
+    }
+
+    fn parameters(&mut self, sql: &str) -> Result<usize, StoreError> {
+        let statement = self.connection.prepare(sql).map_err(|e| self.fail(&e))?;
+        Ok(statement.parameter_count())
+    }
+
+    fn confine(&mut self) -> Result<(), StoreError> {
+        let hook = |context: AuthContext<'_>| match context.action {
+            // VACUUM attaches a nameless temporary database.
+            AuthAction::Attach { filename: "" | ":memory:" } => Authorization::Allow,
+            AuthAction::Attach { .. } | AuthAction::Unknown { .. } => Authorization::Deny,
+            AuthAction::Pragma { pragma_name, pragma_value: Some(_) }
+                if pragma_name.eq_ignore_ascii_case("temp_store_directory") =>
+            {
+                Authorization::Deny
+            }
+            _ => Authorization::Allow,
+        };
+        self.connection.authorizer(Some(hook)).map_err(|e| self.fail(&e))
     }
 
     fn begin(&mut self) -> Result<(), StoreError> {
@@ -358,6 +391,10 @@ fn at_row(error: StoreError, row: u64) -> StoreError {
 
 /// Sorts a client error by what the caller may do.
 fn classify(path: &Path, error: &rusqlite::Error) -> StoreError {
+    sort(path, error).with_code(codes::of(error))
+}
+
+fn sort(path: &Path, error: &rusqlite::Error) -> StoreError {
     let shown = path.display();
     if matches!(error, rusqlite::Error::QueryReturnedMoreThanOneRow) {
         return StoreError::new(
@@ -395,6 +432,13 @@ fn classify(path: &Path, error: &rusqlite::Error) -> StoreError {
         }
         Some(ErrorCode::ConstraintViolation | ErrorCode::TypeMismatch) => {
             StoreErrorKind::Data { row: None }
+        }
+        Some(ErrorCode::AuthorizationForStatementDenied) => {
+            return StoreError::new(
+                StoreErrorKind::Auth,
+                "this statement would reach another file of this machine; harness serve \
+                 --allow-host-access allows that",
+            );
         }
         Some(ErrorCode::TooBig) => StoreErrorKind::TooLarge { row: None },
         Some(ErrorCode::SystemIoFailure | ErrorCode::DatabaseCorrupt | ErrorCode::OutOfMemory) => {

@@ -12,6 +12,8 @@ pub enum Param<'a> {
     Null,
     /// A whole number.
     Int(i64),
+    /// A floating-point number.
+    Real(f64),
     /// Text in UTF-8.
     Text(&'a str),
     /// Raw bytes.

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use harness::store::{
-    Connect, Dialect, LoadMethod, Param, RowSet, Rows, Store, StoreError, StoreErrorKind,
+    Answers, Connect, Dialect, LoadMethod, Param, RowSet, Rows, Store, StoreError, StoreErrorKind,
 };
 
 /// Before or after which verb something happens.
@@ -170,6 +170,23 @@ impl Store for BreakingStore {
 
     fn run(&mut self, sql: &str) -> Result<RowSet, StoreError> {
         self.through(None, |store| store.run(sql))
+    }
+
+    fn answer(
+        &mut self,
+        sql: &str,
+        params: Option<&[Param<'_>]>,
+        to: &mut dyn Answers,
+    ) -> Result<(), StoreError> {
+        self.through(None, |store| store.answer(sql, params, to))
+    }
+
+    fn parameters(&mut self, sql: &str) -> Result<usize, StoreError> {
+        self.through(None, |store| store.parameters(sql))
+    }
+
+    fn confine(&mut self) -> Result<(), StoreError> {
+        self.through(None, |store| store.confine())
     }
 
     fn begin(&mut self) -> Result<(), StoreError> {

@@ -6,13 +6,16 @@ use std::io;
 
 use mysql::{DriverError, Error};
 
-use crate::store::error::{StoreError, StoreErrorKind};
+use crate::store::error::{ServerCode, StoreError, StoreErrorKind};
 
 /// A savepoint (or a routine) of that name does not exist.
 pub(super) const SAVEPOINT_IS_GONE: u16 = 1305;
 
 /// The server has no variable of that name.
 pub(super) const UNKNOWN_VARIABLE: u16 = 1193;
+
+/// The server prepares no statement of this kind.
+pub(super) const NOT_PREPARED: u16 = 1295;
 
 /// The server's number of an error, if the server sent it.
 pub(super) fn code_of(error: &Error) -> Option<u16> {
@@ -28,7 +31,9 @@ pub(super) fn classify(shown: &str, error: &Error) -> StoreError {
         Error::MySqlError(error) => {
             let (kind, advice) = sort(error.code);
             let text = mask_values(&error.message);
+            let state = error.state.as_bytes().try_into().unwrap_or(*b"HY000");
             StoreError::new(kind, format!("{shown}: {text} (server error {}){advice}", error.code))
+                .with_code(Some(ServerCode::new(error.code, state)))
         }
         Error::IoError(error) => io_error(shown, error),
         Error::CodecError(error) => StoreError::new(
