@@ -13,6 +13,7 @@ mod lag;
 mod man;
 mod options;
 mod run;
+mod serve;
 mod show;
 mod signals;
 mod sql;
@@ -77,6 +78,7 @@ fn command(command: Command) -> Result<Exit, CliError> {
         Command::Drop(args) => show::drop_pipeline(&args),
         Command::Ddl(args) => sql::ddl(&args),
         Command::Sql(args) => sql::sql(&args),
+        Command::Serve(args) => serve::serve(&args),
         Command::Demo(args) => demo::demo(&args),
         Command::Man => man::man(),
         Command::Completions(args) => {

@@ -23,8 +23,8 @@ pub(crate) use keys::nearest;
 pub use keys::{KEYS, Key, Kind, key, nearest_key, unknown_key};
 pub use plan::{Overrides, Surroundings, load, plan};
 pub use points::{parse_end, parse_start};
-pub(crate) use reference::is_reference;
 pub use reference::{Lookup, REFERENCE_BYTES_MAX};
+pub(crate) use reference::{has_reference, is_reference};
 pub use secret::{REDACTED, is_secret_key};
 pub(crate) use secret::{is_open, redacted_config};
 

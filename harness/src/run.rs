@@ -205,6 +205,8 @@ pub struct Control {
     /// The one that ends this run together with others.
     parent: Option<Arc<AtomicU8>>,
     living: Living,
+    /// Whether a pipeline that ends with its parent stays Running.
+    stays: bool,
 }
 
 impl Control {
@@ -212,12 +214,24 @@ impl Control {
     #[must_use]
     pub fn child(&self) -> Self {
         let parent = Some(Arc::clone(&self.wish));
-        Self { wish: Arc::default(), parent, living: self.living.clone() }
+        Self { wish: Arc::default(), parent, living: self.living.clone(), stays: false }
     }
 
     /// The extractors of this run and of those that it was made beside.
     pub const fn living(&self) -> &Living {
         &self.living
+    }
+
+    /// One for a run that the end of a server interrupts only: its pipeline stays Running, and the next
+    /// server starts it again.
+    #[must_use]
+    pub fn server_child(&self) -> Self {
+        Self { stays: true, ..self.child() }
+    }
+
+    /// Whether the run ends because its server does, and for no other reason.
+    pub(crate) fn is_server_ending(&self) -> bool {
+        self.stays && self.is_draining() && self.wish.load(Ordering::Acquire) == 0
     }
 
     /// Ends the run after what was extracted is committed.

@@ -12,6 +12,7 @@ mod background;
 mod definition;
 mod error;
 mod grammar;
+mod host;
 mod imports;
 mod lex;
 mod offsets;
@@ -24,10 +25,11 @@ mod variables;
 mod verbs;
 mod views;
 
+pub(crate) use background::Background;
 pub use error::{Shown, SqlError};
 pub(crate) use imports::Imported;
-pub(crate) use lex::SCRIPT_BYTES_MAX;
-pub(crate) use session::{Answer, Session, Wishes};
+pub(crate) use lex::{Kind, Piece, SCRIPT_BYTES_MAX, Token};
+pub(crate) use session::{Answer, HostAccess, Session, Wishes};
 
 use crate::catalogue::{Catalogue, Files, Pipeline};
 use crate::exit::Exit;
@@ -40,6 +42,51 @@ use variables::Values;
 /// Whether a script holds a statement that the harness itself answers.
 pub(crate) fn has_own(script: &str, url: &StoreUrl) -> bool {
     lex::split(script, rules(url)).is_ok_and(|pieces| pieces.iter().any(|piece| piece.is_ours))
+}
+
+/// The statements of a script for this store.
+///
+/// # Errors
+/// A string or a comment has no end.
+pub(crate) fn split<'t>(
+    name: &str,
+    script: &'t str,
+    url: &StoreUrl,
+) -> Result<Vec<Piece<'t>>, SqlError> {
+    lex::split(script, rules(url)).map_err(|error| error.shown(name, script))
+}
+
+/// Whether a text ends inside a statement: its semicolon, or the end of a string or comment, is still to come.
+pub(crate) fn is_open(script: &str, url: &StoreUrl) -> bool {
+    let rules = rules(url);
+    let Ok(pieces) = lex::split(script, rules) else { return true };
+    let Some(last) = pieces.last() else { return false };
+    let rest = script.get(last.at + last.text.len()..).unwrap_or_default();
+    !lex::tokens(rest, rules).first().is_some_and(|token| token.is(";"))
+}
+
+/// Whether a text may hold a secret: credentials, a key of CONFIG that looks like one, a user's password, or
+/// anything that cannot be told.
+pub(crate) fn may_hold_secret(script: &str, url: &StoreUrl) -> bool {
+    let Ok(pieces) = lex::split(script, rules(url)) else { return true };
+    pieces.iter().any(|piece| {
+        let mut tokens = piece.tokens.iter().peekable();
+        while let Some(token) = tokens.next() {
+            let is_secret = ["CREDENTIALS", "IDENTIFIED", "PASSWORD"].iter().any(|it| token.is(it));
+            let is_config = piece.is_ours && token.is("CONFIG");
+            if is_secret || is_config && !tokens.peek().is_some_and(|it| is_open_config(it)) {
+                return true;
+            }
+        }
+        false
+    })
+}
+
+/// Whether everything in a string of CONFIG may be shown.
+fn is_open_config(token: &Token<'_>) -> bool {
+    let entries = crate::pipeline::entries(&token.value());
+    let is_shown = |it: &crate::pipeline::Entry| crate::pipeline::is_open(&it.key, &it.written);
+    token.kind == Kind::Text && entries.is_ok_and(|all| all.iter().all(is_shown))
 }
 
 /// How a store reads strings and comments.

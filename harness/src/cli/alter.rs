@@ -22,7 +22,7 @@ use crate::exit::Exit;
 use crate::import;
 use crate::report::{Style, Verbosity, counted, out};
 use crate::run::Control;
-use crate::sql::{Imported, Session, Wishes};
+use crate::sql::{HostAccess, Imported, Session, Wishes};
 use crate::store::StoreError;
 
 /// Longest file of offsets, bytes.
@@ -99,6 +99,7 @@ fn import_offsets(args: &SetOffsetsArgs, path: &Path) -> Result<Exit, CliError> 
         leaf: None,
         style: Style::Quiet,
         verbosity: Verbosity::Warnings,
+        host: HostAccess::Allowed,
     };
     let statement = format!("set-offsets {} --from-connect {shown}", pipeline.name);
     let Imported { splits, gone, others } = audit::recorded(&mut catalogue, &statement, |_| {

@@ -21,6 +21,10 @@ pub(crate) use demo::{DemoArgs, DemoSource};
 pub(super) use sql::SqlArgs;
 pub(super) use watching::{AuditArgs, DoctorArgs, StatusArgs};
 
+mod serve;
+
+pub(super) use serve::ServeArgs;
+
 /// Streams a source into a database, exactly once.
 #[derive(Debug, Parser)]
 #[command(
@@ -65,6 +69,8 @@ pub(super) enum Command {
     Ddl(DdlArgs),
     /// Run SQL statements on the store and print the answer.
     Sql(SqlArgs),
+    /// Answer MySQL clients: pipeline statements here, all others by the store.
+    Serve(ServeArgs),
     /// Watch a Kafka topic of a million records land in a table.
     Demo(DemoArgs),
     /// Print a completion script for a shell.

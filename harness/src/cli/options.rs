@@ -167,7 +167,7 @@ fn refuse_password(url: &StoreUrl) -> Result<(), CliError> {
     }
 }
 
-fn read_password(path: &Path) -> Result<Secret, CliError> {
+pub(super) fn read_password(path: &Path) -> Result<Secret, CliError> {
     let unreadable = |why: String| {
         CliError::other(Exit::Config, format!("read the password file {}: {why}", path.display()))
     };

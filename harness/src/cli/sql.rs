@@ -4,8 +4,9 @@
 //! harness's own is handed to the database as it is.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, IsTerminal as _, Read};
 use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::Value;
 
@@ -13,10 +14,11 @@ use super::args::{DdlArgs, SqlArgs};
 use super::error::CliError;
 use super::signals;
 use crate::exit::Exit;
+use crate::prompt;
 use crate::report::{Report, Style, Table, Verbosity, counted, json_cell, out};
 use crate::run::Control;
-use crate::sql::{self, Answer, SCRIPT_BYTES_MAX, Session, Wishes};
-use crate::store::{self, RowSet};
+use crate::sql::{self, Answer, HostAccess, SCRIPT_BYTES_MAX, Session, Wishes};
+use crate::store::{self, RowSet, StoreUrl};
 
 pub(super) fn ddl(args: &DdlArgs) -> Result<Exit, CliError> {
     out::line(&store::static_table_ddl(args.dialect.into(), &args.name))?;
@@ -33,6 +35,16 @@ pub(super) fn sql(args: &SqlArgs) -> Result<Exit, CliError> {
         Some(path) => vec![(path.display().to_string(), read(path)?)],
         None => args.statements.iter().map(|text| ("-e".to_owned(), text.clone())).collect(),
     };
+    let is_prompt = args.file.is_none() && args.statements.is_empty();
+    if is_prompt && !(io::stdin().is_terminal() && io::stdout().is_terminal()) {
+        return Err(CliError::Usage {
+            message: "no statements, and no terminal to ask for them".to_owned(),
+            hint: Some(
+                "give -e 'SQL' or -f FILE, where - is standard input; see harness sql --help"
+                    .to_owned(),
+            ),
+        });
+    }
     let url = args.store.required()?;
     let control = Control::default();
     let style = if args.json { Style::Quiet } else { Style::Progress };
@@ -43,7 +55,7 @@ pub(super) fn sql(args: &SqlArgs) -> Result<Exit, CliError> {
         signals::watch(&control, &report)?;
     }
     let wishes = Wishes {
-        url,
+        url: url.clone(),
         extractor: args.extractor.clone(),
         until_caught_up: args.until_caught_up,
         leaves: args
@@ -54,6 +66,7 @@ pub(super) fn sql(args: &SqlArgs) -> Result<Exit, CliError> {
         leaf: args.leaf,
         style,
         verbosity: Verbosity::Warnings,
+        host: HostAccess::Allowed,
     };
     let mut session = Session::new(wishes, &control);
     if args.create_functions {
@@ -67,12 +80,39 @@ pub(super) fn sql(args: &SqlArgs) -> Result<Exit, CliError> {
             (Answer::Done(_), true) => Ok(()),
         }
     };
+    if is_prompt {
+        return ask(&mut session, &url, &control, &mut tell);
+    }
     let done = scripts.iter().try_for_each(|(name, text)| session.script(name, text, &mut tell));
     if done.is_err() {
         session.give_up();
     }
     done?;
     session.finish()?;
+    Ok(Exit::Done)
+}
+
+/// The prompt. What was started here ends with it.
+fn ask(
+    session: &mut Session,
+    url: &StoreUrl,
+    control: &Control,
+    tell: &mut prompt::Tell<'_>,
+) -> Result<Exit, CliError> {
+    let statement = Arc::new(Mutex::new(None));
+    signals::watch_prompt(&statement)?;
+    let set = |own: Option<Control>| {
+        *statement.lock().unwrap_or_else(PoisonError::into_inner) = own;
+    };
+    let done = prompt::run(session, url, control, &set, tell);
+    let running = session.running();
+    if !running.is_empty() {
+        out::note(&format!("stopping {}", running.join(", ")));
+    }
+    control.drain();
+    let ended = session.end();
+    done?;
+    ended?;
     Ok(Exit::Done)
 }
 

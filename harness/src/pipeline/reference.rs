@@ -74,6 +74,19 @@ pub(crate) fn is_reference(text: &str) -> bool {
     })
 }
 
+/// Whether a reference stands anywhere in a value, one of a provider that there is not among them.
+pub(crate) fn has_reference(value: &Value) -> bool {
+    match value {
+        Value::String(text) => text
+            .split("${")
+            .skip(1)
+            .any(|after| after.split_once(':').is_some_and(|(provider, _)| is_provider(provider))),
+        Value::Array(items) => items.iter().any(has_reference),
+        Value::Object(map) => map.values().any(has_reference),
+        Value::Null | Value::Bool(_) | Value::Number(_) => false,
+    }
+}
+
 fn is_provider(name: &str) -> bool {
     !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric())
 }

@@ -88,8 +88,10 @@ pub fn execute(
     };
     // What became of the pipeline is said by whoever runs it: not by one that was replaced, and not
     // of one that was dropped. A run that is ended at once asks the database nothing more, as one that
-    // was killed.
-    if !setup.control.is_now() && coordinator.holds_all() {
+    // was killed. One that ends with its server leaves the state alone: Running, or what STOP PIPELINE
+    // said meanwhile somewhere else.
+    let stays = result.is_ok() && setup.control.is_server_ending();
+    if !setup.control.is_now() && !stays && coordinator.holds_all() {
         let catalogue = &mut coordinator.catalogue;
         let _told_anyway = match &failed {
             Some(error) => catalogue.set_state(id, PipelineState::Error, Some(error)),

@@ -334,7 +334,7 @@ fn merged(older: &Object, updates: &[&Update]) -> Result<Vec<Entry>, Syntax> {
 }
 
 /// The entries of CONFIG or CREDENTIALS, their places counted in the script.
-fn entries(json: &Json) -> Result<Vec<Entry>, Syntax> {
+pub(super) fn entries(json: &Json) -> Result<Vec<Entry>, Syntax> {
     pipeline::entries(&json.text).map_err(|(place, reason)| {
         // The place counts characters of the text, which may be escaped in the script: a byte near it.
         let lines =

@@ -127,6 +127,14 @@ pub(crate) fn split(script: &str, rules: Rules) -> Result<Vec<Piece<'_>>, Syntax
     }
 }
 
+/// Whether a statement for the database wants a file of its client.
+pub(crate) fn is_load_local(piece: &Piece<'_>) -> bool {
+    let mut words = piece.tokens.iter();
+    words.next().is_some_and(|token| token.is("LOAD"))
+        && words.next().is_some_and(|token| token.is("DATA") || token.is("XML"))
+        && words.take(2).any(|token| token.is("LOCAL"))
+}
+
 /// Every token of a script up to the first that has no end.
 pub(crate) fn tokens(script: &str, rules: Rules) -> Vec<Token<'_>> {
     let mut input = LocatingSlice::new(script);

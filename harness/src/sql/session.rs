@@ -3,6 +3,8 @@
 //! May touch: the store and its catalogue, and what runs of pipelines touch. Invariants: a pipeline statement
 //! commits what the person's connection has open, as documented; no SQLite file is made by looking.
 
+mod shared;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -20,8 +22,8 @@ use crate::pipeline::{Overrides, Surroundings, nearest};
 use crate::report::{Report, Style, Verbosity};
 use crate::run::{Control, Plan, Until};
 use crate::store::{
-    Cell, CellRow, Connect, Dialect, RowSet, SERVER_FUNCTIONS, Store, StoreError, StoreErrorKind,
-    StoreUrl, ToRead,
+    Cell, CellRow, Connect, Dialect, RowSet, SERVER_FUNCTIONS, ServerCode, Store, StoreError,
+    StoreErrorKind, StoreUrl, ToRead,
 };
 
 /// How the statements are to be run.
@@ -38,6 +40,17 @@ pub(crate) struct Wishes {
     pub(crate) leaf: Option<(u32, u32)>,
     pub(crate) style: Style,
     pub(crate) verbosity: Verbosity,
+    /// What a statement may reach of this machine.
+    pub(crate) host: HostAccess,
+}
+
+/// What a statement may reach of the machine that it runs on, next to the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum HostAccess {
+    /// Files, environment and programs: whoever writes statements could open them anyway.
+    Allowed,
+    /// Nothing.
+    Refused,
 }
 
 /// What a statement answers.
@@ -47,10 +60,20 @@ pub(crate) enum Answer {
     Done(String),
 }
 
+/// Whose a statement is.
+enum Begun {
+    Answered(Answer),
+    /// Its text, for the database.
+    ForDatabase(String),
+}
+
 /// A connection to a store, with the pipelines that run beside it.
 pub(crate) struct Session {
     pub(super) wishes: Wishes,
+    /// Ends the statement that runs.
     pub(super) control: Control,
+    /// Ends the pipelines that were started.
+    pub(super) root: Control,
     /// Shows warnings.
     pub(super) report: Report,
     pub(super) running: Background,
@@ -62,12 +85,18 @@ pub(crate) struct Session {
 impl Session {
     /// A session; nothing is opened before the first statement. It ends with `control`.
     pub(crate) fn new(wishes: Wishes, control: &Control) -> Self {
+        Self::beside(wishes, control, Background::default())
+    }
+
+    /// A session whose pipelines are those of others too.
+    pub(crate) fn beside(wishes: Wishes, control: &Control, running: Background) -> Self {
         let report = Report::start("sql", None, Style::Quiet, wishes.verbosity, control);
         Self {
             wishes,
             control: control.clone(),
+            root: control.clone(),
             report,
-            running: Background::default(),
+            running,
             surroundings: Surroundings::of_process(),
             store: None,
             catalogue: None,
@@ -141,28 +170,42 @@ impl Session {
         script: &str,
         piece: &Piece<'_>,
     ) -> Result<Answer, SqlError> {
+        match self.begin(name, script, piece)? {
+            Begun::Answered(answer) => Ok(answer),
+            Begun::ForDatabase(text) => {
+                let answer = self.store()?.run(&text);
+                answer.map(Answer::Rows).map_err(|error| with_slip(error, piece))
+            }
+        }
+    }
+
+    /// Answers what is the harness's own.
+    fn begin(&mut self, name: &str, script: &str, piece: &Piece<'_>) -> Result<Begun, SqlError> {
         if piece.is_ours {
             let parsed = grammar::parse(piece).map_err(|error| error.shown(name, script))?;
             self.commit_open(&parsed)?;
-            return self.audited(name, script, piece, parsed);
+            return self.audited(name, script, piece, parsed).map(Begun::Answered);
         }
         if let Ok(Statement::ShowVariables { like }) = grammar::parse(piece)
             && let Some(answer) = self.show_variables(piece, like.as_deref())?
         {
-            return Ok(Answer::Rows(answer));
+            return Ok(Begun::Answered(Answer::Rows(answer)));
         }
-        let (dialect, database) = {
-            let store = self.store()?;
-            (store.dialect(), store.database().to_owned())
-        };
-        let text = views::mapped(piece, dialect, &database);
-        let answer = self.store()?.run(&text).map_err(|error| match slip(piece) {
-            Some(word) if error.kind() == StoreErrorKind::Schema => {
-                SqlError::refused(format!("{error}; did you mean {word}?"))
-            }
-            _ => error.into(),
-        });
-        answer.map(Answer::Rows)
+        if lex::is_load_local(piece) {
+            // A server would ask for the file, get an empty one, and say that all went well.
+            let text = "LOAD DATA LOCAL reads a file of the client, which is not handed on; use LOAD DATA \
+                        INFILE with a file of the database server, or INSERT";
+            let code = ServerCode::new(1148, *b"42000");
+            return Err(StoreError::new(StoreErrorKind::Config, text).with_code(Some(code)).into());
+        }
+        self.for_database(piece).map(Begun::ForDatabase)
+    }
+
+    /// The statement as the database gets it.
+    fn for_database(&mut self, piece: &Piece<'_>) -> Result<String, SqlError> {
+        let store = self.store()?;
+        let (dialect, database) = (store.dialect(), store.database().to_owned());
+        Ok(views::mapped(piece, dialect, &database))
     }
 
     /// A statement that changes something is written down first, and how it ended after.
@@ -241,7 +284,7 @@ impl Session {
     }
 
     /// The person's connection, which is opened once and makes no SQLite file.
-    fn store(&mut self) -> Result<&mut dyn Store, SqlError> {
+    pub(crate) fn store(&mut self) -> Result<&mut dyn Store, SqlError> {
         let store = match self.store.take() {
             Some(store) => store,
             None => {
@@ -252,7 +295,11 @@ impl Session {
                         format!("{} does not exist; name the file of a store", path.display());
                     return Err(SqlError::refused(text));
                 }
-                ToRead(self.wishes.url.clone()).connect()?
+                let mut store = ToRead(self.wishes.url.clone()).connect()?;
+                if self.wishes.host == HostAccess::Refused {
+                    store.confine()?;
+                }
+                store
             }
         };
         Ok(self.store.insert(store).as_mut())
@@ -420,6 +467,16 @@ fn variable_rows(values: Vec<(&'static str, String)>) -> RowSet {
     };
     let columns = vec!["Variable_name".to_owned(), "Value".to_owned()];
     RowSet { columns, rows: values.into_iter().map(row).collect(), affected: 0 }
+}
+
+/// The error of a statement that may have been meant for the harness.
+fn with_slip(error: StoreError, piece: &Piece<'_>) -> SqlError {
+    match slip(piece) {
+        Some(word) if error.kind() == StoreErrorKind::Schema => {
+            error.advised(format_args!("did you mean {word}?")).into()
+        }
+        _ => error.into(),
+    }
 }
 
 /// A word that makes a statement the harness's own, where one of the first words looks as if it was meant.

@@ -12,9 +12,10 @@ use std::time::{Duration, Instant};
 
 use super::definition::Definition;
 use super::error::{SqlError, Syntax};
+use super::host;
 use super::probe::Probe;
 use super::secrets::{self, Kept, Secrets};
-use super::session::Session;
+use super::session::{HostAccess, Session};
 use super::statement::{self, Create, How, Load, Which};
 use super::variables::{FEATURES, FEATURES_ON};
 use crate::catalogue::{Creation, Files, NewPipeline, Pipeline, PipelineState};
@@ -101,9 +102,12 @@ impl Session {
                 "Kafka Connect pipelines are off; SET GLOBAL {FEATURES} = \"{FEATURES_ON}\" turns them on"
             )));
         }
+        let shown = |error: Syntax| error.shown(source, script);
+        if self.wishes.host == HostAccess::Refused {
+            host::require_confined(load, &shown)?;
+        }
         let folder = secrets::folder(&self.wishes.url, self.surroundings.env)?;
         let mut secrets = Secrets::in_folder(&folder);
-        let shown = |error: Syntax| error.shown(source, script);
         let definition =
             Definition::of(load, is_inferred, &mut secrets, &self.surroundings, &shown)?;
         Ok((definition, secrets))
@@ -227,7 +231,7 @@ impl Session {
             let plan = self.plan_of(&pipeline, &definition, until)?;
             match how {
                 How::Background => {
-                    self.running.start(plan, &self.control, &self.report)?;
+                    self.running.start(plan, &self.root, &self.report)?;
                     told.push(format!("pipeline {name} is started"));
                 }
                 How::Foreground { .. } => told.push(self.run(plan)?),

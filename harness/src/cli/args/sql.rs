@@ -12,6 +12,7 @@ const SQL_EXAMPLES: &str = "Examples:
   harness sql --store sqlite:orders.db -e 'SELECT COUNT(*) FROM orders'
   harness sql --store sqlite:orders.db --json -e 'SELECT * FROM orders LIMIT 5'
   harness sql --store sqlite:orders.db -f pipeline.sql --until-caught-up
+  harness sql --store sqlite:orders.db      a prompt, where this is a terminal
 
 Pipeline statements, next to all that the database knows itself: harness sql --help";
 
@@ -45,14 +46,9 @@ file that only its owner reads: in S2X_SECRETS, else beside an SQLite file (orde
 pub(in crate::cli) struct SqlArgs {
     #[command(flatten)]
     pub(in crate::cli) store: StoreArgs,
-    /// Statements, with semicolons between them; may be given several times, all run on one connection
-    #[arg(
-        short = 'e',
-        long = "execute",
-        value_name = "SQL",
-        required_unless_present = "file",
-        conflicts_with = "file"
-    )]
+    /// Statements, with semicolons between them; may be given several times, all run on one connection.
+    /// Without -e and -f, a terminal gets a prompt
+    #[arg(short = 'e', long = "execute", value_name = "SQL", conflicts_with = "file")]
     pub(in crate::cli) statements: Vec<String>,
     /// A file of statements; - is standard input
     #[arg(short = 'f', long, value_name = "PATH")]

@@ -9,9 +9,9 @@ use crate::run::{Plan, Until};
 use crate::sql::definition::Definition;
 use crate::sql::error::{SqlError, Syntax};
 use crate::sql::secrets::{self, Kept, Secrets};
-use crate::sql::session::Session;
+use crate::sql::session::{HostAccess, Session};
 use crate::sql::statement::{Change, Offsets, Update};
-use crate::sql::{offsets, secrets_file};
+use crate::sql::{host, offsets, secrets_file};
 
 impl Session {
     pub(in crate::sql) fn alter(
@@ -22,6 +22,9 @@ impl Session {
         changes: &[Change],
     ) -> Result<String, SqlError> {
         let shown = |error: Syntax| error.shown(source, script);
+        if self.wishes.host == HostAccess::Refused {
+            host::require_confined_changes(changes, &shown)?;
+        }
         let (pipeline, older) = self.defined(name)?;
         let (mut definition, kept) = self.updated(&older, changes, &shown)?;
         for change in changes {

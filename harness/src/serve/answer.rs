@@ -1,0 +1,258 @@
+//! The answer to one statement: by this server, by the harness, or by the database.
+//!
+//! May touch: the session and the client's wire. Invariant: a statement has one answer, or as many as the
+//! database gave; an error in the middle of rows ends them.
+
+use super::connection::{Connection, State};
+use super::fault::Fault;
+use super::front::{self, Asked, Front};
+use super::reply::{Form, Reply};
+use super::wire::WireError;
+use crate::sql::{Answer, Piece, SqlError};
+use crate::store::{
+    Answers, Cell, CellRow, Column, Datum, Dialect, Done, Param, RowSet, StoreError, StoreUrl,
+};
+
+/// How one statement is to be answered.
+pub(super) struct Turn<'a> {
+    pub(super) form: Form,
+    pub(super) params: Option<&'a [Param<'a>]>,
+    /// Whether the text has statements after it.
+    pub(super) has_more: bool,
+}
+
+impl Connection {
+    fn is_sqlite(&self) -> bool {
+        matches!(self.hub.options.store, StoreUrl::Sqlite { .. })
+    }
+
+    /// How many values a statement takes.
+    pub(super) fn parameters(&mut self, piece: &Piece<'_>) -> Result<usize, Fault> {
+        if front::read(piece, self.is_sqlite()).is_some() {
+            return Ok(0);
+        }
+        self.session.parameters(piece).map_err(|error| Fault::from(&error))
+    }
+
+    /// Answers a statement of a text.
+    ///
+    /// # Errors
+    /// The client is gone. The inner one: the statement failed, which is still to be told.
+    pub(super) fn answer(
+        &mut self,
+        text: &str,
+        piece: &Piece<'_>,
+        turn: &Turn<'_>,
+    ) -> Result<Result<(), Fault>, WireError> {
+        if let Some(front) = front::read(piece, self.is_sqlite()) {
+            return self.by_front(front, turn);
+        }
+        if let Err(fault) = self.begin_where_needed(piece) {
+            return Ok(Err(fault));
+        }
+        // Told with the answer, so guessed before; corrected by what is true afterwards.
+        let before = self.state;
+        self.follow(piece);
+        let status = self.state.flags();
+        let mut reply = Reply::new(&mut self.wire, turn.form, status, turn.has_more);
+        let done = self.session.answer(text, piece, turn.params, &mut reply);
+        let done = match done {
+            Ok(None) => Ok(()),
+            Ok(Some(Answer::Rows(rows))) => reply.rows(&rows).map_err(SqlError::from),
+            Ok(Some(Answer::Done(info))) => {
+                reply.done(Done { info, ..Done::default() }).map_err(SqlError::from)
+            }
+            Err(error) => Err(error),
+        };
+        if let Some(broken) = reply.broken() {
+            return Err(broken);
+        }
+        if done.is_err() {
+            self.state = before;
+        }
+        if let Err(fault) = self.look_at_transaction() {
+            return Ok(Err(fault));
+        }
+        Ok(done.map_err(|error| Fault::from(&error)))
+    }
+
+    /// With `autocommit=0` a statement opens a transaction, which SQLite does not know.
+    fn begin_where_needed(&mut self, piece: &Piece<'_>) -> Result<(), Fault> {
+        if !self.is_sqlite() || self.state.autocommit || self.state.in_transaction || piece.is_ours
+        {
+            return Ok(());
+        }
+        self.run("BEGIN")?;
+        self.state.in_transaction = true;
+        Ok(())
+    }
+
+    /// What a statement will have done to the session.
+    fn follow(&mut self, piece: &Piece<'_>) {
+        let State { autocommit, in_transaction } = &mut self.state;
+        if let Some(is_on) = front::sets_autocommit(piece) {
+            *autocommit = is_on;
+        }
+        match front::opens_transaction(piece) {
+            Some(is_open) => *in_transaction = is_open,
+            None => *in_transaction |= !*autocommit,
+        }
+    }
+
+    /// SQLite says whether a transaction is open; a server's flag is followed by its statements.
+    fn look_at_transaction(&mut self) -> Result<(), Fault> {
+        if !self.is_sqlite() {
+            return Ok(());
+        }
+        let is_open = self.session.store().and_then(|store| Ok(store.in_transaction()?));
+        self.state.in_transaction = is_open.map_err(|error| Fault::from(&error))?;
+        Ok(())
+    }
+
+    /// Runs a statement whose answer nobody wants.
+    fn run(&mut self, sql: &str) -> Result<(), Fault> {
+        let done = self.session.store().and_then(|store| Ok(store.run(sql)?));
+        done.map(drop).map_err(|error| Fault::from(&error))
+    }
+
+    fn by_front(&mut self, front: Front, turn: &Turn<'_>) -> Result<Result<(), Fault>, WireError> {
+        let answer = match self.act(front) {
+            Ok(Act::Rows(rows)) => Ok(rows),
+            Ok(Act::Run(text)) => {
+                let store = self.session.store();
+                store.and_then(|store| Ok(store.run(&text)?)).map_err(|error| Fault::from(&error))
+            }
+            Err(fault) => Err(fault),
+        };
+        let rows = match answer {
+            Ok(rows) => rows,
+            Err(fault) => return Ok(Err(fault)),
+        };
+        if let Err(fault) = self.look_at_transaction() {
+            return Ok(Err(fault));
+        }
+        let mut reply = Reply::new(&mut self.wire, turn.form, self.state.flags(), turn.has_more);
+        let done = reply.rows(&rows);
+        if let Some(broken) = reply.broken() {
+            return Err(broken);
+        }
+        Ok(done.map_err(|error| Fault::from(&SqlError::from(error))))
+    }
+
+    fn act(&mut self, front: Front) -> Result<Act, Fault> {
+        let is_open = self.state.in_transaction;
+        match front {
+            Front::Nothing => {}
+            Front::Autocommit(is_on) => {
+                if is_on && is_open {
+                    self.run("COMMIT")?;
+                }
+                self.state.autocommit = is_on;
+            }
+            Front::Begin => {
+                if is_open {
+                    self.run("COMMIT")?;
+                }
+                self.run("BEGIN")?;
+            }
+            Front::End(word) => {
+                if is_open {
+                    self.run(word)?;
+                }
+            }
+            Front::Use(name) => self.select(&name)?,
+            Front::Kill { id, is_query } => self.kill(id, is_query)?,
+            Front::Select(asked) => return self.asked(&asked).map(Act::Rows),
+            Front::Instead(text) => return Ok(Act::Run(text)),
+            Front::Rows(rows) => return Ok(Act::Rows(rows)),
+        }
+        Ok(Act::Rows(RowSet::default()))
+    }
+
+    /// Makes a database the session's own.
+    pub(super) fn select(&mut self, name: &str) -> Result<(), Fault> {
+        if self.is_sqlite() {
+            return if name.eq_ignore_ascii_case("main") {
+                Ok(())
+            } else {
+                let text = format!("unknown database {name:?}: an SQLite store has one, main");
+                Err(Fault::new(1049, *b"42000", text))
+            };
+        }
+        let quoted = Dialect::Mysql.quote(name);
+        self.run(&format!("USE {quoted}"))
+    }
+
+    fn kill(&self, id: u64, is_query: bool) -> Result<(), Fault> {
+        if is_query {
+            let text =
+                "KILL QUERY is not known here; KILL id ends a connection, and its transaction";
+            return Err(Fault::new(1235, *b"42000", text));
+        }
+        if u32::try_from(id).is_ok_and(|id| self.hub.shut(id)) {
+            return Ok(());
+        }
+        let text = format!(
+            "unknown connection {id}; connections of harness serve have numbers of their own"
+        );
+        Err(Fault::new(1094, *b"HY000", text))
+    }
+
+    fn asked(&self, asked: &[(String, Asked)]) -> Result<RowSet, Fault> {
+        let cell = |asked: &Asked| {
+            Ok(match asked {
+                Asked::Database => Cell::Text("main".to_owned()),
+                Asked::Version => Cell::Text(self.hub.version.clone()),
+                Asked::ConnectionId => Cell::Int(i64::from(self.id)),
+                Asked::User => Cell::Text("harness@localhost".to_owned()),
+                Asked::Variable(name) if name.eq_ignore_ascii_case("autocommit") => {
+                    Cell::Int(i64::from(self.state.autocommit))
+                }
+                Asked::Variable(name) if name.eq_ignore_ascii_case("version") => {
+                    Cell::Text(self.hub.version.clone())
+                }
+                Asked::Variable(name) => front::variable(name).ok_or_else(|| {
+                    Fault::new(1193, *b"HY000", format!("unknown system variable {name:?}"))
+                })?,
+            })
+        };
+        let cells = asked.iter().map(|(_, it)| cell(it)).collect::<Result<_, Fault>>()?;
+        let columns = asked.iter().map(|(name, _)| name.clone()).collect();
+        Ok(RowSet { columns, rows: vec![CellRow(cells)], affected: 0 })
+    }
+
+    /// The columns of a table.
+    pub(super) fn columns_of(&mut self, table: &str) -> Result<Vec<Column>, Fault> {
+        let mut found = Columns(Vec::new());
+        let fail = |error: SqlError| Fault::from(&error);
+        let store = self.session.store().map_err(fail)?;
+        let sql = format!("SELECT * FROM {} LIMIT 0", store.dialect().quote(table));
+        store.answer(&sql, None, &mut found).map_err(|error| fail(error.into()))?;
+        Ok(found.0)
+    }
+}
+
+/// What a front comes to.
+enum Act {
+    Rows(RowSet),
+    /// The answer of this statement.
+    Run(String),
+}
+
+/// Keeps the columns of an answer.
+struct Columns(Vec<Column>);
+
+impl Answers for Columns {
+    fn columns(&mut self, columns: &[Column]) -> Result<(), StoreError> {
+        self.0 = columns.to_vec();
+        Ok(())
+    }
+
+    fn row(&mut self, _row: &[Datum]) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    fn done(&mut self, _done: Done) -> Result<(), StoreError> {
+        Ok(())
+    }
+}

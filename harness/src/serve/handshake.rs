@@ -1,0 +1,224 @@
+//! The first packets of a connection: who are you, can you prove it?
+//!
+//! May touch: the client's socket, through its wire. Invariants: all of it together is bounded in time and in
+//! bytes; a wrong password is answered later and later.
+//!
+//! Source: "Connection Phase" in MySQL's protocol documentation.
+
+use std::net::IpAddr;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::bytes::Reader;
+use super::fault::Fault;
+use super::password::{NATIVE, Password, SHA2, Salt, salt};
+use super::patience::Patience;
+use super::reply::{self, AUTOCOMMIT};
+use super::wire::{Wire, WireError};
+use crate::store::CHARSET_TEXT;
+
+/// How long a client may take to log in. Why 10 s: MySQL's own limit.
+const LOGIN_WAIT: Duration = Duration::from_secs(10);
+
+/// Longest packet of a login. Why 64 KiB: MySQL's own limit of connection attributes.
+const LOGIN_BYTES_MAX: usize = 64 * 1024;
+
+/// What either side can do.
+pub(super) mod can {
+    pub(crate) const LONG_PASSWORD: u32 = 1;
+    pub(crate) const LONG_FLAG: u32 = 1 << 2;
+    pub(crate) const CONNECT_WITH_DB: u32 = 1 << 3;
+    pub(crate) const PROTOCOL_41: u32 = 1 << 9;
+    pub(crate) const TLS: u32 = 1 << 11;
+    pub(crate) const TRANSACTIONS: u32 = 1 << 13;
+    pub(crate) const SECURE_CONNECTION: u32 = 1 << 15;
+    pub(crate) const MULTI_STATEMENTS: u32 = 1 << 16;
+    pub(crate) const MULTI_RESULTS: u32 = 1 << 17;
+    pub(crate) const PS_MULTI_RESULTS: u32 = 1 << 18;
+    pub(crate) const PLUGIN_AUTH: u32 = 1 << 19;
+    pub(crate) const CONNECT_ATTRIBUTES: u32 = 1 << 20;
+    pub(crate) const LONG_PROOF: u32 = 1 << 21;
+}
+
+/// What this side can do. No TLS, no compression, no files of the client.
+const OFFERED: u32 = can::LONG_PASSWORD
+    | can::LONG_FLAG
+    | can::CONNECT_WITH_DB
+    | can::PROTOCOL_41
+    | can::TRANSACTIONS
+    | can::SECURE_CONNECTION
+    | can::MULTI_STATEMENTS
+    | can::MULTI_RESULTS
+    | can::PS_MULTI_RESULTS
+    | can::PLUGIN_AUTH
+    | can::CONNECT_ATTRIBUTES
+    | can::LONG_PROOF;
+
+/// Who is let in.
+pub(super) struct Door<'a> {
+    /// What the server calls its version.
+    pub(super) version: &'a str,
+    /// `None`: everybody who gets here.
+    pub(super) password: Option<&'a Password>,
+    pub(super) patience: &'a Patience,
+}
+
+/// A client that is in.
+pub(super) struct Guest {
+    /// What both sides can do.
+    pub(super) can: u32,
+    /// The database that it wants to begin in.
+    pub(super) database: Option<String>,
+}
+
+/// What a client answered to the greeting.
+struct Answer {
+    can: u32,
+    proof: Vec<u8>,
+    database: Option<String>,
+    method: String,
+}
+
+/// Finds out who a client is. `None`: it was refused and told so. Who is let in is still to be told.
+///
+/// # Errors
+/// It is gone, silent, or does not speak the protocol.
+pub(super) fn welcome(
+    wire: &mut Wire,
+    id: u32,
+    address: IpAddr,
+    door: &Door<'_>,
+) -> Result<Option<Guest>, WireError> {
+    let until = Instant::now() + LOGIN_WAIT;
+    let salt = salt()?;
+    wire.send(&greeting(id, door.version, &salt))?;
+    wire.flush()?;
+    let payload = wire.payload(until, LOGIN_BYTES_MAX)?;
+    let answer = match read(&payload) {
+        Ok(answer) => answer,
+        Err(fault) => return refuse(wire, &fault),
+    };
+    if let Some(password) = door.password {
+        let left = until.saturating_duration_since(Instant::now());
+        let Some(wait) = door.patience.wait(address, left) else {
+            return refuse(wire, &Fault::new(1129, *b"HY000", TOO_OFTEN));
+        };
+        thread::sleep(wait);
+        let is_right = if answer.method == SHA2 {
+            password.is_proved(SHA2, &salt, &answer.proof)
+        } else {
+            // The proof may be of a method that the greeting did not ask for: ask again.
+            let proof = switch(wire, &answer, &salt, until)?;
+            password.is_proved(NATIVE, &salt, &proof)
+        };
+        if !is_right {
+            door.patience.wrong(address);
+            return refuse(wire, &Fault::new(1045, *b"28000", WRONG));
+        }
+        door.patience.right(address);
+        if answer.method == SHA2 {
+            // "Fast authentication was successful."
+            wire.send(&[1, 3])?;
+        }
+    }
+    Ok(Some(Guest { can: answer.can, database: answer.database }))
+}
+
+const WRONG: &str =
+    "access denied: the password is wrong; it is that of harness serve, not the database's";
+
+const TOO_OFTEN: &str = "access denied: too many wrong passwords from this address; wait a minute";
+
+fn refuse(wire: &mut Wire, fault: &Fault) -> Result<Option<Guest>, WireError> {
+    wire.send(&reply::error(fault))?;
+    wire.flush()?;
+    Ok(None)
+}
+
+fn greeting(id: u32, version: &str, salt: &Salt) -> Vec<u8> {
+    let (first, rest) = salt.split_at(8);
+    let [low1, low2, high1, high2] = OFFERED.to_le_bytes();
+    let [charset, _] = CHARSET_TEXT.to_le_bytes();
+    let mut greeting = vec![10];
+    greeting.extend_from_slice(version.as_bytes());
+    greeting.push(0);
+    greeting.extend_from_slice(&id.to_le_bytes());
+    greeting.extend_from_slice(first);
+    greeting.extend_from_slice(&[0, low1, low2, charset]);
+    greeting.extend_from_slice(&AUTOCOMMIT.to_le_bytes());
+    // The salt and the zero behind it are 21 bytes.
+    greeting.extend_from_slice(&[high1, high2, 21]);
+    greeting.extend_from_slice(&[0; 10]);
+    greeting.extend_from_slice(rest);
+    greeting.push(0);
+    greeting.extend_from_slice(SHA2.as_bytes());
+    greeting.push(0);
+    greeting
+}
+
+fn read(payload: &[u8]) -> Result<Answer, Fault> {
+    let malformed = |error: WireError| Fault::new(1043, *b"08S01", error.to_string());
+    let mut reader = Reader::new(payload);
+    let can = match payload.len() {
+        0..4 => 0,
+        _ => reader.u32().map_err(malformed)?,
+    };
+    if can & can::PROTOCOL_41 == 0 || can & can::SECURE_CONNECTION == 0 {
+        return Err(Fault::new(
+            1043,
+            *b"08S01",
+            "bad handshake: a client of MySQL 4.1 or newer is needed",
+        ));
+    }
+    if can & can::TLS != 0 {
+        return Err(Fault::new(
+            3159,
+            *b"HY000",
+            "this server speaks no TLS: turn it off, or use a tunnel",
+        ));
+    }
+    let mut answer = || -> Result<Answer, WireError> {
+        // Longest packet, character set, and nothing.
+        reader.take(4 + 1 + 23)?;
+        let _user = reader.terminated();
+        let proof = match can & can::LONG_PROOF {
+            0 => {
+                let len = reader.byte()?;
+                reader.take(usize::from(len))?
+            }
+            _ => reader.counted()?,
+        };
+        let database = (can & can::CONNECT_WITH_DB != 0).then(|| text(reader.terminated()));
+        let method = match can & can::PLUGIN_AUTH {
+            0 => NATIVE.to_owned(),
+            _ => text(reader.terminated()),
+        };
+        let database = database.filter(|name| !name.is_empty());
+        Ok(Answer { can: can & OFFERED, proof: proof.to_vec(), database, method })
+    };
+    answer().map_err(malformed)
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// Asks for a proof by the method that every client has.
+fn switch(
+    wire: &mut Wire,
+    answer: &Answer,
+    salt: &Salt,
+    until: Instant,
+) -> Result<Vec<u8>, WireError> {
+    if answer.can & can::PLUGIN_AUTH == 0 {
+        return Ok(answer.proof.clone());
+    }
+    let mut request = vec![0xfe];
+    request.extend_from_slice(NATIVE.as_bytes());
+    request.push(0);
+    request.extend_from_slice(salt);
+    request.push(0);
+    wire.send(&request)?;
+    wire.flush()?;
+    wire.payload(until, LOGIN_BYTES_MAX)
+}

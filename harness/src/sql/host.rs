@@ -1,0 +1,90 @@
+//! What a definition of a pipeline may reach of this machine, where whoever writes it is somewhere else.
+//!
+//! Pure. Invariant: what is refused is refused before it is resolved, so that nothing is opened to find out.
+
+use serde_json::Value;
+
+use super::definition::entries;
+use super::error::{SqlError, Syntax};
+use super::statement::{Change, Load, Update};
+use crate::pipeline::{Entry, Place, has_reference};
+
+/// Last parts of keys whose values name files or programs.
+const FILES: [&str; 4] = ["file", "keytab", "location", "path"];
+
+/// Keys that take the credentials of the machine itself.
+const AMBIENT: [&str; 4] = [
+    "aws.container.credentials.url",
+    "aws.instance.metadata.endpoint",
+    "aws.profile",
+    "aws.use.default.chain",
+];
+
+/// What allows it.
+const REMEDY: &str = "harness serve refuses that unless it is started with --allow-host-access; create the \
+                      pipeline with harness sql instead";
+
+/// Refuses a definition that names files, programs, variables or credentials of this machine.
+///
+/// # Errors
+/// It does; the key is named.
+pub(in crate::sql) fn require_confined(
+    load: &Load,
+    shown: &dyn Fn(Syntax) -> SqlError,
+) -> Result<(), SqlError> {
+    if has_reference(&Value::from(load.target.as_str())) {
+        return Err(refused("the target of LOAD DATA holds a reference ${…}"));
+    }
+    for json in [&load.config, &load.credentials].into_iter().flatten() {
+        require_entries(entries(json).map_err(shown)?)?;
+    }
+    Ok(())
+}
+
+/// Refuses changes to a definition by the same rule.
+///
+/// # Errors
+/// As [`require_confined`].
+pub(in crate::sql) fn require_confined_changes(
+    changes: &[Change],
+    shown: &dyn Fn(Syntax) -> SqlError,
+) -> Result<(), SqlError> {
+    for change in changes {
+        match change {
+            Change::Config(update) | Change::Credentials(update) => match update {
+                Update::Whole(json) => require_entries(entries(json).map_err(shown)?)?,
+                Update::Key { key, value } => {
+                    let value = Value::from(value.as_str());
+                    require_entries(vec![Entry::new(key.clone(), value, Place::START)])?;
+                }
+            },
+            Change::Offsets(_) | Change::Clauses(_) | Change::ForgetStopOnError => {}
+        }
+    }
+    Ok(())
+}
+
+fn require_entries(entries: Vec<Entry>) -> Result<(), SqlError> {
+    for Entry { key, written, .. } in entries {
+        if has_reference(&written) {
+            let text = format!("{key} holds a reference ${{…}} to the environment or a file");
+            return Err(refused(&text));
+        }
+        let lower = key.to_ascii_lowercase();
+        let last = lower.rsplit(['.', '_']).next().unwrap_or_default();
+        if FILES.contains(&last) {
+            return Err(refused(&format!("{key} names a file or a program of this machine")));
+        }
+        if AMBIENT.iter().any(|it| lower.ends_with(it)) {
+            return Err(refused(&format!("{key} takes credentials of this machine")));
+        }
+    }
+    Ok(())
+}
+
+fn refused(what: &str) -> SqlError {
+    SqlError::refused(format!("{what}; {REMEDY}"))
+}
+
+#[cfg(test)]
+mod tests;

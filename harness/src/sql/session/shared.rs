@@ -1,0 +1,99 @@
+//! What servers and prompts need of a session beyond scripts: answers as they come, pipelines that outlive it.
+//!
+//! May touch: what sessions touch. Invariant: a statement goes through the same checks, whoever asks for it.
+
+use super::{Begun, Session, with_slip};
+use crate::catalogue::{Pipeline, PipelineState};
+use crate::run::{Control, Until};
+use crate::sql::error::SqlError;
+use crate::sql::lex::Piece;
+use crate::sql::session::Answer;
+use crate::store::{Answers, Param};
+
+impl Session {
+    /// Runs one statement of a script; `to` takes an answer of the database as it comes, with the `params` of
+    /// a prepared statement. What the harness answers itself is given back.
+    ///
+    /// # Errors
+    /// As [`Self::script`]; or `to` takes no more.
+    pub(crate) fn answer(
+        &mut self,
+        script: &str,
+        piece: &Piece<'_>,
+        params: Option<&[Param<'_>]>,
+        to: &mut dyn Answers,
+    ) -> Result<Option<Answer>, SqlError> {
+        match self.begin("statement", script, piece)? {
+            Begun::Answered(answer) => Ok(Some(answer)),
+            Begun::ForDatabase(text) => {
+                let done = self.store()?.answer(&text, params, to);
+                done.map(|()| None).map_err(|error| with_slip(error, piece))
+            }
+        }
+    }
+
+    /// How many `?` a statement has for values.
+    ///
+    /// # Errors
+    /// The database refuses it.
+    pub(crate) fn parameters(&mut self, piece: &Piece<'_>) -> Result<usize, SqlError> {
+        if piece.is_ours {
+            return Ok(0);
+        }
+        let text = self.for_database(piece)?;
+        self.store()?.parameters(&text).map_err(|error| with_slip(error, piece))
+    }
+
+    /// Starts every pipeline whose state says that it runs: those of a server that has ended. One that cannot
+    /// be started is told, and the others go on.
+    ///
+    /// # Errors
+    /// The catalogue cannot be read.
+    pub(crate) fn start_those_running(&mut self, tell: &dyn Fn(&str)) -> Result<(), SqlError> {
+        let pipelines = self.catalogue()?.pipelines()?;
+        let is_ours =
+            |it: &Pipeline| it.credentials.is_some() && it.state == PipelineState::Running;
+        for pipeline in pipelines.into_iter().filter(is_ours) {
+            if self.control.is_draining() {
+                return Ok(());
+            }
+            let name = pipeline.name;
+            let started = self.defined(&name).and_then(|(pipeline, definition)| {
+                let plan = self.plan_of(&pipeline, &definition, Until::Stopped)?;
+                self.running.start(plan, &self.root, &self.report)
+            });
+            match started {
+                Ok(()) => tell(&format!("pipeline {name} is started: it was running before")),
+                Err(error) => {
+                    self.report.warn(&format!("pipeline {name} was running before: {error}"));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The statements that come now end with `control`, too; pipelines that they start do not.
+    pub(crate) fn run_under(&mut self, control: &Control) {
+        self.control = control.clone();
+    }
+
+    /// The names of the pipelines, where the catalogue is open and can tell.
+    pub(crate) fn pipeline_names(&mut self) -> Vec<String> {
+        let Some(catalogue) = &mut self.catalogue else { return Vec::new() };
+        let pipelines = catalogue.pipelines().unwrap_or_default();
+        pipelines.into_iter().map(|it| it.name).collect()
+    }
+
+    /// The names of the pipelines that run in this process.
+    pub(crate) fn running(&self) -> Vec<String> {
+        self.running.names()
+    }
+
+    /// Waits for the end of the pipelines that were started.
+    ///
+    /// # Errors
+    /// The first of them that failed.
+    pub(crate) fn end(&self) -> Result<(), SqlError> {
+        self.running.wait()
+    }
+}
