@@ -21,7 +21,7 @@ this machine (127.0.0.1, ::1). With one, clients log in with it and any user nam
 later and later. There is no TLS: the password itself is never sent, but statements and rows are; use a \
 tunnel between machines.
 
-What a client may reach: the store with the rights of --store's user. CREATE PIPELINE with ${env:…}, \
+What a client may reach: the store with the rights of --store's user. CREATE and ALTER PIPELINE with ${env:…}, \
 ${file:…}, extractor.path, or a key that names a file or the machine's own cloud credentials is refused, and \
 on SQLite ATTACH and VACUUM INTO, unless --allow-host-access is given. LOAD DATA LOCAL is refused always.
 
