@@ -17,6 +17,10 @@ use crate::encode::{write_integer, write_json_base64, write_json_string, write_s
 /// can be read again.
 pub const RECORD_DEPTH_MAX: usize = 128;
 
+/// Schema ids of a registry that the text of an error row tells. Why 2^24 - 1: a registry counts them
+/// up from one, and after a zero byte letters would read as larger ones.
+const SCHEMA_ID_MAX: u32 = 0x00ff_ffff;
+
 /// How the bytes of a key or a value are declared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
@@ -58,17 +62,20 @@ pub struct Record<'a> {
 #[derive(Debug, Error, PartialEq, Eq)]
 pub enum Undecodable {
     /// The bytes are not UTF-8.
-    #[error("{role} is not UTF-8 at byte {at}{}", advice(role, "bytes"))]
+    #[error("{role} is not UTF-8 at byte {at}{}{}", resemblance(*schema), advice(role, "bytes"))]
     Utf8 {
         /// `key`, `value` or `header name`.
         role: &'static str,
         /// First bad byte.
         at: usize,
+        /// The schema id, if it begins as a schema registry's producers frame what they write.
+        schema: Option<u32>,
     },
     /// The text is not one JSON value.
     #[error(
-        "{role} of {len} bytes is not JSON: expected {expected} at byte {at}{}",
-        advice(role, "string")
+        "{role} of {len} bytes is not JSON: expected {expected} at byte {at}{}{}",
+        resemblance(*schema),
+        advice(role, if schema.is_some() { "bytes" } else { "string" })
     )]
     Json {
         /// `key` or `value`.
@@ -79,17 +86,8 @@ pub enum Undecodable {
         at: usize,
         /// What it expected there.
         expected: &'static str,
-    },
-    /// The bytes begin as a schema registry's producers frame what they write.
-    #[error(
-        "{role} looks like registry framing: a zero byte and schema id {id}; schemas of a registry \
-         are not read here; {role}.format=bytes delivers such {role}s as they came"
-    )]
-    Framed {
-        /// `key` or `value`.
-        role: &'static str,
-        /// The id that stands there.
-        id: u32,
+        /// The schema id, if it begins as a schema registry's producers frame what they write.
+        schema: Option<u32>,
     },
     /// The JSON text is nested too deep.
     #[error(
@@ -114,12 +112,22 @@ fn advice(role: &str, format: &str) -> String {
     }
 }
 
+/// What a record that is not as declared begins like, for the middles of the texts.
+fn resemblance(schema: Option<u32>) -> String {
+    schema.map_or_else(String::new, |id| {
+        format!(
+            "; it begins like a record of a schema registry (schema id {id}), whose schemas are not \
+             read here"
+        )
+    })
+}
+
 impl Undecodable {
     /// The code of the error row.
     pub const fn code(&self) -> Code {
         match self {
             Self::Utf8 { .. } => Code::InvalidUtf8,
-            Self::Json { .. } | Self::Framed { .. } | Self::Depth { .. } => Code::DecodeFailed,
+            Self::Json { .. } | Self::Depth { .. } => Code::DecodeFailed,
         }
     }
 }
@@ -150,7 +158,7 @@ impl Decoder {
         if self.metadata {
             headers.reserve(record.headers.len());
             for (name, value) in &record.headers {
-                headers.push((utf8("header name", name)?, *value));
+                headers.push((utf8("header name", name, None)?, *value));
             }
         }
         Ok(Row { record, key, value, headers, metadata: self.metadata })
@@ -229,7 +237,7 @@ impl<'a> Text<'a> {
     fn check(format: Format, role: &'static str, bytes: &'a [u8]) -> Result<Self, Undecodable> {
         Ok(match format {
             Format::Json => Self::Json(checked(role, bytes)?),
-            Format::String => Self::String(string(role, bytes)?),
+            Format::String => Self::String(utf8(role, bytes, framed(bytes))?),
             Format::Bytes => Self::Bytes(bytes),
         })
     }
@@ -258,36 +266,33 @@ impl<'a> Text<'a> {
     }
 }
 
-fn utf8<'a>(role: &'static str, bytes: &'a [u8]) -> Result<&'a str, Undecodable> {
-    std::str::from_utf8(bytes).map_err(|e| Undecodable::Utf8 { role, at: e.valid_up_to() })
-}
-
-/// A text that is declared as such. What is framed for a registry is often UTF-8 by accident.
-fn string<'a>(role: &'static str, bytes: &'a [u8]) -> Result<&'a str, Undecodable> {
-    match framed(bytes) {
-        Some(id) => Err(Undecodable::Framed { role, id }),
-        None => utf8(role, bytes),
-    }
+/// `schema`: what [`framed`] says, for the text of the error.
+fn utf8<'a>(
+    role: &'static str,
+    bytes: &'a [u8],
+    schema: Option<u32>,
+) -> Result<&'a str, Undecodable> {
+    std::str::from_utf8(bytes).map_err(|e| Undecodable::Utf8 { role, at: e.valid_up_to(), schema })
 }
 
 /// The schema id of bytes that are framed for a registry: a zero, then the id in four bytes, the
-/// highest first (Confluent's documentation, "Wire format"). Ids begin at 1 and are positive in 32
-/// bits with sign, so that small numbers of eight bytes are no framing.
+/// highest first (Confluent's documentation, "Wire format"). It refuses nothing, since a text may
+/// begin so: it only tells more of what is not as declared.
 fn framed(bytes: &[u8]) -> Option<u32> {
     let (&[0, a, b, c, d], _) = bytes.split_first_chunk::<5>()? else { return None };
     let id = u32::from_be_bytes([a, b, c, d]);
-    (1..=i32::MAX.unsigned_abs()).contains(&id).then_some(id)
+    (1..=SCHEMA_ID_MAX).contains(&id).then_some(id)
 }
 
 fn checked<'a>(role: &'static str, bytes: &'a [u8]) -> Result<&'a [u8], Undecodable> {
     let Err(fault) = json::check(bytes) else { return Ok(bytes) };
-    if let Some(id) = framed(bytes) {
-        return Err(Undecodable::Framed { role, id });
+    let (len, schema) = (bytes.len(), framed(bytes));
+    if schema.is_none() {
+        // The checker may have stopped before it saw whether this is text at all.
+        utf8(role, bytes, None)?;
     }
-    // The checker may have stopped before it saw whether this is text at all.
-    let len = utf8(role, bytes)?.len();
     Err(match fault.expected {
-        Some(expected) => Undecodable::Json { role, len, at: fault.at, expected },
+        Some(expected) => Undecodable::Json { role, len, at: fault.at, expected, schema },
         None => Undecodable::Depth { role, at: fault.at },
     })
 }

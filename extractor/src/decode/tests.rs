@@ -137,44 +137,60 @@ fn a_bad_value_names_the_byte_and_shows_no_payload() {
     refused(b"\"\xff\"", Code::InvalidUtf8, "value is not UTF-8 at byte 1");
 }
 
+/// F29: what is not as declared and begins as a registry's producers write tells the schema id.
 #[test]
-fn f29_registry_framing_is_told_with_its_id_whatever_follows() {
+fn f29_registry_framing_is_told_with_its_id_where_a_record_is_not_as_declared() {
     let text = Decoder { key: Format::String, value: Format::String, metadata: false };
     let bytes = Decoder { key: Format::Bytes, value: Format::Bytes, metadata: false };
+    let told = |id, role: &str| {
+        format!(
+            "; it begins like a record of a schema registry (schema id {id}), whose schemas are not \
+             read here; if {role}s are not what {role}.format declares, set {role}.format=bytes"
+        )
+    };
     for (framed, id) in [
-        // Avro of one string, which is UTF-8 as a whole.
+        // Avro of one string, which is UTF-8 as a whole; no JSON begins with a zero.
         (b"\0\0\0\0\x07\x08abcd".as_slice(), 7),
         (b"\0\0\x01\x02\x03{\"n\":1}", 66_051),
-        (b"\0\0\0\0\x01", 1),
-        (b"\0\x7f\xff\xff\xff\xff", 2_147_483_647),
+        (b"\0\0\0\0\x01\xff", 1),
+        (b"\0\0\xff\xff\xff", 16_777_215),
     ] {
-        for decoder in [JSON, text] {
-            let failure = texts(decoder, &record(Some(b"k"), Some(framed))).unwrap_err();
-            assert_eq!(failure.code(), Code::DecodeFailed);
-            assert_eq!(
-                failure.to_string(),
-                format!(
-                    "value looks like registry framing: a zero byte and schema id {id}; schemas \
-                     of a registry are not read here; value.format=bytes delivers such values as \
-                     they came"
-                )
-            );
-            let failure = texts(decoder, &record(Some(framed), Some(b"1"))).unwrap_err();
-            assert!(failure.to_string().contains("key.format=bytes"), "{failure}");
-        }
+        let failure = texts(JSON, &record(Some(b"k"), Some(framed))).unwrap_err();
+        let len = framed.len();
+        let reason = format!("value of {len} bytes is not JSON: expected a value at byte 0");
+        assert_eq!(failure.to_string(), reason + &told(id, "value"));
+        assert_eq!(failure.code(), Code::DecodeFailed);
         let [_, _, value] = texts(bytes, &record(None, Some(framed))).unwrap();
         assert_eq!(value, format!("\"{}\"", STANDARD.encode(framed)));
     }
-    // A small number of eight bytes, a short text and one that begins otherwise are none.
-    for value in [b"\0\0\0\0\0\0\0\x05".as_slice(), b"\0abc", b"a\0\0\0\x01"] {
-        check(
-            text,
-            None,
-            Some(value),
-            [r#"{"offset":42,"partition":3}"#, &{
-                serde_json::to_string(std::str::from_utf8(value).unwrap()).unwrap()
-            }],
-        );
+    let framed = b"\0\0\0\0\x07\x06\xe2\x82".as_slice();
+    for (key, value, role) in
+        [(None, Some(framed), "value"), (Some(framed), Some(b"v".as_slice()), "key")]
+    {
+        let failure = texts(text, &record(key, value)).unwrap_err();
+        let reason = format!("{role} is not UTF-8 at byte 6{}", told(7, role));
+        assert_eq!((failure.code(), failure.to_string()), (Code::InvalidUtf8, reason));
+    }
+    // No id that a registry gave: larger than any, none, or too short for one.
+    for value in [b"\0hello\xff".as_slice(), b"\0\0\0\0\0\0\0\xff", b"\0\0\0\xff"] {
+        let failure = texts(text, &record(None, Some(value))).unwrap_err();
+        assert!(!failure.to_string().contains("registry"), "{failure}");
+    }
+}
+
+/// What is declared decides, and not what a record looks like.
+#[test]
+fn f29_text_that_begins_with_a_zero_is_text() {
+    let text = Decoder { key: Format::String, value: Format::String, metadata: false };
+    for bytes in [
+        b"\0hello".as_slice(),
+        b"\0\0\0\0\x07\x08abcd",
+        b"\0\0\0\0\x01",
+        b"\0\0\0\0\0\0\0\x05",
+        b"\0abc",
+    ] {
+        let json = serde_json::to_string(std::str::from_utf8(bytes).unwrap()).unwrap();
+        check(text, Some(bytes), Some(bytes), [&json, &json]);
     }
 }
 
@@ -225,10 +241,7 @@ fn payloads() -> impl Strategy<Value = Option<Vec<u8>>> {
 fn fits(format: Format, bytes: Option<&[u8]>) -> bool {
     bytes.is_none_or(|bytes| match format {
         Format::Json => serde_json::from_slice::<Value>(bytes).is_ok(),
-        Format::String => {
-            let framed = matches!(bytes, [0, 0..=127, _, _, _, ..]) && bytes[1..5] != [0; 4];
-            !framed && std::str::from_utf8(bytes).is_ok()
-        }
+        Format::String => String::from_utf8(bytes.to_vec()).is_ok(),
         Format::Bytes => true,
     })
 }

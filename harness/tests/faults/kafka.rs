@@ -217,5 +217,5 @@ fn f29_a_record_framed_for_a_registry_holds_up_no_neighbour() {
     let errors = pipeline.query(sql);
     let last = errors.last().unwrap();
     assert_eq!(last[..2], [r#"{"offset":1}"#, "DECODE_FAILED"]);
-    assert!(last[2].contains("schema id 7;"), "{errors:?}");
+    assert!(last[2].contains("(schema id 7)"), "{errors:?}");
 }
