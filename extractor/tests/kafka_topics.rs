@@ -16,6 +16,7 @@ use rdkafka::ClientConfig;
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::mocking::MockCluster;
 use rdkafka::producer::{BaseProducer, BaseRecord, DefaultProducerContext, Producer};
+use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 use serde_json::{Map, Value, json};
 
 use support::*;
@@ -259,6 +260,67 @@ fn a_partition_without_a_leader_is_named_where_its_start_is_asked() {
 }
 
 /// F27: partitions are assigned, never subscribed: a host that does not ask for longer than
+/// The same among many topics on a broker that answers slowly: whoever is away is still named, whether
+/// the leaders of few topics are looked for, of more than the time is enough for, or of all.
+#[test]
+fn partitions_without_a_leader_are_named_among_many_topics() {
+    const TOPICS: usize = 30;
+    let cluster: Cluster = MockCluster::new(1).unwrap();
+    let names: Vec<_> = (10..10 + TOPICS).map(|n| format!("t{n}")).collect();
+    for name in &names {
+        cluster.create_topic(name, 1, 1).unwrap();
+    }
+    let mut source = open(&cluster.bootstrap_servers(), &names.join(","), &json!({}));
+    let keys: Vec<_> = names.iter().map(|name| key(name, 0)).collect();
+    let mut ask = || source.offsets(Start::Earliest, &keys, &Cancel::default());
+    assert_eq!(ask().unwrap().len(), TOPICS);
+    cluster.broker_round_trip_time(1, Duration::from_millis(700)).unwrap();
+    let mut gone = 0;
+    for (count, more) in [(1, ":"), (8, " and 3 more:"), (TOPICS, " and 25 more:")] {
+        for name in &names[gone..count] {
+            cluster.partition_leader(name, 0, None).unwrap();
+        }
+        gone = count;
+        let failure = ask().unwrap_err();
+        assert_eq!(failure.code, Code::SourceUnavailable, "{failure}");
+        let text = failure.message.strip_prefix("no leader for topic t10 partition 0");
+        assert!(text.is_some_and(|text| text.contains(more)), "{failure}");
+    }
+    cluster.broker_round_trip_time(1, Duration::ZERO).unwrap();
+    for name in &names {
+        cluster.partition_leader(name, 0, Some(1)).unwrap();
+    }
+    assert_eq!(ask().unwrap().len(), TOPICS);
+}
+
+/// What brokers answer during an election is waited for, and told as that where it lasts.
+#[test]
+fn an_election_is_waited_for_where_a_start_is_asked() {
+    use RDKafkaRespErr as E;
+    for (error, name) in [
+        (E::RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION, "NotLeaderForPartition"),
+        (E::RD_KAFKA_RESP_ERR_REPLICA_NOT_AVAILABLE, "ReplicaNotAvailable"),
+        (E::RD_KAFKA_RESP_ERR_OFFSET_NOT_AVAILABLE, "OffsetNotAvailable"),
+        (E::RD_KAFKA_RESP_ERR_FENCED_LEADER_EPOCH, "FencedLeaderEpoch"),
+    ] {
+        let cluster: Cluster = MockCluster::new(1).unwrap();
+        cluster.create_topic("t", 2, 1).unwrap();
+        let mut source = open(&cluster.bootstrap_servers(), "t", &json!({}));
+        let keys = [key("t", 0), key("t", 1)];
+        let mut ask = || source.offsets(Start::Earliest, &keys, &Cancel::default());
+        // More than librdkafka tries by itself for one question.
+        cluster.request_errors(RDKafkaApiKey::ListOffsets, &[error; 3]);
+        assert_eq!(ask().unwrap().len(), 2, "{name}");
+        if name == "OffsetNotAvailable" {
+            cluster.request_errors(RDKafkaApiKey::ListOffsets, &[error; 100]);
+            let failure = ask().unwrap_err();
+            assert_eq!(failure.code, Code::SourceUnavailable, "{failure}");
+            let names = "one of topic t partition 0, topic t partition 1 moved or is away";
+            assert!(failure.message.contains(names), "{failure}");
+        }
+    }
+}
+
 /// `max.poll.interval.ms` loses nothing, and nobody takes its partitions away.
 #[test]
 fn f27_a_host_that_is_slow_keeps_its_partitions() {

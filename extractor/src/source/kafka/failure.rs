@@ -96,27 +96,36 @@ pub(super) fn from_code(client: &Client, what: &str, code: RDKafkaErrorCode) -> 
     }
 }
 
-/// Whether it is [`no_leader`].
-pub(super) fn is_without_leader(failure: &Failure) -> bool {
-    failure.detail.contains_key("partitions")
-}
-
 /// Partitions that an error names. Why 5: the first tells which broker is away.
 const PLACES_SHOWN: usize = 5;
 
+/// What a question for offsets that cannot be asked means, and what to do.
+const UNASKED: &str = "where reading begins and ends cannot be asked there, and nothing is read before \
+     that is known; bring the broker back that has it; it is tried again";
+
 /// Partitions whose offsets cannot be asked now.
 pub(super) fn no_leader(places: &[&Place]) -> Failure {
-    let names: Vec<_> = places.iter().take(PLACES_SHOWN).map(|place| place.to_string()).collect();
-    let more = match places.len().saturating_sub(PLACES_SHOWN) {
+    let (text, names) = shown(places.iter().copied(), places.len());
+    let text = format!("no leader for {text}: {UNASKED}");
+    Failure::new(Code::SourceUnavailable, text).with("partitions", names)
+}
+
+/// One of them cannot be asked now, and the client does not tell which one.
+pub(super) fn leader_moved(places: &[Place], code: RDKafkaErrorCode) -> Failure {
+    let (text, names) = shown(places.iter(), places.len());
+    let of = if places.len() == 1 { "" } else { "one of " };
+    let text = format!("the leader of {of}{text} moved or is away ({code}): {UNASKED}");
+    Failure::new(Code::SourceUnavailable, text).with("partitions", names)
+}
+
+/// The first of `count` places, as a text and as a list.
+fn shown<'a>(places: impl Iterator<Item = &'a Place>, count: usize) -> (String, Vec<String>) {
+    let names: Vec<_> = places.take(PLACES_SHOWN).map(|place| place.to_string()).collect();
+    let more = match count.saturating_sub(PLACES_SHOWN) {
         0 => String::new(),
         more => format!(" and {more} more"),
     };
-    let text = format!(
-        "no leader for {}{more}: where reading begins and ends cannot be asked there, and nothing is \
-         read before that is known; bring the broker back that has it; it is tried again",
-        names.join(", ")
-    );
-    Failure::new(Code::SourceUnavailable, text).with("partitions", names)
+    (format!("{}{more}", names.join(", ")), names)
 }
 
 /// The records at the position are gone.

@@ -9,6 +9,7 @@ use rdkafka::types::RDKafkaErrorCode;
 use super::client::{At, Client, ask};
 use super::failure;
 use super::fetcher::Fetcher;
+use super::offsets::is_away;
 use super::part::Part;
 use super::position::Place;
 use super::settings::OnGap;
@@ -17,20 +18,6 @@ use crate::source::Cancel;
 
 /// How long a question may hold up the reading of the other partitions; it is asked again.
 const LOST_TIMEOUT: Duration = Duration::from_secs(2);
-
-/// Whether a partition that is there cannot be asked now. It is known to be there: the topics were
-/// described a moment before.
-const fn is_away(code: RDKafkaErrorCode) -> bool {
-    use RDKafkaErrorCode as E;
-    matches!(
-        code,
-        E::LeaderNotAvailable
-            | E::NotLeaderForPartition
-            | E::ReplicaNotAvailable
-            | E::OffsetNotAvailable
-            | E::UnknownPartition
-    )
-}
 
 impl<F: Fetcher> Kafka<F> {
     /// The oldest offset and the end of one partition.
@@ -62,7 +49,8 @@ impl<F: Fetcher> Kafka<F> {
         };
         for (index, (part, low)) in parts.iter().zip(lows).enumerate() {
             let low = match low {
-                Err(code) if is_away(code) => {
+                // It is known to be there: the topics were described a moment before.
+                Err(code) if is_away(code) || code == RDKafkaErrorCode::UnknownPartition => {
                     tracing::info!(place = %part.place, ?code, "its leader is away");
                     continue;
                 }
