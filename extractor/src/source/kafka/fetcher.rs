@@ -77,13 +77,21 @@ pub(super) trait Fetcher: Sized {
     /// the first and never for the others. Returns how many are there.
     fn fill(&mut self, messages_max: usize, wait: Duration) -> usize;
 
-    /// The next message or event.
+    /// The next message or event. `None`: all that were taken are passed; [`Fetcher::clear`] frees
+    /// them.
     fn front(&mut self) -> Option<Self::Item<'_>>;
 
     /// Whether [`Fetcher::front`] is the last one taken.
     fn is_last(&self) -> bool;
 
-    /// Forgets the next message or event.
+    /// Where [`Fetcher::front`], which must have been called, lies among those taken.
+    fn front_index(&self) -> usize;
+
+    /// The time of one that was taken, also of one that was passed, until the next
+    /// [`Fetcher::fill`], [`Fetcher::stop`] or [`Fetcher::clear`]. Milliseconds since the epoch.
+    fn time_of(&self, index: usize) -> Option<i64>;
+
+    /// Passes the next message or event.
     fn pop(&mut self);
 
     /// Forgets everything taken.

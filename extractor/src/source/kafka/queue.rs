@@ -9,7 +9,7 @@
 //! consumer group: no coordinator is asked, no group can be joined, no permission on a group is
 //! needed. Logs, global errors and statistics stay on the main queue, which only the safe crate
 //! reads; this queue carries messages and partition errors, and both are destroyed exactly once,
-//! by [`Fetcher::stop`] or [`Fetcher::clear`], the latter also once all are passed and on drop.
+//! by [`Fetcher::stop`] or [`Fetcher::clear`], the latter also before more are taken and on drop.
 #![expect(unsafe_code, reason = "rdkafka has no batch consume and hides the offset of events")]
 
 use std::collections::BTreeMap;
@@ -95,8 +95,7 @@ impl Fetcher for FetchQueue {
         if self.front().is_some() {
             return self.taken.len() - self.next;
         }
-        self.taken.clear();
-        self.next = 0;
+        self.clear();
         let room = messages_max.min(MESSAGES_MAX);
         self.take(room, Duration::ZERO);
         if self.taken.is_empty() && room > 0 && !wait.is_zero() {
@@ -118,15 +117,24 @@ impl Fetcher for FetchQueue {
             }
             self.next += 1;
         }
-        self.clear();
         None
+    }
+
+    fn front_index(&self) -> usize {
+        self.next
+    }
+
+    fn time_of(&self, index: usize) -> Option<i64> {
+        // SAFETY: a slot is null or an owned, live message.
+        let message = unsafe { self.taken.get(index)?.as_ref() }?;
+        Item { message }.timestamp()
     }
 
     fn is_last(&self) -> bool {
         self.next + 1 >= self.taken.len()
     }
 
-    /// All that were passed are destroyed together when none is left: freed one by one between other
+    /// All that were passed are destroyed together by [`Fetcher::clear`]: freed one by one between other
     /// work, each would wait for the lock of the allocator that librdkafka's thread holds, which cost
     /// a tenth of the whole.
     fn pop(&mut self) {

@@ -39,7 +39,11 @@ pub(super) enum Did {
 
 /// What an item asks for after it was handled.
 enum Next {
-    /// The item is done.
+    /// The item is a record that is in the batch.
+    Delivered,
+    /// The same, and its partition has reached its `until`.
+    DeliveredLast,
+    /// The item is done, and nothing of it is in the batch.
     Done,
     /// The item stays: the sink is full.
     Full,
@@ -58,24 +62,36 @@ pub(super) struct Reader<F> {
     pub(super) doubt: bool,
     /// Mean bytes of the records delivered last.
     mean_bytes: usize,
-    /// The part of a topic tag and partition; the queue keeps the tags valid.
+    known: Known,
+}
+
+/// Which part an item belongs to, by its topic tag and partition; the queue keeps the tags valid.
+#[derive(Default)]
+struct Known {
     found: HashMap<(usize, i32), usize>,
-    /// The part of the last item, since items come in runs.
+    /// That of the last item, since items come in runs.
     last: Option<((usize, i32), usize)>,
+}
+
+impl Known {
+    fn index_of(&mut self, parts: &[Part], item: &impl Fetched) -> Option<usize> {
+        let tag = (item.topic_tag(), item.partition());
+        if let Some((last, index)) = self.last
+            && last == tag
+        {
+            return Some(index);
+        }
+        let index = self.found.get(&tag).copied().or_else(|| find(parts, item))?;
+        self.found.insert(tag, index);
+        self.last = Some((tag, index));
+        Some(index)
+    }
 }
 
 impl<F: Fetcher> Reader<F> {
     pub(super) fn new(queue: F, decoder: Decoder) -> Self {
-        let (parts, found) = (Vec::new(), HashMap::new());
-        Self {
-            parts,
-            queue,
-            decoder,
-            doubt: false,
-            mean_bytes: MEAN_BYTES_FIRST,
-            found,
-            last: None,
-        }
+        let (parts, known, mean_bytes) = (Vec::new(), Known::default(), MEAN_BYTES_FIRST);
+        Self { parts, queue, decoder, doubt: false, mean_bytes, known }
     }
 
     /// Stops all partitions, forgets what was fetched for them, and gives them away.
@@ -85,8 +101,7 @@ impl<F: Fetcher> Reader<F> {
             stop(&mut self.queue, &part.place);
         }
         self.queue.clear();
-        self.found.clear();
-        self.last = None;
+        self.known = Known::default();
         parts
     }
 
@@ -133,37 +148,24 @@ impl<F: Fetcher> Reader<F> {
     /// Hands what was taken to the sink. What the sink refuses stays.
     pub(super) fn deliver(&mut self, sink: &mut dyn RowSink) -> Result<Did, Failure> {
         let (mut bytes, mut count) = (0_usize, 0_usize);
+        // The record delivered last and its part, unless its time was noted.
+        let mut newest = None;
         loop {
             let is_last = self.queue.is_last();
             let Some(item) = self.queue.front() else {
+                self.note_time(&mut newest);
+                self.queue.clear();
                 self.mean_bytes = bytes.checked_div(count).unwrap_or(self.mean_bytes);
                 return Ok(Did::Something);
             };
             if item.error().is_none() {
                 count += 1;
-                bytes += [item.key(), item.value()]
-                    .into_iter()
-                    .flatten()
-                    .map(<[u8]>::len)
-                    .sum::<usize>();
+                bytes += item.key().map_or(0, <[u8]>::len) + item.value().map_or(0, <[u8]>::len);
                 if is_last {
                     bytes += count * header_bytes(&item);
                 }
             }
-            let tag = (item.topic_tag(), item.partition());
-            let is_run = self.last.is_some_and(|(last, _)| last == tag);
-            let index = match self.last {
-                Some((_, index)) if is_run => Some(index),
-                _ => {
-                    let known = self.found.get(&tag).copied();
-                    let index = known.or_else(|| find(&self.parts, &item));
-                    if let Some(index) = index {
-                        self.found.insert(tag, index);
-                        self.last = Some((tag, index));
-                    }
-                    index
-                }
-            };
+            let index = self.known.index_of(&self.parts, &item);
             let part = index.and_then(|index| Some((index, self.parts.get_mut(index)?)));
             let Some((index, part)) = part else {
                 self.queue.pop();
@@ -173,19 +175,39 @@ impl<F: Fetcher> Reader<F> {
                 None => record(self.decoder, index, part, &item, sink)?,
                 Some(code) => event(part, &item, code),
             };
-            // Once for each run of one partition: what it costs is a call.
-            if (is_last || !is_run) && item.error().is_none() {
-                part.seen_ms = item.timestamp().or(part.seen_ms);
+            // Once for each run of records of one partition: what it costs is a call.
+            if newest.is_some_and(|(part, _)| part != index) || matches!(next, Next::Full) {
+                self.note_time(&mut newest);
             }
             match next {
+                Next::Delivered => {
+                    newest = Some((index, self.queue.front_index()));
+                    self.queue.pop();
+                }
+                Next::DeliveredLast => {
+                    newest = Some((index, self.queue.front_index()));
+                    self.note_time(&mut newest);
+                    self.stop(index);
+                }
                 Next::Done => self.queue.pop(),
                 Next::Full => return Ok(Did::Full),
-                Next::Stop => self.stop(index),
+                Next::Stop => {
+                    self.note_time(&mut newest);
+                    self.stop(index);
+                }
                 Next::Doubt => {
                     self.doubt = true;
                     self.queue.pop();
                 }
             }
+        }
+    }
+
+    /// Has a part tell the time of the record that it delivered last, given by its index in the queue.
+    fn note_time(&mut self, newest: &mut Option<(usize, usize)>) {
+        let Some((part, record)) = newest.take() else { return };
+        if let Some(part) = self.parts.get_mut(part) {
+            part.seen_ms = self.queue.time_of(record).or(part.seen_ms);
         }
     }
 }
@@ -268,7 +290,7 @@ fn record(
 /// ends there comes with the broker's next answer, which it holds back while there is nothing new.
 fn delivered(part: &mut Part, offset: i64, epoch: Option<i32>) -> Next {
     part.delivered(offset, epoch);
-    if part.reaches_now() { Next::Stop } else { Next::Done }
+    if part.reaches_now() { Next::DeliveredLast } else { Next::Delivered }
 }
 
 /// A record that is no row: it goes into the batch as it came, with the reason.

@@ -19,7 +19,6 @@
 //! joins nothing and commits nothing; a header whose name is not UTF-8 ends the process in the
 //! safe crate, if headers are wanted.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -60,7 +59,9 @@ struct Lane {
 pub(super) struct SafeQueue {
     client: Arc<Client>,
     lanes: Vec<Lane>,
-    taken: VecDeque<Taken>,
+    /// Those before `passed` were handed on.
+    taken: Vec<Taken>,
+    passed: usize,
     /// The lane that is looked at first next time.
     turn: usize,
     /// Names of topics; the index is the tag.
@@ -91,7 +92,7 @@ impl SafeQueue {
             let Some(lane) = self.lanes.get_mut(index) else { break };
             while self.taken.len() < room {
                 let Some(what) = lane.poll(&self.client) else { break };
-                self.taken.push_back(Taken { place: lane.place.clone(), tag: lane.tag, what });
+                self.taken.push(Taken { place: lane.place.clone(), tag: lane.tag, what });
             }
         }
         self.turn = (self.turn + 1) % count.max(1);
@@ -172,8 +173,8 @@ impl Fetcher for SafeQueue {
     const QUEUE_PER_PARTITION: bool = true;
 
     fn open(client: Arc<Client>) -> Option<Self> {
-        let (lanes, taken, topics) = (Vec::new(), VecDeque::new(), Vec::new());
-        Some(Self { client, lanes, taken, turn: 0, topics })
+        let (lanes, taken, topics) = (Vec::new(), Vec::new(), Vec::new());
+        Some(Self { client, lanes, taken, passed: 0, turn: 0, topics })
     }
 
     fn start(&mut self, topic: &str, partition: i32, offset: i64) -> Result<(), RDKafkaErrorCode> {
@@ -192,11 +193,16 @@ impl Fetcher for SafeQueue {
         let place = Place { topic: topic.to_owned(), partition };
         let before = self.lanes.len();
         self.lanes.retain(|lane| lane.place != place);
+        self.taken.drain(..std::mem::take(&mut self.passed));
         self.taken.retain(|taken| taken.place != place);
         if self.lanes.len() == before { Ok(()) } else { unassign(&self.client, &place) }
     }
 
     fn fill(&mut self, messages_max: usize, wait: Duration) -> usize {
+        if self.front().is_some() {
+            return self.taken.len() - self.passed;
+        }
+        self.clear();
         let started = Instant::now();
         while self.taken.is_empty() {
             self.look(messages_max);
@@ -209,19 +215,28 @@ impl Fetcher for SafeQueue {
     }
 
     fn front(&mut self) -> Option<SafeItem<'_>> {
-        self.taken.front().map(SafeItem)
+        self.taken.get(self.passed).map(SafeItem)
     }
 
     fn is_last(&self) -> bool {
-        self.taken.len() <= 1
+        self.passed + 1 >= self.taken.len()
+    }
+
+    fn front_index(&self) -> usize {
+        self.passed
+    }
+
+    fn time_of(&self, index: usize) -> Option<i64> {
+        SafeItem(self.taken.get(index)?).timestamp()
     }
 
     fn pop(&mut self) {
-        self.taken.pop_front();
+        self.passed = self.taken.len().min(self.passed + 1);
     }
 
     fn clear(&mut self) {
         self.taken.clear();
+        self.passed = 0;
     }
 
     fn end_seen(&self, topic: &str, partition: i32) -> Option<i64> {
