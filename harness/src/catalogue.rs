@@ -36,7 +36,7 @@ pub use claims::Claim;
 pub use ends::Ends;
 pub(crate) use heartbeats::{First, beat, fall_silent};
 pub use heartbeats::{Heartbeat, Pulse};
-pub(crate) use ids::{NONCE_LEN, fresh, fresh_name, key_hash, now_us, us};
+pub(crate) use ids::{NONCE_LEN, fresh, fresh_name, hex, key_hash, now_us, us};
 pub(crate) use lag::note_lags;
 pub use lag::{Behind, SplitLag};
 pub use record::{

@@ -32,11 +32,11 @@ pub(crate) use lex::{Kind, Piece, SCRIPT_BYTES_MAX, Token};
 pub(crate) use session::{Answer, HostAccess, Session, Wishes};
 
 use crate::catalogue::{Catalogue, Files, Pipeline};
-use crate::exit::Exit;
 use crate::pipeline::{Overrides, Surroundings};
 use crate::run::Plan;
 use crate::store::StoreUrl;
 use definition::Definition;
+use secrets::Left;
 use variables::Values;
 
 /// Whether a script holds a statement that the harness itself answers.
@@ -132,33 +132,31 @@ pub(crate) fn stored_plan(
 }
 
 /// Drops a pipeline with its secrets: in one transaction the pipeline goes and its file is noted, so that
-/// the file goes with the next opening where this one is killed.
+/// the file goes with the next opening where this one is killed. Answers what a person should know of a file
+/// that stays.
 ///
 /// # Errors
-/// The database cannot be reached, or the file is there and cannot be removed.
+/// The pipeline was altered since it was read, the database cannot be reached, or the file is there and cannot
+/// be removed.
 pub(crate) fn drop_pipeline(
     catalogue: &mut Catalogue,
     url: &StoreUrl,
     pipeline: &Pipeline,
-) -> Result<(), SqlError> {
-    let (left, of) = (secrets_file(pipeline)?, secrets::store_name(url));
-    let files = Files { made: None, left: left.as_deref().map(|path| (path, of.as_str())) };
-    catalogue.drop_defined(pipeline.id, files)?;
-    left.map_or(Ok(()), |path| let_go(catalogue, &path))
+) -> Result<Option<String>, SqlError> {
+    let left = left_by(pipeline, url, &Surroundings::of_process())?;
+    let files = Files { made: None, left: left.as_ref().and_then(Left::noted) };
+    catalogue.drop_defined(pipeline, files)?;
+    left.map_or(Ok(None), |left| left.let_go(catalogue))
 }
 
-/// The file of secrets that a pipeline names.
-fn secrets_file(pipeline: &Pipeline) -> Result<Option<String>, SqlError> {
+/// The file of secrets that a pipeline names, which is about to name it no more.
+fn left_by(
+    pipeline: &Pipeline,
+    url: &StoreUrl,
+    surroundings: &Surroundings<'_>,
+) -> Result<Option<Left>, SqlError> {
     let definition = pipeline.credentials.as_deref();
     let definition = definition.map(|text| Definition::parse(&pipeline.name, text)).transpose()?;
-    Ok(definition.and_then(|it| it.secrets_file))
-}
-
-/// Removes a noted file that no pipeline names any more.
-fn let_go(catalogue: &mut Catalogue, path: &str) -> Result<(), SqlError> {
-    secrets::remove(path).map_err(|error| {
-        let text = format!("cannot remove {path}: {error}; remove it by hand");
-        SqlError::Refused(Exit::Resource, text)
-    })?;
-    Ok(catalogue.forget_secret_file(path)?)
+    let path = definition.and_then(|it| it.secrets_file);
+    Ok(path.map(|path| Left::new(path, url, surroundings.env)))
 }

@@ -79,11 +79,17 @@ impl Bench {
 
     /// Files of secrets beside an SQLite store, or below the home.
     fn secret_files(&self) -> Vec<PathBuf> {
-        let folder = match self.store.starts_with("sqlite:") {
-            true => self.folder.path().join("s.db.secrets"),
-            false => self.folder.path().join(".local/state/s2x/secrets"),
+        let within = |folder: PathBuf| -> Vec<PathBuf> {
+            let files = folder.read_dir();
+            files.map_or(Vec::new(), |all| all.map(|file| file.unwrap().path()).collect())
         };
-        folder.read_dir().map_or(Vec::new(), |all| all.map(|file| file.unwrap().path()).collect())
+        match self.store.starts_with("sqlite:") {
+            true => within(self.folder.path().join("s.db.secrets")),
+            false => within(self.folder.path().join(".local/state/s2x/secrets"))
+                .into_iter()
+                .flat_map(within)
+                .collect(),
+        }
     }
 
     fn command(&self, args: &[&str]) -> Command {
@@ -337,6 +343,40 @@ fn e12_secrets_of_sql_reach_no_database_and_go_with_their_pipeline() {
     // `harness drop` takes them along as DROP PIPELINE does.
     assert_eq!(bench.harness(&["drop", "p"]).code, 0);
     assert!(files().is_empty());
+}
+
+/// Whatever is done in a copy of a store, the original keeps its secrets.
+#[test]
+fn a_copy_of_a_store_leaves_the_secrets_of_the_original() {
+    const NAME: &str = "a_copy_of_a_store_leaves_the_secrets_of_the_original";
+    let Some(mut bench) = Bench::new(NAME) else { return };
+    let script = create("").replace("'{}'", "'{\"a\": \"canary-5521\"}'");
+    assert_eq!(bench.script(&script, &[]).code, 0);
+    let kept = bench.secret_files();
+    assert_eq!(kept.len(), 1);
+    let path = |name: &str| bench.folder.path().join(name);
+    for name in ["one.db", "two.db", "three.db"] {
+        std::fs::copy(path("s.db"), path(name)).unwrap();
+    }
+    let told = format!("the file of secrets {} stays", kept[0].display());
+    let replace = script.replace("CREATE INF", "CREATE OR REPLACE INF");
+    let alter = "ALTER PIPELINE p SET CREDENTIALS ::a = 'canary-5522'".to_owned();
+    for (name, script) in
+        [("one", "DROP PIPELINE p".to_owned()), ("two", replace), ("three", alter)]
+    {
+        bench.store = format!("sqlite:{name}.db");
+        let done = bench.script(&script, &[]);
+        assert_eq!(done.code, 0, "{name}: {}", done.err);
+        assert!(done.err.contains(&told), "{name}: {}", done.err);
+        // The next opening tidies up, and leaves it too.
+        bench.ask("SHOW PIPELINES");
+        assert!(kept[0].exists(), "{name}");
+    }
+    bench.store = "sqlite:s.db".to_owned();
+    let all = bench.ask(&format!("START PIPELINE p FOREGROUND; {COUNT}"));
+    assert_eq!(all[0]["n"], 600);
+    assert_eq!(bench.script("DROP PIPELINE p", &[]).code, 0);
+    assert!(!kept[0].exists());
 }
 
 /// A pipeline whose source has more than the test reads.

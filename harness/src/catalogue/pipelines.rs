@@ -19,6 +19,9 @@ const COLUMNS: &str = "pipeline_id, name, state, config_json, credentials, incar
      leaf_count, tasks_max, epoch, last_batch_id, target_table, error, row_total, byte_total, \
      error_total, created_us, altered_us";
 
+/// What ALTER assigns.
+const ALTERED: &str = "config_json = ?, credentials = ?, tasks_max = ?";
+
 impl Catalogue {
     /// Creates a pipeline, stopped, or answers the one of that name.
     ///
@@ -38,19 +41,20 @@ impl Catalogue {
     /// meanwhile under the name is answered and stays.
     ///
     /// # Errors
-    /// The name or a count is not usable, or the database cannot be reached.
+    /// The name or a count is not usable, the old one was altered since it was read, or the database cannot be
+    /// reached.
     pub(crate) fn define_pipeline(
         &mut self,
         new: &NewPipeline<'_>,
-        replaced: Option<u64>,
+        replaced: Option<&Pipeline>,
         files: Files<'_>,
     ) -> Result<Creation, StoreError> {
         check_new(new)?;
         self.transact("create the pipeline", |store| {
             // The catalogue's row first, as every creator takes it.
             next_id(store)?;
-            if let Some(id) = replaced {
-                remove(store, id)?;
+            if let Some(read) = replaced {
+                remove_as_read(store, read)?;
             }
             match create(store, new)? {
                 // What an attempt made whose answer was lost: its definition names a file of its own.
@@ -101,14 +105,14 @@ impl Catalogue {
     /// Removes this pipeline, as [`Self::drop_pipeline`], and no other one that has its name by now.
     ///
     /// # Errors
-    /// The database cannot be reached.
+    /// It was altered since it was read, or the database cannot be reached.
     pub(crate) fn drop_defined(
         &mut self,
-        pipeline_id: u64,
+        read: &Pipeline,
         files: Files<'_>,
     ) -> Result<(), StoreError> {
         self.transact("drop the pipeline", |store| {
-            remove(store, pipeline_id)?;
+            remove_as_read(store, read)?;
             files.change_sides(store)
         })
     }
@@ -154,32 +158,41 @@ impl Catalogue {
         credentials: Option<&str>,
         tasks_max: u32,
     ) -> Result<(), StoreError> {
-        self.alter_defined(pipeline_id, config_json, credentials, tasks_max, Files::default())
+        require_positive("tasks.max", tasks_max)?;
+        self.transact("alter the pipeline", |store| {
+            fence_all(store, pipeline_id)?;
+            let values =
+                [Param::Text(config_json), Param::from(credentials), Param::from(tasks_max)];
+            update(store, pipeline_id, ALTERED, &values)
+        })
     }
 
-    /// The same, with the files of secrets that change sides.
+    /// The same of a pipeline as it was read, with the files of secrets that change sides.
     ///
     /// # Errors
-    /// As [`Self::alter_config`].
+    /// As [`Self::alter_config`]; or it was altered since it was read.
     pub(crate) fn alter_defined(
         &mut self,
-        pipeline_id: u64,
+        read: &Pipeline,
         config_json: &str,
-        credentials: Option<&str>,
+        definition: &str,
         tasks_max: u32,
         files: Files<'_>,
     ) -> Result<(), StoreError> {
         require_positive("tasks.max", tasks_max)?;
         self.transact("alter the pipeline", |store| {
-            fence_all(store, pipeline_id)?;
+            fence_all(store, read.id)?;
+            // What an attempt wrote whose answer was lost.
+            let is_done = stored_definition(store, read.id)?
+                .is_some_and(|stored| stored.as_deref() == Some(definition));
+            if is_done {
+                return Ok(());
+            }
+            require_as_read(store, read)?;
             files.change_sides(store)?;
-            let assignments = "config_json = ?, credentials = ?, tasks_max = ?";
-            update(
-                store,
-                pipeline_id,
-                assignments,
-                &[Param::Text(config_json), Param::from(credentials), Param::from(tasks_max)],
-            )
+            let values =
+                [Param::Text(config_json), Param::Text(definition), Param::from(tasks_max)];
+            update(store, read.id, ALTERED, &values)
         })
     }
 
@@ -301,6 +314,41 @@ fn remove(store: &mut dyn Store, pipeline_id: u64) -> Result<(), StoreError> {
         store.execute(&sql, &[Param::from(pipeline_id)])?;
     }
     Ok(())
+}
+
+/// Removes a pipeline, unless it was altered since it was read. One that is gone is no error.
+fn remove_as_read(store: &mut dyn Store, read: &Pipeline) -> Result<(), StoreError> {
+    // In the order of locks: offsets, then the pipeline's row.
+    let sql = "DELETE FROM s2x_offsets WHERE pipeline_id = ?";
+    store.execute(sql, &[Param::from(read.id)])?;
+    require_as_read(store, read)?;
+    remove(store, read.id)
+}
+
+/// Refuses a pipeline whose definition is another one than was read: what was decided by that, the files of
+/// secrets above all, does not hold any more. Locks its row.
+fn require_as_read(store: &mut dyn Store, read: &Pipeline) -> Result<(), StoreError> {
+    match stored_definition(store, read.id)? {
+        Some(stored) if stored != read.credentials => Err(StoreError::new(
+            StoreErrorKind::Fenced,
+            format!(
+                "somebody else altered pipeline {} meanwhile; look at it and try again",
+                read.name
+            ),
+        )),
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// How a pipeline is defined now, its row locked.
+fn stored_definition(
+    store: &mut dyn Store,
+    pipeline_id: u64,
+) -> Result<Option<Option<String>>, StoreError> {
+    let lock = store.dialect().for_update();
+    let sql = format!("SELECT credentials FROM s2x_pipelines WHERE pipeline_id = ?{lock}");
+    let answer = store.query(&sql, &[Param::from(pipeline_id)])?;
+    answer.first().map(|row| Ok(row.text_or_null(0)?.map(str::to_owned))).transpose()
 }
 
 /// Assigns columns of a pipeline's row.

@@ -56,24 +56,31 @@ impl Catalogue {
         })
     }
 
-    /// Whether a file is noted still: no pipeline names it then.
+    /// Has `remove` take a file away, where it is noted, and forgets the note; answers whether it was noted. A
+    /// transaction that makes a pipeline name the file holds the note's row: whoever comes here waits until that
+    /// is decided, even where its maker has lost the answer. The error of `remove` is answered as it is, and the
+    /// note stays then.
     ///
     /// # Errors
-    /// The database cannot be reached.
-    pub(crate) fn is_secret_file_noted(&mut self, path: &str) -> Result<bool, StoreError> {
-        self.read("read a note of a file of secrets", |store| {
-            let sql = "SELECT 1 FROM s2x_secret_files WHERE path_hash = ?";
+    /// The database cannot be reached, or the transaction that holds the note does not end.
+    pub(crate) fn release_secret_file<E>(
+        &mut self,
+        path: &str,
+        remove: impl Fn() -> Result<(), E>,
+    ) -> Result<Result<bool, E>, StoreError> {
+        self.transact("let a file of secrets go", |store| {
+            let lock = store.dialect().for_update();
+            let sql = format!("SELECT 1 FROM s2x_secret_files WHERE path_hash = ?{lock}");
             let hash = key_hash(path);
-            Ok(store.query(sql, &[Param::Bytes(&hash)])?.first().is_some())
+            if store.query(&sql, &[Param::Bytes(&hash)])?.first().is_none() {
+                return Ok(Ok(false));
+            }
+            if let Err(error) = remove() {
+                return Ok(Err(error));
+            }
+            forget(store, path)?;
+            Ok(Ok(true))
         })
-    }
-
-    /// Forgets a note, because the file is gone.
-    ///
-    /// # Errors
-    /// The database cannot be reached.
-    pub(crate) fn forget_secret_file(&mut self, path: &str) -> Result<(), StoreError> {
-        self.transact("forget a file of secrets", |store| forget(store, path))
     }
 
     /// Forgets notes that are too old to matter.

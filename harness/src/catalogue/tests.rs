@@ -217,23 +217,66 @@ fn a_pipeline_is_replaced_at_once_and_its_files_change_sides() {
     catalogue.note_secret_file("/made", "s").expect("notes");
     let files = Files { made: Some("/made"), left: Some(("/left", "s")) };
     let other = NewPipeline { credentials: Some("of its own"), ..new("p") };
-    let made = catalogue.define_pipeline(&other, Some(old.id), files).expect("replaces");
+    let made = catalogue.define_pipeline(&other, Some(&old), files).expect("replaces");
     let Creation::Created(made) = made else { panic!("it is made") };
     assert_ne!(made.id, old.id);
     assert_eq!(catalogue.splits(made.id), Ok(Vec::new()));
     assert_eq!(catalogue.noted_secret_files("s"), Ok(vec!["/left".to_owned()]));
     // The same again, as after an answer that was lost: it is the one that was made.
-    let again = catalogue.define_pipeline(&other, Some(old.id), files).expect("replaces");
+    let again = catalogue.define_pipeline(&other, Some(&old), files).expect("replaces");
     assert_eq!(again, Creation::Created(made.clone()));
     // Somebody else's, of the same name, stays; the file is still nobody's.
     catalogue.note_secret_file("/third", "s").expect("notes");
     let files = Files { made: Some("/third"), left: None };
     let third = NewPipeline { credentials: Some("a third"), ..new("p") };
-    let existed = catalogue.define_pipeline(&third, Some(old.id), files).expect("answers");
+    let existed = catalogue.define_pipeline(&third, Some(&old), files).expect("answers");
     assert_eq!(existed, Creation::Existed(made.clone()));
-    assert_eq!(catalogue.is_secret_file_noted("/third"), Ok(true));
-    catalogue.drop_defined(old.id, Files::default()).expect("drops nothing");
+    let held = catalogue.release_secret_file("/third", || Err::<(), _>("held"));
+    assert_eq!(held, Ok(Err("held")), "it is noted, and stays so");
+    let released = |catalogue: &mut Catalogue, path| {
+        catalogue.release_secret_file(path, || Ok::<(), ()>(())).expect("asks")
+    };
+    assert_eq!(released(&mut catalogue, "/third"), Ok(true));
+    assert_eq!(released(&mut catalogue, "/third"), Ok(false));
+    catalogue.drop_defined(&old, Files::default()).expect("drops nothing");
     assert_eq!(catalogue.pipelines().expect("reads").len(), 1);
+}
+
+/// Two people alter a pipeline that both read before: the later one is told, and no file of secrets is let go
+/// that the pipeline names.
+#[test]
+fn what_was_altered_meanwhile_is_not_overwritten() {
+    let bed = Bed::new();
+    let mut catalogue = bed.catalogue();
+    let read = catalogue.create_pipeline(&new("p")).expect("creates").into_pipeline();
+    catalogue.note_secret_file("/second", "s").expect("notes");
+    let files = Files { made: Some("/second"), left: Some(("/first", "s")) };
+    catalogue.alter_defined(&read, "{}", "names /second", 2, files).expect("alters");
+    catalogue.alter_defined(&read, "{}", "names /second", 2, files).expect("is done already");
+    assert_eq!(catalogue.noted_secret_files("s"), Ok(vec!["/first".to_owned()]));
+
+    let late = Files { made: None, left: Some(("/second", "s")) };
+    let other = NewPipeline { credentials: Some("names /third"), ..new("p") };
+    let refusals = [
+        catalogue.alter_defined(&read, "{}", "names /first", 2, Files::default()).err(),
+        catalogue.alter_defined(&read, "{}", "names /third", 2, late).err(),
+        catalogue.drop_defined(&read, late).err(),
+        catalogue.define_pipeline(&other, Some(&read), late).err(),
+    ];
+    for refusal in refusals {
+        let error = refusal.expect("refused");
+        assert_eq!(error.kind(), StoreErrorKind::Fenced);
+        assert!(
+            error.to_string().contains("somebody else altered pipeline p meanwhile"),
+            "{error}"
+        );
+    }
+    let now = catalogue.pipeline("p").expect("reads").expect("is there");
+    assert_eq!(now.credentials.as_deref(), Some("names /second"));
+    assert_eq!(catalogue.noted_secret_files("s"), Ok(vec!["/first".to_owned()]));
+    catalogue.drop_defined(&now, late).expect("drops");
+    let gone = catalogue.alter_defined(&now, "{}", "names /third", 2, Files::default());
+    assert_eq!(gone.expect_err("refused").kind(), StoreErrorKind::Fenced);
 }
 
 #[test]

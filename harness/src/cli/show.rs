@@ -152,9 +152,12 @@ fn error_json(error: &ErrorEntry) -> Value {
 pub(super) fn drop_pipeline(args: &DropArgs) -> Result<Exit, CliError> {
     let (mut catalogue, url) = open(&args.store)?;
     let pipeline = find(&mut catalogue, &args.name, &url)?;
-    audit::recorded(&mut catalogue, &format!("drop {}", args.name), |catalogue| {
+    let kept = audit::recorded(&mut catalogue, &format!("drop {}", args.name), |catalogue| {
         sql::drop_pipeline(catalogue, &url, &pipeline)
     })?;
+    if let Some(kept) = kept {
+        out::note(&kept);
+    }
     out::line(&format!(
         "dropped {} and its offsets; the table {} keeps its rows: the next run of a pipeline of this \
          name reads from the start and adds to them",

@@ -3,7 +3,8 @@
 //! May touch: that file and its folder. Invariants: the file is made with mode 0600 inside a folder of mode
 //! 0700, and is never written to twice; what the catalogue gets is a reference to it; the catalogue notes the
 //! file before a secret is in it, and whoever makes it holds its lock until a pipeline names it, so that what a
-//! process left that was killed is told from what another one is about to use.
+//! process left that was killed is told from what another one is about to use; only files of the store's own
+//! folder are removed, since a copy of a catalogue names the original's.
 
 use std::ffi::OsString;
 use std::fs::{self, DirBuilder, File, OpenOptions};
@@ -12,7 +13,7 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use super::error::SqlError;
-use crate::catalogue::{Catalogue, fresh_name};
+use crate::catalogue::{Catalogue, fresh_name, hex, key_hash};
 use crate::exit::Exit;
 use crate::pipeline::REFERENCE_BYTES_MAX;
 use crate::store::{StoreError, StoreUrl};
@@ -20,7 +21,8 @@ use crate::store::{StoreError, StoreUrl};
 /// The environment variable that names the folder.
 pub(crate) const FOLDER_VARIABLE: &str = "S2X_SECRETS";
 
-/// The folder of a store's secrets: as named, beside an SQLite file, else below the user's state.
+/// The folder of a store's secrets, which no other store has: below the one that is named, beside an SQLite
+/// file, else below the user's state.
 ///
 /// # Errors
 /// There is no home to put it in.
@@ -29,7 +31,11 @@ pub(crate) fn folder(
     env: &dyn Fn(&str) -> Option<OsString>,
 ) -> Result<PathBuf, SqlError> {
     let set = |name: &str| env(name).filter(|text| !text.is_empty()).map(PathBuf::from);
-    let chosen = set(FOLDER_VARIABLE).or_else(|| match url {
+    let of_store = || {
+        let hash = key_hash(&store_name(url));
+        hex(hash.get(..FOLDER_HASH_LEN).unwrap_or(&hash))
+    };
+    let chosen = set(FOLDER_VARIABLE).map(|folder| folder.join(of_store())).or_else(|| match url {
         StoreUrl::Sqlite { path } => {
             let mut name = path.clone().into_os_string();
             name.push(".secrets");
@@ -37,7 +43,7 @@ pub(crate) fn folder(
         }
         StoreUrl::Server(_) => {
             let state = set("XDG_STATE_HOME").or_else(|| Some(set("HOME")?.join(".local/state")));
-            state.map(|state| state.join("s2x/secrets"))
+            state.map(|state| state.join("s2x/secrets").join(of_store()))
         }
     });
     let refused = |why: &str| SqlError::refused(format!("no place for secrets: {why}"));
@@ -50,17 +56,22 @@ pub(crate) fn folder(
     }
 }
 
+/// Bytes of a store's hash in its folder's name. Why 8: a person has fewer than a thousand stores.
+const FOLDER_HASH_LEN: usize = 8;
+
 /// How the names of these files end.
 const SUFFIX: &str = ".properties";
 
-/// The name under which a store's files are noted: another one for every copy of an SQLite file.
+/// The name under which a store's files are noted: another one for every copy, the same for all its users.
 pub(crate) fn store_name(url: &StoreUrl) -> String {
     match url {
         StoreUrl::Sqlite { path } => {
             let whole = fs::canonicalize(path).or_else(|_| std::path::absolute(path));
             format!("sqlite:{}", whole.as_deref().unwrap_or(path).display())
         }
-        StoreUrl::Server(_) => url.to_string(),
+        StoreUrl::Server(it) => {
+            format!("server:{}:{}/{}", it.host.to_ascii_lowercase(), it.port, it.database)
+        }
     }
 }
 
@@ -180,6 +191,66 @@ pub(crate) fn remove(path: &str) -> io::Result<()> {
     }
 }
 
+/// The file of secrets of a pipeline that goes.
+pub(crate) struct Left {
+    path: String,
+    of: String,
+    folder: Option<PathBuf>,
+}
+
+impl Left {
+    /// Of the store at `url`, whose catalogue names `path`.
+    pub(crate) fn new(
+        path: String,
+        url: &StoreUrl,
+        env: &dyn Fn(&str) -> Option<OsString>,
+    ) -> Self {
+        // Without a folder, none of its files can be the store's own.
+        let folder = folder(url, env).ok();
+        let folder = folder.filter(|folder| is_inside(Path::new(&path), folder));
+        Self { path, of: store_name(url), folder }
+    }
+
+    /// What the catalogue notes, where the file is this store's own.
+    pub(crate) fn noted(&self) -> Option<(&str, &str)> {
+        self.folder.as_ref().map(|_| (self.path.as_str(), self.of.as_str()))
+    }
+
+    /// Removes the file that the catalogue has noted; answers what a person should know of one that stays.
+    ///
+    /// # Errors
+    /// The database cannot be reached, or the file cannot be removed.
+    pub(crate) fn let_go(self, catalogue: &mut Catalogue) -> Result<Option<String>, SqlError> {
+        if self.folder.is_some() {
+            return let_go(catalogue, &self.path).map(|()| None);
+        }
+        Ok(Some(format!(
+            "the file of secrets {} stays: it is not in the folder of this store, which may be a copy; remove \
+             it by hand where no other store uses it",
+            self.path
+        )))
+    }
+}
+
+/// Removes a file that is noted: no pipeline names it.
+///
+/// # Errors
+/// The database cannot be reached, or the file cannot be removed.
+pub(crate) fn let_go(catalogue: &mut Catalogue, path: &str) -> Result<(), SqlError> {
+    let released = catalogue.release_secret_file(path, || remove(path))?;
+    released.map(|_was_noted| ()).map_err(|error| {
+        let text = format!("cannot remove {path}: {error}; remove it by hand");
+        SqlError::Refused(Exit::Resource, text)
+    })
+}
+
+/// Whether a file lies in this folder, by whatever way both are named.
+fn is_inside(path: &Path, folder: &Path) -> bool {
+    let whole = |path: &Path| fs::canonicalize(path).ok();
+    let parent = path.parent().and_then(whole);
+    parent.is_some() && parent == whole(folder)
+}
+
 fn is_ours(path: &Path) -> bool {
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     let is_name = name
@@ -192,22 +263,39 @@ fn is_ours(path: &Path) -> bool {
 /// file that another process is making is locked, and stays; a bounded number is looked at.
 ///
 /// # Errors
-/// The database cannot be reached.
-pub(crate) fn sweep(catalogue: &mut Catalogue, of: &str) -> Result<(), StoreError> {
-    let noted = catalogue.noted_secret_files(of)?;
+/// The database cannot be reached, or the store has no folder.
+pub(crate) fn sweep(
+    catalogue: &mut Catalogue,
+    url: &StoreUrl,
+    env: &dyn Fn(&str) -> Option<OsString>,
+) -> Result<(), SqlError> {
+    let noted = catalogue.noted_secret_files(&store_name(url))?;
+    if noted.is_empty() {
+        return Ok(());
+    }
+    let folder = folder(url, env)?;
     for path in &noted {
-        // One that is not here may be on another machine.
-        let is_file = fs::symlink_metadata(path).is_ok_and(|it| it.is_file());
-        let Ok(file) = File::open(path) else { continue };
-        if !is_file || file.try_lock().is_err() {
+        let Some(file) = opened(Path::new(path), &folder) else { continue };
+        if file.try_lock().is_err() {
             continue;
         }
-        // Whoever made it has let go of it: now the note says whether a pipeline names it.
-        if catalogue.is_secret_file_noted(path)? && remove(path).is_ok() {
-            catalogue.forget_secret_file(path)?;
-        }
+        // Whoever made it has let go of it: now the note says whether a pipeline names it. What cannot be
+        // removed is the next opening's.
+        let _next_time = catalogue.release_secret_file(path, || remove(path))?;
     }
-    if noted.is_empty() { Ok(()) } else { catalogue.forget_old_secret_files() }
+    Ok(catalogue.forget_old_secret_files()?)
+}
+
+/// A file of this folder that this program has made. Whoever writes into the catalogue names what he likes:
+/// nothing else is opened, since opening a pipe waits, and closing a database's file gives up its locks.
+fn opened(path: &Path, folder: &Path) -> Option<File> {
+    // One that is not here may be on another machine.
+    let is_file = || fs::symlink_metadata(path).is_ok_and(|it| it.is_file());
+    if !is_ours(path) || !is_inside(path, folder) || !is_file() {
+        return None;
+    }
+    let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK;
+    OpenOptions::new().read(true).custom_flags(flags).open(path).ok()
 }
 
 #[cfg(test)]

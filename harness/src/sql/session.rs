@@ -312,8 +312,7 @@ impl Session {
             None => {
                 let mut opened = Catalogue::open(Arc::new(self.wishes.url.clone()))?;
                 // What cannot be tidied up now is the next opening's; the statement does not depend on it.
-                let of = secrets::store_name(&self.wishes.url);
-                drop(secrets::sweep(&mut opened, &of));
+                drop(secrets::sweep(&mut opened, &self.wishes.url, self.surroundings.env));
                 opened
             }
         };

@@ -14,7 +14,7 @@ use super::definition::Definition;
 use super::error::{SqlError, Syntax};
 use super::host;
 use super::probe::Probe;
-use super::secrets::{self, Kept, Secrets};
+use super::secrets::{self, Kept, Left, Secrets};
 use super::session::{HostAccess, Session};
 use super::statement::{self, Create, How, Load, Which};
 use super::variables::{FEATURES, FEATURES_ON};
@@ -76,16 +76,19 @@ impl Session {
     fn discard(&mut self, kept: Option<Kept>) {
         let Some(kept) = kept else { return };
         let Ok(catalogue) = self.catalogue() else { return };
-        if catalogue.is_secret_file_noted(kept.path()) == Ok(true) {
-            self.let_go(kept.path());
+        match secrets::let_go(catalogue, kept.path()) {
+            Err(error @ SqlError::Refused(..)) => self.report.warn(&error.to_string()),
+            Ok(()) | Err(_) => {}
         }
     }
 
-    /// Removes a file that no pipeline names any more; one that cannot be removed is told.
-    fn let_go(&mut self, path: &str) {
-        let done = self.catalogue().and_then(|catalogue| super::let_go(catalogue, path));
-        if let Err(error) = done {
-            self.report.warn(&error.to_string());
+    /// Removes a file that no pipeline names any more; one that stays is told.
+    fn let_go(&mut self, left: Option<Left>) {
+        let Some(left) = left else { return };
+        match self.catalogue().and_then(|catalogue| left.let_go(catalogue)) {
+            Ok(None) => {}
+            Ok(Some(note)) => self.report.warn(&note),
+            Err(error) => self.report.warn(&error.to_string()),
         }
     }
 
@@ -132,15 +135,17 @@ impl Session {
             self.report.warn(&format!("{error}; {name} is created in spite of that"));
         }
         self.catalogue()?.ensure_table(table)?;
-        let left = existing.map(super::secrets_file).transpose()?.flatten();
+        let left = existing
+            .map(|it| super::left_by(it, &self.wishes.url, &self.surroundings))
+            .transpose()?
+            .flatten();
         if existing.is_some() {
             // How its last run ended does not matter any more.
             drop(self.running.stop(name));
         }
-        let of = secrets::store_name(&self.wishes.url);
         let files = Files {
             made: definition.secrets_file.as_deref(),
-            left: left.as_deref().map(|path| (path, of.as_str())),
+            left: left.as_ref().and_then(Left::noted),
         };
         let new = NewPipeline {
             name,
@@ -150,11 +155,9 @@ impl Session {
             leaf_count: plan.share.leaves,
             tasks_max: plan.share.tasks,
         };
-        match self.catalogue()?.define_pipeline(&new, existing.map(|it| it.id), files)? {
+        match self.catalogue()?.define_pipeline(&new, existing, files)? {
             Creation::Created(_) => {
-                if let Some(left) = left {
-                    self.let_go(&left);
-                }
+                self.let_go(left);
                 Ok(format!("pipeline {name} is created, stopped; START PIPELINE {name} starts it"))
             }
             Creation::Existed(_) => {
@@ -194,7 +197,9 @@ impl Session {
         // How its last run ended does not matter any more.
         drop(self.running.stop(name));
         let url = self.wishes.url.clone();
-        super::drop_pipeline(self.catalogue()?, &url, &pipeline)?;
+        if let Some(note) = super::drop_pipeline(self.catalogue()?, &url, &pipeline)? {
+            self.report.warn(&note);
+        }
         let table = &pipeline.target_table;
         Ok(format!("pipeline {name} and its offsets are dropped; the table {table} keeps its rows"))
     }

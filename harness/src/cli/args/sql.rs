@@ -39,7 +39,7 @@ A pipeline that START PIPELINE started runs in this process: statements go on be
 last one harness sql runs until Ctrl-C, or with --until-caught-up until everything is read.
 Values may hold ${env:NAME} and ${file:/path}. Secrets that are written into a statement are kept in a
 file that only its owner reads: in S2X_SECRETS, else beside an SQLite file (orders.db.secrets), else in
-~/.local/state/s2x/secrets. The database gets references to them.";
+~/.local/state/s2x/secrets, a folder for each store. The database gets references to them.";
 
 #[derive(Debug, Args)]
 #[command(after_help = SQL_EXAMPLES, after_long_help = format!("{SQL_EXAMPLES}\n\n{SQL_HELP}"))]

@@ -66,22 +66,35 @@ fn the_folder_is_the_named_one_or_beside_the_file_or_below_the_state() {
     };
     let server = "mysql://root@h/d";
     assert_eq!(of("sqlite:/x/a.db", &[]).unwrap(), "/x/a.db.secrets");
-    assert_eq!(of("sqlite:/x/a.db", &[("S2X_SECRETS", "/y")]).unwrap(), "/y");
-    assert_eq!(of(server, &[("HOME", "/h")]).unwrap(), "/h/.local/state/s2x/secrets");
-    assert_eq!(of(server, &[("HOME", "/h"), ("XDG_STATE_HOME", "/s")]).unwrap(), "/s/s2x/secrets");
+    let below = |url: &str, folder: &str, pairs: &[(&str, &str)]| {
+        let path = of(url, pairs).unwrap();
+        let (parent, name) = path.rsplit_once('/').unwrap();
+        assert!(parent == folder && name.len() == 16, "{path}");
+        name.to_owned()
+    };
+    // Every store has its own, whoever its user is.
+    let named = |url: &str| below(url, "/y", &[("S2X_SECRETS", "/y"), ("HOME", "/h")]);
+    assert_ne!(named("sqlite:/x/a.db"), named("sqlite:/x/b.db"));
+    let home = below(server, "/h/.local/state/s2x/secrets", &[("HOME", "/h")]);
+    let state = [("HOME", "/h"), ("XDG_STATE_HOME", "/s")];
+    assert_eq!(home, below("mariadb://app:pw@H:3306/d?load=insert", "/s/s2x/secrets", &state));
+    assert_ne!(home, below("mysql://root@h/e", "/s/s2x/secrets", &state));
     assert!(of(server, &[]).unwrap_err().to_string().contains("set HOME, or S2X_SECRETS"));
     assert!(of("sqlite:/x/{a}.db", &[]).unwrap_err().to_string().contains("without braces"));
 }
 
-/// A file goes only when it is noted, nobody holds it, and its name is one that this program gives.
+/// A file goes only when it is noted, nobody holds it, its name is one that this program gives, and it lies in
+/// the folder of this store. Nothing else is even opened.
 #[test]
 fn only_what_is_noted_and_let_go_is_swept() {
     let root = tempfile::tempdir().unwrap();
     let url = StoreUrl::Sqlite { path: root.path().join("a.db") };
     let mut catalogue = Catalogue::open(Arc::new(url.clone())).unwrap();
     let of = store_name(&url);
+    let env = |_: &str| None::<OsString>;
+    let place = folder(&url, &env).unwrap();
     let mut make = |note: bool| {
-        let mut secrets = Secrets::in_folder(root.path());
+        let mut secrets = Secrets::in_folder(&place);
         drop(secrets.keep("s".to_owned()));
         let kept = secrets.write(&mut |path| match note {
             true => catalogue.note_secret_file(path, &of),
@@ -91,19 +104,32 @@ fn only_what_is_noted_and_let_go_is_swept() {
     };
     let (named, held, left) = (make(false), make(true), make(true));
     let paths = [&named, &held, &left].map(|kept| kept.path().to_owned());
-    let strange = root.path().join("notes.properties");
-    std::fs::write(&strange, "precious").unwrap();
     drop((named, left));
-    catalogue.note_secret_file(strange.to_str().unwrap(), &of).unwrap();
+    let name = |digit: &str| format!("{}.properties", digit.repeat(32));
+    let strange = [place.join("notes.properties"), root.path().join(name("a"))];
+    for path in &strange {
+        std::fs::write(path, "precious").unwrap();
+        catalogue.note_secret_file(path.to_str().unwrap(), &of).unwrap();
+    }
+    // Opening it would wait for a writer.
+    let pipe = place.join(name("b"));
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let linked = place.join(name("c"));
+    std::os::unix::fs::symlink(&strange[0], &linked).unwrap();
+    for path in [&pipe, &linked] {
+        catalogue.note_secret_file(path.to_str().unwrap(), &of).unwrap();
+    }
     catalogue.note_secret_file("/nowhere/0.properties", &of).unwrap();
 
-    sweep(&mut catalogue, "sqlite:/a/copy.db").unwrap();
+    let copy = StoreUrl::Sqlite { path: root.path().join("copy.db") };
+    sweep(&mut catalogue, &copy, &env).unwrap();
     let there = |path: &String| std::path::Path::new(path).exists();
     assert_eq!(paths.each_ref().map(there), [true, true, true], "noted for another store");
-    sweep(&mut catalogue, &of).unwrap();
+    sweep(&mut catalogue, &url, &env).unwrap();
     assert_eq!(paths.each_ref().map(there), [true, true, false]);
-    assert!(strange.exists());
     drop(held);
-    sweep(&mut catalogue, &of).unwrap();
+    sweep(&mut catalogue, &url, &env).unwrap();
     assert_eq!(paths.each_ref().map(there), [true, false, false]);
+    assert!(strange.iter().chain([&pipe, &linked]).all(|path| path.symlink_metadata().is_ok()));
+    assert_eq!(catalogue.noted_secret_files(&of).unwrap().len(), 5);
 }

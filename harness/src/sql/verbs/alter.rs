@@ -8,10 +8,10 @@ use crate::report::counted;
 use crate::run::{Plan, Until};
 use crate::sql::definition::Definition;
 use crate::sql::error::{SqlError, Syntax};
-use crate::sql::secrets::{self, Kept, Secrets};
+use crate::sql::secrets::{self, Kept, Left, Secrets};
 use crate::sql::session::{HostAccess, Session};
 use crate::sql::statement::{Change, Offsets, Update};
-use crate::sql::{host, offsets, secrets_file};
+use crate::sql::{host, left_by, offsets};
 
 impl Session {
     pub(in crate::sql) fn alter(
@@ -106,20 +106,17 @@ impl Session {
         let mut left = None;
         if is_updated {
             self.probe(&plan)?.splits(None)?;
-            left = secrets_file(pipeline)?;
+            left = left_by(pipeline, &self.wishes.url, &self.surroundings)?;
         }
-        let of = secrets::store_name(&self.wishes.url);
         let files = Files {
             made: definition.secrets_file.as_deref().filter(|_| is_updated),
-            left: left.as_deref().map(|path| (path, of.as_str())),
+            left: left.as_ref().and_then(Left::noted),
         };
         let text = definition.text();
         let config_json = &plan.source.redacted_json;
         let tasks = plan.share.tasks;
-        self.catalogue()?.alter_defined(pipeline.id, config_json, Some(&text), tasks, files)?;
-        if let Some(left) = left {
-            self.let_go(&left);
-        }
+        self.catalogue()?.alter_defined(pipeline, config_json, &text, tasks, files)?;
+        self.let_go(left);
         Ok(())
     }
 
