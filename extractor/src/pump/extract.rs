@@ -183,7 +183,7 @@ impl Pump {
         else {
             return Vec::new();
         };
-        assignment.lags.news(&source.lags(), at_end)
+        assignment.lags.news(|| source.lags(), at_end)
     }
 
     /// Answers the credit with what was delivered.
@@ -209,7 +209,10 @@ impl Pump {
         };
         if encode(&end).len() > CONTROL_FRAME_BYTES_MAX as usize {
             // Advice, and moves without rows, which a later batch can tell.
-            end.lags.clear();
+            let lags = std::mem::take(&mut end.lags);
+            if let Some(assignment) = &mut self.assignment {
+                assignment.lags.untold(&lags);
+            }
             end.offsets.retain(|step| step.rows + step.errors > 0);
         }
         if let Some(assignment) = &mut self.assignment {

@@ -25,12 +25,14 @@ pub(super) struct LagsTold {
 }
 
 impl LagsTold {
-    /// What is to be told of these lags: those that are known and other than they were. `at_end`: there is
+    /// What is to be told of the lags: those that are known and other than they were. They are asked for
+    /// only when it is time for that. `at_end`: there is
     /// nothing more to read for now, so that it may be long until the next batch.
-    pub(super) fn news(&mut self, lags: &[Lag], at_end: bool) -> Vec<PartLag> {
+    pub(super) fn news(&mut self, lags: impl FnOnce() -> Vec<Lag>, at_end: bool) -> Vec<PartLag> {
         if !at_end && self.at.is_some_and(|at| at.elapsed() < INTERVAL) {
             return Vec::new();
         }
+        let lags = lags();
         self.at = Some(Instant::now());
         self.told.resize(lags.len(), Lag::default());
         let mut news = Vec::new();
@@ -52,6 +54,17 @@ impl LagsTold {
         }
         news
     }
+
+    /// These did not reach the host after all.
+    pub(super) fn untold(&mut self, news: &[PartLag]) {
+        for part in news {
+            let told = usize::try_from(part.part).ok().and_then(|part| self.told.get_mut(part));
+            if let Some(told) = told {
+                *told = Lag::default();
+            }
+        }
+        self.at = None;
+    }
 }
 
 #[cfg(test)]
@@ -70,13 +83,17 @@ mod tests {
     fn what_is_known_and_changed_is_told_once() {
         let mut told = LagsTold::default();
         let mut lags = [ms(5), Lag::default(), ms(0)];
-        let news = told.news(&lags, true);
+        let news = told.news(|| lags.to_vec(), true);
         assert_eq!(news[0], PartLag { part: 0, rows: None, ms: Some(5) });
         assert_eq!(parts(&news), [0, 2]);
-        assert!(told.news(&lags, true).is_empty());
+        assert!(told.news(|| lags.to_vec(), true).is_empty());
         (lags[1], lags[2]) = (ms(7), ms(1));
-        assert!(told.news(&lags, false).is_empty(), "not twice in a second");
-        assert_eq!(parts(&told.news(&lags, true)), [1, 2], "but at the end");
+        let early = told.news(|| panic!("asked for, and not told"), false);
+        assert!(early.is_empty(), "not twice in a second");
+        let news = told.news(|| lags.to_vec(), true);
+        assert_eq!(parts(&news), [1, 2], "but at the end");
+        told.untold(&news);
+        assert_eq!(parts(&told.news(|| lags.to_vec(), false)), [1, 2], "what was left out");
     }
 
     #[test]
@@ -86,7 +103,7 @@ mod tests {
         for round in 0..3_u64 {
             // All change each time.
             let lags: Vec<Lag> = (0..2_500_u64).map(|n| ms(n * 10 + round)).collect();
-            let news = told.news(&lags, true);
+            let news = told.news(|| lags.to_vec(), true);
             assert!(news.len() <= PARTS_MAX);
             all.extend(parts(&news));
         }
