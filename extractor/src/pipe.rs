@@ -126,6 +126,12 @@ pub fn peak_rss_bytes() -> u64 {
     os::peak_rss_bytes()
 }
 
+/// Gives memory that is free back to the system, after much of it was in use. It costs as much as taking
+/// those pages anew, so it is for the end of a burst.
+pub fn give_back_memory() {
+    os::give_back();
+}
+
 impl Link {
     /// Ends the process because of `failure`: tells the host, then leaves with the class's code.
     pub fn fail(&self, failure: Failure, head: Head) -> ! {

@@ -84,7 +84,7 @@ impl Reader {
             topic: settings.topic.clone(),
             stream: settings.stream.clone(),
             budget: Budget::new(settings.memory_bytes),
-            spare: Spare::default(),
+            spare: Spare::new(settings.memory_bytes),
             news: None,
             stuck: Vec::new(),
             sights: None,

@@ -4,10 +4,15 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::records::Entry;
+use crate::pipe;
 
-/// Bytes that are kept. Why 12 MiB: the largest body of an answer and its places; while shards catch up,
-/// a page is delivered for each one that is asked for, so that more is of no use.
-const BYTES_MAX: usize = 12 * 1024 * 1024;
+/// Bytes that are kept at most. Why 12 MiB: the largest body of an answer and its places; while shards
+/// catch up, a page is delivered for each one that is asked for, so that more is of no use.
+const BYTES_MAX: u64 = 12 * 1024 * 1024;
+
+/// The part of the budget for answers that is kept beside it at most. Why 3/16: all of [`BYTES_MAX`] for the
+/// default budget of 64 MiB, and less where there is less.
+const PART_OF_BUDGET: (u64, u64) = (3, 16);
 
 /// Pieces of each kind that are kept. Why 64: small pages of many shards, some 100 KB each; they are
 /// looked through for each answer.
@@ -22,12 +27,27 @@ pub(super) struct Spare(Arc<Mutex<Kept>>);
 
 #[derive(Debug, Default)]
 struct Kept {
-    bodies: Vec<Vec<u8>>,
-    entries: Vec<Vec<Entry>>,
+    bodies: Pieces<u8>,
+    entries: Pieces<Entry>,
+    /// Bytes of all of them, and how many they may be.
     bytes: usize,
+    max: usize,
+    /// How many pieces were given so far.
+    given: u64,
 }
 
+/// Pieces of one kind, the oldest first, each with the count of those that were given before it.
+type Pieces<T> = Vec<(u64, Vec<T>)>;
+
 impl Spare {
+    /// Keeps nothing yet; `budget` is the memory of all answers, in bytes.
+    pub(super) fn new(budget: u64) -> Self {
+        let (part, of) = PART_OF_BUDGET;
+        let max = (budget / of).saturating_mul(part).min(BYTES_MAX);
+        let max = usize::try_from(max).unwrap_or(usize::MAX);
+        Self(Arc::new(Mutex::new(Kept { max, ..Kept::default() })))
+    }
+
     /// An empty buffer with room for `len` bytes, and for `max` at most; not much larger than needed.
     pub(super) fn body(&self, len: usize, max: usize) -> Option<Vec<u8>> {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -42,36 +62,78 @@ impl Spare {
         take(entries, bytes, count, usize::MAX)
     }
 
-    /// Keeps what a page was made of, as far as there is room.
+    /// Keeps what a page was made of, in place of what was given long ago where there is no room.
     pub(super) fn give(&self, body: Vec<u8>, entries: Vec<Entry>) {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let Kept { bodies, entries: lists, bytes } = &mut *kept;
-        put(bodies, bytes, body);
-        put(lists, bytes, entries);
+        if let Some(body) = kept.accept(body) {
+            kept.bodies.push(body);
+        }
+        if let Some(entries) = kept.accept(entries) {
+            kept.entries.push(entries);
+        }
     }
 
-    /// Gives everything back to the allocator.
+    /// Gives everything back, to the system too where it was much.
     pub(super) fn clear(&self) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Kept::default();
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let max = kept.max;
+        let old = std::mem::replace(&mut *kept, Kept { max, ..Kept::default() });
+        drop(kept);
+        if old.bytes > 0 {
+            drop(old);
+            pipe::give_back_memory();
+        }
     }
 }
 
-fn take<T>(kept: &mut Vec<Vec<T>>, bytes: &mut usize, len: usize, max: usize) -> Option<Vec<T>> {
-    let most = len.saturating_mul(2).min(max);
-    let fits = |piece: &Vec<T>| (len..=most).contains(&piece.capacity());
-    let piece = kept.swap_remove(kept.iter().rposition(fits)?);
-    *bytes = bytes.saturating_sub(piece.capacity() * size_of::<T>());
-    Some(piece)
-}
-
-fn put<T>(kept: &mut Vec<Vec<T>>, bytes: &mut usize, mut piece: Vec<T>) {
-    let size = piece.capacity() * size_of::<T>();
-    let has_room = kept.len() < PIECES_MAX && *bytes + size <= BYTES_MAX;
-    if size >= PIECE_BYTES_MIN && has_room {
+impl Kept {
+    /// Makes room for a piece that is worth keeping.
+    fn accept<T>(&mut self, mut piece: Vec<T>) -> Option<(u64, Vec<T>)> {
+        let size = bytes_of(&piece);
+        if !(PIECE_BYTES_MIN..=self.max).contains(&size) {
+            return None;
+        }
+        while self.bytes.saturating_add(size) > self.max || self.is_full() {
+            self.drop_oldest();
+        }
         piece.clear();
-        *bytes += size;
-        kept.push(piece);
+        self.bytes += size;
+        self.given += 1;
+        Some((self.given, piece))
     }
+
+    const fn is_full(&self) -> bool {
+        self.bodies.len() >= PIECES_MAX || self.entries.len() >= PIECES_MAX
+    }
+
+    fn drop_oldest(&mut self) {
+        let age = |given: Option<u64>| given.unwrap_or(u64::MAX);
+        let body = age(self.bodies.first().map(|(given, _)| *given));
+        let entries = age(self.entries.first().map(|(given, _)| *given));
+        let size = if body < entries {
+            drop_first(&mut self.bodies)
+        } else {
+            drop_first(&mut self.entries)
+        };
+        self.bytes = self.bytes.saturating_sub(size);
+    }
+}
+
+fn bytes_of<T>(piece: &Vec<T>) -> usize {
+    piece.capacity() * size_of::<T>()
+}
+
+/// Drops the oldest piece and says how many bytes it had.
+fn drop_first<T>(pieces: &mut Pieces<T>) -> usize {
+    if pieces.is_empty() { 0 } else { bytes_of(&pieces.remove(0).1) }
+}
+
+fn take<T>(kept: &mut Pieces<T>, bytes: &mut usize, len: usize, max: usize) -> Option<Vec<T>> {
+    let most = len.saturating_mul(2).min(max);
+    let fits = |(_, piece): &(u64, Vec<T>)| (len..=most).contains(&piece.capacity());
+    let (_, piece) = kept.remove(kept.iter().rposition(fits)?);
+    *bytes = bytes.saturating_sub(bytes_of(&piece));
+    Some(piece)
 }
 
 #[cfg(test)]
@@ -81,7 +143,7 @@ mod tests {
     #[test]
     fn what_is_kept_is_bounded_and_what_is_taken_fits() {
         const MIB: usize = 1024 * 1024;
-        let spare = Spare::default();
+        let spare = Spare::new(64 * MIB as u64);
         assert!(spare.body(MIB, MIB).is_none());
         for _ in 0..20 {
             let mut body = Vec::with_capacity(MIB);
@@ -107,5 +169,25 @@ mod tests {
         }
         let count = std::iter::from_fn(|| spare.body(PIECE_BYTES_MIN, MIB)).count();
         assert_eq!(count, PIECES_MAX);
+    }
+
+    #[test]
+    fn what_is_older_makes_room_and_a_small_budget_keeps_less() {
+        const MIB: usize = 1024 * 1024;
+        let spare = Spare::new(16 * MIB as u64);
+        for _ in 0..3 {
+            spare.give(Vec::with_capacity(MIB), Vec::new());
+        }
+        spare.give(Vec::with_capacity(4 * MIB), Vec::new());
+        assert!(spare.body(4 * MIB, 4 * MIB).is_none(), "3 MiB beside 16 and no more");
+        spare.give(Vec::with_capacity(2 * MIB), Vec::with_capacity(20_000));
+        assert!(spare.body(2 * MIB, 2 * MIB).is_some(), "it is newer than the small ones");
+        assert!(spare.entries(20_000).is_some());
+        assert!(spare.body(MIB, MIB).is_none(), "which went for it");
+        for size in [MIB, 2 * MIB, 3 * MIB] {
+            spare.give(Vec::with_capacity(size), Vec::new());
+        }
+        assert!(spare.body(3 * MIB, 3 * MIB).is_some());
+        assert!(spare.body(MIB, 2 * MIB).is_none());
     }
 }
