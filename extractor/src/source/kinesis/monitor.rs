@@ -1,8 +1,7 @@
 //! Looks at the stream from time to time: new shards, and whether it is still the same stream. A
 //! task of the runtime; it never touches the shards that are read.
 
-use std::sync::Arc;
-use std::sync::mpsc::SyncSender;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use protocol::Failure;
@@ -62,16 +61,39 @@ fn blind_max(pause: Duration) -> Duration {
     pause.min(BLIND_PAUSE_MAX).saturating_mul(LOOKS_MAX)
 }
 
-/// Looks after each pause, and when it is asked to; stops when nobody listens any more. A sight that
-/// nobody took yet is not replaced: the next one says the same and more.
+/// What was seen last, until it is taken: nobody takes it while the host is busy elsewhere.
+#[derive(Debug, Default)]
+pub(super) struct Seen(Mutex<Option<Result<Sight, Blind>>>);
+
+impl Seen {
+    /// Takes it.
+    pub(super) fn take(&self) -> Option<Result<Sight, Blind>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// Puts it in place of what was seen before. Only that a look failed is less than a sight: that one
+    /// stays, and the next look that fails is told.
+    fn put(&self, new: Result<Sight, Blind>) {
+        let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *seen = Some(match (seen.take(), new) {
+            (Some(Ok(old)), Ok(new)) => {
+                // The stream as it was told counts although a look at the shards alone came later.
+                Ok(Sight { summary: new.summary.or(old.summary), ..new })
+            }
+            (Some(Ok(old)), Err(_)) => Ok(old),
+            (_, new) => new,
+        });
+    }
+}
+
+/// Looks after each pause, and when it is asked to; stops when nobody listens any more.
 pub(super) async fn watch(
     shared: Arc<Shared>,
     stream: String,
     pause: Duration,
     asked: Arc<Notify>,
-    sights: SyncSender<Result<Sight, Blind>>,
+    seen: Weak<Seen>,
 ) {
-    use std::sync::mpsc::TrySendError;
     let mut failing: Option<Instant> = None;
     loop {
         let next = if failing.is_some() { pause.min(BLIND_PAUSE_MAX) } else { pause };
@@ -94,9 +116,8 @@ pub(super) async fn watch(
                 Err(Blind { failure, since, too_long: since > blind_max(pause) })
             }
         };
-        if let Err(TrySendError::Disconnected(_)) = sights.try_send(sight) {
-            return;
-        }
+        let Some(seen) = seen.upgrade() else { return };
+        seen.put(sight);
     }
 }
 
@@ -105,4 +126,44 @@ async fn look(shared: &Arc<Shared>, stream: &str, whole: bool) -> Result<Sight, 
     let summary = if whole { Some(shards::describe(shared, stream).await?) } else { None };
     let listing = shards::list(shared, stream).await?;
     Ok(Sight { began, summary, listing })
+}
+
+#[cfg(test)]
+mod tests {
+    use protocol::Code;
+
+    use super::*;
+
+    fn sight(summary: Option<&str>, shard: &str) -> Sight {
+        let listed = shards::Listed { parents: Vec::new(), closed: false, range: None };
+        let summary = summary.map(|incarnation| Summary {
+            incarnation: incarnation.to_owned(),
+            arn: String::new(),
+            retention_ms: 0,
+        });
+        let listing = [(shard.to_owned(), listed)].into_iter().collect();
+        Sight { began: Instant::now(), summary, listing }
+    }
+
+    fn blind() -> Blind {
+        let failure = Failure::new(Code::SourceUnavailable, "nobody is there");
+        Blind { failure, since: Duration::from_secs(400), too_long: true }
+    }
+
+    #[test]
+    fn an_error_that_nobody_took_is_over_with_the_next_good_look() {
+        let seen = Seen::default();
+        assert!(seen.take().is_none());
+        seen.put(Err(blind()));
+        assert!(seen.take().is_some_and(|told| told.is_err()), "it is told while it lasts");
+        seen.put(Err(blind()));
+        seen.put(Err(blind()));
+        seen.put(Ok(sight(Some("one"), "shardId-0")));
+        seen.put(Ok(sight(None, "shardId-1")));
+        seen.put(Err(blind()));
+        let Some(Ok(told)) = seen.take() else { panic!("the good look is lost") };
+        assert_eq!(told.summary.unwrap().incarnation, "one", "the life of the stream is told");
+        assert!(told.listing.contains_key("shardId-1"), "the newest listing is told");
+        assert!(seen.take().is_none());
+    }
 }

@@ -16,7 +16,7 @@ use super::client::Shared;
 use super::consumer::Consumer;
 use super::fetch::{Fetch, News, TURNS, Told};
 use super::limit::Limit;
-use super::monitor::{self, Blind, Sight};
+use super::monitor::{self, Blind, Seen, Sight};
 use super::pace::Pace;
 use super::part::{Delivered, Part, Unfolding};
 use super::position::Position;
@@ -54,7 +54,8 @@ pub(super) struct Reader {
     news: Option<(SyncSender<Told>, Receiver<Told>)>,
     /// Parts whose task ended without the end of the shard, and why.
     stuck: Vec<(usize, News)>,
-    sights: Option<Receiver<Result<Sight, Blind>>>,
+    /// What the monitor saw; none before the first assignment.
+    seen: Option<Arc<Seen>>,
     /// Makes the monitor look now.
     look: Arc<Notify>,
     /// When the last look at the shards began, and when all parts came to their end.
@@ -87,7 +88,7 @@ impl Reader {
             spare: Spare::new(settings.memory_bytes),
             news: None,
             stuck: Vec::new(),
-            sights: None,
+            seen: None,
             look: Arc::new(Notify::new()),
             looked: None,
             at_end: None,
@@ -108,7 +109,7 @@ impl Reader {
         self.parts.clear();
         self.spare.clear();
         self.stuck.clear();
-        (self.news, self.sights) = (None, None);
+        (self.news, self.seen) = (None, None);
         (self.looked, self.at_end) = (None, None);
         if let Some(watch) = self.watch.take() {
             watch.abort();
@@ -121,16 +122,16 @@ impl Reader {
         (self.parts, self.turn) = (parts, 0);
         (self.polled, self.awake) = (Instant::now(), Instant::now());
         (self.shared, self.handle) = (Some(Arc::clone(shared)), Some(handle.clone()));
-        let (send, sights) = sync_channel(1);
-        self.sights = Some(sights);
+        let seen = Arc::<Seen>::default();
         let (stream, pause) = (self.stream.clone(), self.settings.refresh);
         let watch = handle.spawn(monitor::watch(
             Arc::clone(shared),
             stream,
             pause,
             Arc::clone(&self.look),
-            send,
+            Arc::downgrade(&seen),
         ));
+        self.seen = Some(seen);
         self.watch = Some(watch.abort_handle());
         if let Some(consumer) = &self.consumer {
             consumer.forget();
@@ -368,7 +369,7 @@ impl Reader {
 
     /// What the monitor saw.
     pub(super) fn sight(&mut self) -> Option<Result<Sight, Blind>> {
-        let sight = self.sights.as_ref()?.try_recv().ok()?;
+        let sight = self.seen.as_ref()?.take()?;
         if let Ok(sight) = &sight {
             self.looked = Some(sight.began);
             for part in &mut self.parts {
