@@ -226,9 +226,12 @@ async fn register(shared: &Shared, of: &str, name: &str, tries: u32) -> Result<(
     }
 }
 
-/// Whether trying again will not help, and polling may.
-fn is_for_good(failure: &Failure) -> bool {
-    matches!(failure.code, Code::PermissionDenied | Code::ConfigInvalid | Code::SourceNotFound)
+/// Whether trying again will not help, and polling may. A request that nothing signs says nothing of the
+/// consumer, and polling would not be signed either.
+pub(super) fn is_for_good(failure: &Failure) -> bool {
+    let refused =
+        matches!(failure.code, Code::PermissionDenied | Code::ConfigInvalid | Code::SourceNotFound);
+    refused && !failure::is_unsigned(failure)
 }
 
 fn passing(what: &str, why: &str) -> Failure {

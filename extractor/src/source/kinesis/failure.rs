@@ -45,8 +45,7 @@ where
             (Kind::Other, Failure::new(Code::Timeout, text))
         }
         SdkError::DispatchFailure(_) if let Some(unusable) = source_of::<Unusable>(error) => {
-            let failure = Failure::new(Code::ConfigInvalid, format!("{what}: {unusable}"));
-            (Kind::Other, failure.with("pointer", "/config/aws.profile"))
+            (Kind::Other, unsigned(what, &unusable.to_string()))
         }
         SdkError::DispatchFailure(dispatch) => {
             let chain = chain();
@@ -177,6 +176,19 @@ pub(super) fn from_code(what: &str, name: &str, message: &str) -> (Kind, Failure
     }
 }
 
+/// Where the settings name the profile.
+const PROFILE: &str = "/config/aws.profile";
+
+/// No request was sent, because the profile that is to sign it can not be used.
+fn unsigned(what: &str, why: &str) -> Failure {
+    Failure::new(Code::ConfigInvalid, format!("{what}: {why}")).with("pointer", PROFILE)
+}
+
+/// Whether it is that: then nothing is known of what was asked for.
+pub(super) fn is_unsigned(failure: &Failure) -> bool {
+    failure.detail.get("pointer").is_some_and(|pointer| pointer == PROFILE)
+}
+
 /// A place inside a packed record, although packed records are to be left whole.
 pub(super) fn left_whole(position: &OffsetValue) -> Failure {
     let text = format!(
@@ -210,7 +222,7 @@ pub(super) fn expired(shard: &str, position: &Position, oldest_ms: Option<i64>) 
     let at = match position {
         Position::AtTimestamp(ms) => format!("time {ms}"),
         other => {
-            format!("sequence number {}", other.sequence().map_or("none", Sequence::as_str))
+            format!("sequence number {}", other.first().map_or("none", Sequence::as_str))
         }
     };
     let oldest = oldest_ms.map_or_else(String::new, |ms| format!(" (the oldest left is of {ms})"));

@@ -26,7 +26,7 @@ use aws_sdk_kinesis::types::{
 use protocol::{Code, Failure};
 
 use super::clock::Moment;
-use super::consumer::{Consumer, Found};
+use super::consumer::{self, Consumer, Found};
 use super::failure::{self, Kind};
 use super::fetch::{Fetch, Holds, News, Round, leave_out_before, transient};
 use super::position::{Position, Sequence};
@@ -175,7 +175,7 @@ impl Fetch {
                     news => news,
                 }
             }
-            _ if matches!(failure.code, Code::PermissionDenied | Code::ConfigInvalid) => {
+            _ if consumer::is_for_good(&failure) => {
                 return Err(self.unusable(consumer, failure).await);
             }
             _ => transient(failure),

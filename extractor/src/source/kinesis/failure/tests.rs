@@ -35,3 +35,23 @@ fn a_name_that_does_not_resolve_is_told_apart() {
     let failure = unreachable("list shards", true, false, "timeout");
     assert_eq!(failure.code, Code::Timeout);
 }
+
+#[test]
+fn what_expired_is_named() {
+    let five = || Sequence::parse("5").unwrap();
+    let places = [Position::At(five()), Position::After(five()), Position::Inside(five(), 1)];
+    for place in places {
+        let text = expired("shardId-0", &place, None).message;
+        assert!(text.starts_with("shardId-0: the records at sequence number 5 have"), "{text}");
+    }
+    let text = expired("shardId-0", &Position::AtTimestamp(7), Some(9)).message;
+    assert!(text.contains("at time 7 have expired (the oldest left is of 9)"), "{text}");
+}
+
+#[test]
+fn what_can_not_sign_says_nothing_of_the_consumer() {
+    let unsigned = unsigned("subscribe", "profile p is not there");
+    assert_eq!(unsigned.code, Code::ConfigInvalid);
+    assert!(is_unsigned(&unsigned));
+    assert!(!is_unsigned(&from_code("subscribe", "InvalidArgumentException", "why").1));
+}
