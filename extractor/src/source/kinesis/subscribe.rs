@@ -49,8 +49,8 @@ const SILENT_FAILURES: u32 = 1;
 /// Time without reading after which events may wait on the way, so that one that comes is not new.
 const UNREAD: Duration = Duration::from_secs(1);
 
-/// Time that an event, or empty events in a row, let a reader wait after which none was on the way any
-/// more.
+/// Time that an event let a reader wait after which none was on the way any more. To be caught up, empty
+/// events in a row count together.
 ///
 /// Why 1 s: what waits comes within a round trip; the service sends an event in 5 s. Why together: the
 /// empty events of a whole subscription are some KB, so that those that wait come at once and let
@@ -71,10 +71,10 @@ struct Progress {
     evictions: u64,
     /// Events of this subscription.
     events: u64,
-    /// When the last event was sent, at the earliest.
-    sent: Option<Moment>,
-    /// Whether events may have been waiting on the way.
-    backlog: bool,
+    /// When the last event was sent, as far as it has to be known to be caught up.
+    sent: Sent,
+    /// When it was sent at the earliest: what a pin is made of.
+    surely: Sent,
     /// How long empty events of late let the reader wait, together.
     waited: Duration,
     /// Ends that the listing did not confirm.
@@ -83,14 +83,48 @@ struct Progress {
     at_end: bool,
 }
 
+/// When the last event was sent.
+#[derive(Clone, Copy, Debug, Default)]
+struct Sent {
+    at: Option<Moment>,
+    /// Whether events may have been waiting on the way.
+    backlog: bool,
+}
+
+impl Sent {
+    /// An event came that was waited for since `began`. `drained`: it waited nowhere.
+    fn event(&mut self, began: Moment, drained: bool, is_first: bool) -> Moment {
+        self.backlog &= !drained;
+        // The first one may have been sent as soon as it was subscribed.
+        let earlier = self.at.filter(|_| self.backlog || is_first);
+        *self.at.insert(earlier.unwrap_or(began))
+    }
+}
+
 impl Progress {
-    /// An event let the reader wait.
-    fn waits(&mut self, time: Duration, is_empty: bool) {
-        self.waited = self.waited.saturating_mul(u32::from(is_empty)).saturating_add(time);
-        self.backlog &= self.waited < DRAINED;
-        if !is_empty {
-            self.waited = Duration::ZERO;
-        }
+    /// A subscription begins.
+    fn subscribes(&mut self, now: Moment) {
+        self.sent = Sent { at: Some(now), backlog: false };
+        self.surely = self.sent;
+    }
+
+    /// Nobody read for a while.
+    const fn unread(&mut self) {
+        (self.sent.backlog, self.surely.backlog) = (true, true);
+        self.waited = Duration::ZERO;
+    }
+
+    /// An event let the reader wait for `time`, since `began`. When it was sent: by the local clock as it
+    /// counts for being caught up, by the service's clock at the earliest. A slow network lets many events
+    /// wait a little each, which is no harm to the former; a pin must lie before what is still on its way.
+    fn event(&mut self, began: Moment, time: Duration, is_empty: bool) -> Moment {
+        (self.failures, self.events) = (0, self.events.saturating_add(1));
+        let is_first = self.events == 1;
+        let waited = self.waited.saturating_mul(u32::from(is_empty)).saturating_add(time);
+        self.waited = if is_empty { waited } else { Duration::ZERO };
+        let sent = self.sent.event(began, waited >= DRAINED, is_first);
+        let surely = self.surely.event(began, time >= DRAINED, is_first);
+        Moment { service_ms: surely.service_ms, ..sent }
     }
 }
 
@@ -147,7 +181,7 @@ impl Fetch {
         };
         let call = consumer.client(&self.shared, self.part).subscribe_to_shard();
         let call = call.consumer_arn(arn).shard_id(&self.shard).starting_position(position);
-        (progress.sent, progress.backlog) = (Some(self.shared.clock.moment()), false);
+        progress.subscribes(self.shared.clock.moment());
         // The SDK waits for the first message of the stream outside of its own limits.
         let error = match tokio::time::timeout(consumer.silence(), call.send()).await {
             Ok(Ok(answer)) => return Ok(answer),
@@ -250,7 +284,7 @@ impl Fetch {
             };
             let room = self.budget.take(room_bytes).await;
             if unread.elapsed() > UNREAD {
-                (progress.backlog, progress.waited) = (true, Duration::ZERO);
+                progress.unread();
             }
             let began = self.shared.clock.moment();
             let mut event =
@@ -278,11 +312,7 @@ impl Fetch {
                         return self.fails(Failure::new(Code::Timeout, text), progress).await;
                     }
                 };
-            (progress.failures, progress.events) = (0, progress.events + 1);
-            progress.waits(began.at.elapsed(), event.records.is_empty());
-            // The first one may have been sent as soon as it was subscribed.
-            let asked = progress.sent.filter(|_| progress.backlog || progress.events == 1);
-            let asked = *progress.sent.insert(asked.unwrap_or(began));
+            let asked = progress.event(began, began.at.elapsed(), event.records.is_empty());
             self.pace.recovered();
             let Some(records) = Records::of(&event.records) else {
                 let text = format!("{what}: a record has no sequence number of digits");
@@ -434,3 +464,6 @@ fn name_of(error: &SubscribeToShardEventStreamError) -> Option<&'static str> {
         _ => return None,
     })
 }
+
+#[cfg(test)]
+mod tests;
