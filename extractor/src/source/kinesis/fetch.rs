@@ -144,8 +144,8 @@ pub(super) struct Holds {
 
 /// Why a call brought no page, although its iterator is good.
 enum Missed {
-    /// The answer had no room.
-    TooLarge,
+    /// The answer had no room; bytes of its body.
+    TooLarge(usize),
     /// Another iterator did not help.
     Iterator(News),
     /// Something else.
@@ -184,11 +184,11 @@ impl Fetch {
                         drop((room, turn));
                         self.failed(news).await
                     }
-                    Err(Some(Missed::TooLarge)) => {
+                    Err(Some(Missed::TooLarge(body))) => {
                         iterator = Some(current);
                         let full = room.bytes() >= self.budget.most(ANSWER_BYTES_MAX);
                         drop((room, turn));
-                        self.ask_for_less(full).await
+                        self.ask_for_less(body, full).await
                     }
                     Err(Some(Missed::News(news))) => {
                         drop((room, turn));
@@ -399,7 +399,7 @@ impl Fetch {
         let call = Call { what: &what, iterator, limit, bytes_max, spare, timeout };
         match call.send(&self.shared).await {
             Ok(answer) => Ok((asked, answer)),
-            Err(NoAnswer::TooLarge) => Err(Some(Missed::TooLarge)),
+            Err(NoAnswer::TooLarge(body)) => Err(Some(Missed::TooLarge(body))),
             // Whether shard or stream is gone, or only the iterator: another iterator tells.
             Err(NoAnswer::Failed(kind, failure))
                 if kind == Kind::IteratorExpired || failure.code == Code::SourceNotFound =>
@@ -420,9 +420,8 @@ impl Fetch {
 
     /// The answer was larger than the room for it: the next call has all the room that one call may
     /// have, and when it had, asks for half as many records.
-    async fn ask_for_less(&mut self, had_all_room: bool) -> Round {
-        self.pace.again();
-        self.pace.expect_all();
+    async fn ask_for_less(&mut self, body: usize, had_all_room: bool) -> Round {
+        self.pace.no_room(body);
         if !had_all_room {
             return Round::Again;
         }

@@ -102,7 +102,7 @@ impl Pace {
     }
 
     /// The next answer may have the most memory.
-    pub(super) const fn expect_all(&mut self) {
+    const fn expect_all(&mut self) {
         (self.at_end, self.memory) = (false, None);
     }
 
@@ -121,14 +121,18 @@ impl Pace {
             || payload as u64 >= PAYLOAD_BYTES_MAX / 2;
         let more = behind_ms > 0 || full;
         self.empty = if more || records > 0 { 0 } else { self.empty.saturating_add(1) };
-        let pause = if more {
-            #[expect(clippy::cast_precision_loss, reason = "a few MB")]
-            let rate = Duration::from_secs_f64(payload as f64 / RATE);
-            rate.max(INTERVAL_MIN)
-        } else {
-            doubled(self.empty, self.idle_max)
-        };
+        let pause = if more { paid(payload) } else { doubled(self.empty, self.idle_max) };
         self.next = self.called.unwrap_or_else(Instant::now).checked_add(pause);
+    }
+
+    /// An answer came that has no room, with a body of so many bytes: the service has counted it all the
+    /// same, and refuses a shard that is over its rate.
+    pub(super) fn no_room(&mut self, body: usize) {
+        // Base64 of the data, as if there were nothing else, and no more than the service sends.
+        let most = usize::try_from(PAYLOAD_BYTES_MAX).unwrap_or(usize::MAX);
+        let pause = paid((body / 4).saturating_mul(3).min(most));
+        self.next = self.called.unwrap_or_else(Instant::now).checked_add(pause);
+        self.expect_all();
     }
 
     /// It works again: nothing is to be waited for.
@@ -145,6 +149,13 @@ impl Pace {
         let pause = doubled(self.troubles, most).mul_f64(0.5 + fastrand::f64() / 2.0);
         self.next = Instant::now().checked_add(pause.max(INTERVAL_MIN));
     }
+}
+
+/// From one read to the next, after one of so many bytes.
+fn paid(payload: usize) -> Duration {
+    #[expect(clippy::cast_precision_loss, reason = "a few MB")]
+    let rate = Duration::from_secs_f64(payload as f64 / RATE);
+    rate.max(INTERVAL_MIN)
 }
 
 /// 250 ms, doubled for each step, up to `most`.

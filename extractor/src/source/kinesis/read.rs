@@ -33,8 +33,8 @@ const GRACE: Duration = Duration::from_secs(1);
 pub(super) enum NoAnswer {
     /// The service or the way to it; what kind of error it is.
     Failed(Kind, Failure),
-    /// The answer is larger than what there is room for.
-    TooLarge,
+    /// The answer is larger than what there is room for; bytes of its body, as far as they are known.
+    TooLarge(usize),
 }
 
 /// One call.
@@ -62,13 +62,17 @@ impl Call<'_> {
     pub(super) async fn send(&self, shared: &Shared) -> Result<Answer, NoAnswer> {
         let limit = self.timeout.saturating_add(GRACE);
         match tokio::time::timeout(limit, self.body(shared)).await {
-            Ok(body) => scan(body?, self.bytes_max, self.spare).map_err(|error| {
-                if error.is_no_room() {
-                    return NoAnswer::TooLarge;
-                }
-                let text = format!("{}: the answer can not be read: {error}", self.what);
-                NoAnswer::Failed(Kind::Other, Failure::new(Code::SourceUnavailable, text))
-            }),
+            Ok(body) => {
+                let body = body?;
+                let bytes = body.len();
+                scan(body, self.bytes_max, self.spare).map_err(|error| {
+                    if error.is_no_room() {
+                        return NoAnswer::TooLarge(bytes);
+                    }
+                    let text = format!("{}: the answer can not be read: {error}", self.what);
+                    NoAnswer::Failed(Kind::Other, Failure::new(Code::SourceUnavailable, text))
+                })
+            }
             Err(_) => {
                 let text = format!("{}: no whole answer in time; check the network", self.what);
                 Err(NoAnswer::Failed(Kind::Other, Failure::new(Code::Timeout, text)))
@@ -94,15 +98,19 @@ impl Call<'_> {
 
     /// Reads a body into one buffer that never has more than `bytes_max`.
     async fn collect(&self, body: SdkBody) -> Result<Vec<u8>, NoAnswer> {
-        let mut buffer = Buffer::new(body.content_length(), self.bytes_max, self.spare)
-            .ok_or(NoAnswer::TooLarge)?;
+        let told = body.content_length();
+        let all = usize::try_from(told.unwrap_or(0)).unwrap_or(usize::MAX);
+        let mut buffer =
+            Buffer::new(told, self.bytes_max, self.spare).ok_or(NoAnswer::TooLarge(all))?;
         let mut stream = ByteStream::new(body);
         while let Some(bytes) = stream.next().await {
             let bytes = bytes.map_err(|error| {
                 let text = format!("{}: the answer ends in the middle: {error}", self.what);
                 NoAnswer::Failed(Kind::Other, Failure::new(Code::SourceUnavailable, text))
             })?;
-            buffer.add(&bytes).ok_or(NoAnswer::TooLarge)?;
+            if buffer.add(&bytes).is_none() {
+                return Err(NoAnswer::TooLarge(all.max(buffer.bytes.len() + bytes.len())));
+            }
         }
         Ok(buffer.whole())
     }
@@ -179,6 +187,8 @@ impl Intercept for TakeBody {
 
 #[cfg(test)]
 mod tests {
+    use std::borrow::Cow;
+
     use super::*;
 
     /// Without a length that is told (a chunked body), and with one that is wrong.
@@ -202,5 +212,26 @@ mod tests {
         small.add(&[1; 50]).unwrap();
         assert!(small.whole().capacity() < 1_000, "what is not needed is given back");
         assert!(Buffer::new(Some(MAX as u64 + 1), MAX, &Spare::default()).is_none());
+    }
+
+    /// A body of half the room and more keeps what it does not need, and so does one in used memory.
+    #[test]
+    fn escapes_find_room_where_the_body_leaves_some() {
+        const MAX: usize = 1_000_000;
+        let (data, key) = ("QUJD".repeat(MAX * 6 / 40), "a\\u0041".repeat(20));
+        let record = format!(r#""SequenceNumber":"5","PartitionKey":"{key}","Data":"{data}""#);
+        let body = format!(r#"{{"Records":[{{{record}}}],"MillisBehindLatest":0}}"#);
+        let used = Spare::new(64 * MAX as u64);
+        used.give(Vec::with_capacity(MAX), Vec::new());
+        for (told, spare) in [(None, Spare::default()), (Some(body.len() as u64), used)] {
+            let mut buffer = Buffer::new(told, MAX, &spare).unwrap();
+            body.as_bytes().chunks(10_000).for_each(|piece| buffer.add(piece).unwrap());
+            let whole = buffer.whole();
+            assert_eq!(whole.capacity(), MAX, "nothing is left beside it");
+            let answer = scan(whole, MAX, &spare).unwrap();
+            let key = answer.records.get(0).unwrap().key_text().map(Cow::into_owned);
+            assert_eq!(key, Some("aA".repeat(20)));
+            assert!(answer.records.bytes() <= MAX + super::super::records::ENTRIES_BYTES_MAX);
+        }
     }
 }

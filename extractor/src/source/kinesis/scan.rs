@@ -60,15 +60,21 @@ pub(super) struct Answer {
 ///
 /// # Errors
 /// It is no JSON, not the answer that the service's model describes, or the copies need more room.
-pub(super) fn scan(body: Vec<u8>, bytes_max: usize, spare: &Spare) -> Result<Answer, ScanError> {
-    let aside = Aside::new(bytes_max.saturating_sub(body.capacity()));
-    let mut found = Found { aside, spare: spare.clone(), ..Found::default() };
-    let mut cursor = Cursor::new(&body);
-    cursor.object(|cursor, key| found.member(cursor, key))?;
-    cursor.end()?;
+pub(super) fn scan(
+    mut body: Vec<u8>,
+    bytes_max: usize,
+    spare: &Spare,
+) -> Result<Answer, ScanError> {
+    let found = match Found::of(&body, bytes_max, spare) {
+        // Escapes are rare: room that the body does not need is given up for them only then.
+        Err(error) if error.is_no_room() && body.capacity() > body.len() => {
+            body.shrink_to_fit();
+            Found::of(&body, bytes_max, spare)?
+        }
+        found => found?,
+    };
     let Found { records, aside, next, behind_ms, children, .. } = found;
-    let records = records.ok_or_else(|| cursor.error("the answer has no Records"))?;
-    let records = Records::new(body, aside.whole(), records, spare);
+    let records = Records::new(body, aside.whole(), records.unwrap_or_default(), spare);
     Ok(Answer { records, next, behind_ms, children })
 }
 
@@ -86,6 +92,19 @@ struct Found {
 }
 
 impl Found {
+    /// Reads a body; there are records.
+    fn of(body: &Vec<u8>, bytes_max: usize, spare: &Spare) -> Result<Self, ScanError> {
+        let aside = Aside::new(bytes_max.saturating_sub(body.capacity()));
+        let mut found = Self { aside, spare: spare.clone(), ..Self::default() };
+        let mut cursor = Cursor::new(body);
+        cursor.object(|cursor, key| found.member(cursor, key))?;
+        cursor.end()?;
+        match found.records {
+            Some(_) => Ok(found),
+            None => Err(cursor.error("the answer has no Records")),
+        }
+    }
+
     fn member(&mut self, cursor: &mut Cursor<'_>, key: &[u8]) -> Result<(), ScanError> {
         match key {
             b"Records" => self.records(cursor),

@@ -96,6 +96,19 @@ fn room_is_taken_for_what_is_likely_to_come() {
     pace.answered(size(10 << 20, 10), 10_000, 700);
     assert_eq!(pace.expected_bytes(), ANSWER_BYTES_MAX);
     pace.answered(size(0, 0), 10_000, 0);
-    pace.expect_all();
+    pace.no_room(0);
     assert_eq!(pace.expected_bytes(), ANSWER_BYTES_MAX);
+}
+
+#[test]
+fn an_answer_without_room_is_paid_for_like_any_other() {
+    let mut pace = fresh();
+    pace.answered(size(0, 0), 10_000, 0);
+    pace.no_room(8 << 20);
+    about(&pace, Duration::from_secs(3));
+    assert_eq!(pace.expected_bytes(), ANSWER_BYTES_MAX, "the next call has all the room");
+    pace.no_room(1_000);
+    about(&pace, INTERVAL_MIN);
+    pace.no_room(usize::MAX);
+    about(&pace, Duration::from_secs(5));
 }
