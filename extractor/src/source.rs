@@ -186,6 +186,12 @@ pub trait Source {
     /// Lag of each part, in their order.
     fn lags(&self) -> Vec<Lag>;
 
+    /// Whether the source gave much memory back to the allocator since the last call, and needs none as large
+    /// for a while: then it is worth giving back to the system.
+    fn has_freed(&mut self) -> bool {
+        false
+    }
+
     /// What changed in the set of splits since the last call; never blocks.
     fn topology(&mut self) -> Option<Topology>;
 

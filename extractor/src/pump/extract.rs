@@ -9,7 +9,7 @@ use protocol::{Code, Failure};
 
 use super::{End, Pump, Queued, void};
 use crate::batch::Counts;
-use crate::pipe::OutFrame;
+use crate::pipe::{self, OutFrame};
 use crate::source::{Polled, Source};
 
 /// Longest wait in one call of the source: how late CANCEL, ASSIGN and STOP may be seen.
@@ -140,6 +140,9 @@ impl Pump {
             Ok(polled) => polled,
             Err(failure) => return self.back_off(failure),
         };
+        if source.has_freed() {
+            pipe::give_back_memory();
+        }
         if self.retry.take().is_some() {
             self.link.polling();
         }

@@ -342,6 +342,10 @@ impl Source for KinesisSource {
         self.reader.parts.iter().map(|part| Lag { rows: None, ms: part.lag_ms() }).collect()
     }
 
+    fn has_freed(&mut self) -> bool {
+        std::mem::take(&mut self.reader.freed)
+    }
+
     fn topology(&mut self) -> Option<Topology> {
         let news = std::mem::take(&mut self.news);
         (news != Topology::default()).then_some(news)

@@ -50,6 +50,8 @@ pub(super) struct Reader {
     stream: String,
     budget: Budget,
     spare: Spare,
+    /// Whether much memory was given back to the allocator.
+    pub(super) freed: bool,
     /// From the tasks; none before the first assignment.
     news: Option<(SyncSender<Told>, Receiver<Told>)>,
     /// Parts whose task ended without the end of the shard, and why.
@@ -86,6 +88,7 @@ impl Reader {
             stream: settings.stream.clone(),
             budget: Budget::new(settings.memory_bytes),
             spare: Spare::new(settings.memory_bytes),
+            freed: false,
             news: None,
             stuck: Vec::new(),
             seen: None,
@@ -107,7 +110,7 @@ impl Reader {
     /// Ends all tasks and forgets all parts.
     pub(super) fn stop_all(&mut self) {
         self.parts.clear();
-        self.spare.clear();
+        self.freed |= self.spare.clear();
         self.stuck.clear();
         (self.news, self.seen) = (None, None);
         (self.looked, self.at_end) = (None, None);
@@ -339,7 +342,7 @@ impl Reader {
             return false;
         }
         // Nothing large comes for a while.
-        self.spare.clear();
+        self.freed |= self.spare.clear();
         let since = *self.at_end.get_or_insert_with(Instant::now);
         let known = self.looked.is_some_and(|looked| looked + RECENT >= since);
         if !known {

@@ -4,7 +4,6 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::records::Entry;
-use crate::pipe;
 
 /// Bytes that are kept at most. Why 12 MiB: the largest body of an answer and its places; while shards
 /// catch up, a page is delivered for each one that is asked for, so that more is of no use.
@@ -73,16 +72,11 @@ impl Spare {
         }
     }
 
-    /// Gives everything back, to the system too where it was much.
-    pub(super) fn clear(&self) {
+    /// Gives everything back to the allocator. Whether there was something.
+    pub(super) fn clear(&self) -> bool {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let max = kept.max;
-        let old = std::mem::replace(&mut *kept, Kept { max, ..Kept::default() });
-        drop(kept);
-        if old.bytes > 0 {
-            drop(old);
-            pipe::give_back_memory();
-        }
+        std::mem::replace(&mut *kept, Kept { max, ..Kept::default() }).bytes > 0
     }
 }
 
