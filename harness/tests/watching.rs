@@ -8,6 +8,7 @@
     reason = "a test ends where it fails"
 )]
 
+mod python;
 #[expect(dead_code, reason = "shared with the fault tests, of which this uses a part")]
 #[path = "faults/support.rs"]
 mod support;
@@ -107,15 +108,11 @@ fn check_with_python(test: &str, text: &str) {
     const SCRIPT: &str = "import sys\n\
         from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse\n\
         print(sum(len(family.samples) for family in parse(sys.stdin.read())))";
-    let has = Command::new("python3")
-        .args(["-c", "import prometheus_client"])
-        .stderr(Stdio::null())
-        .status();
-    if !has.is_ok_and(|status| status.success()) {
+    let Some(python) = python::python_with("prometheus_client") else {
         say(&format!("skipped: {test}: the second parser needs python3 with prometheus_client"));
         return;
-    }
-    let mut python = Command::new("python3")
+    };
+    let mut python = Command::new(python)
         .args(["-c", SCRIPT])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -493,15 +490,12 @@ fn the_manifest_for_kubernetes_is_yaml_that_fits_itself() {
     const SCRIPT: &str =
         "import json, sys, yaml\nprint(json.dumps(list(yaml.safe_load_all(sys.stdin))))";
     let test = "the_manifest_for_kubernetes_is_yaml_that_fits_itself";
-    let Some(output) = checked(test, "python3", &["-c", SCRIPT], &example("kubernetes.yaml"))
-    else {
-        return;
-    };
-    let said = String::from_utf8_lossy(&output.stderr);
-    if said.contains("No module named 'yaml'") {
+    let Some(python) = python::python_with("yaml") else {
         say(&format!("skipped: {test}: python3 has no yaml"));
         return;
-    }
+    };
+    let output = checked(test, python, &["-c", SCRIPT], &example("kubernetes.yaml")).unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{said}");
     let all: Vec<Value> = serde_json::from_slice(&output.stdout).unwrap();
     let of = |kind: &str| all.iter().find(|it| it["kind"] == kind).unwrap();

@@ -134,13 +134,12 @@ assert k.fetchall() == ((1, 'ä☂', None),)
 k.execute('SHOW PIPELINES')
 assert k.fetchall() == ()
 ";
-    let has = Command::new("python3").args(["-c", "import pymysql"]).output();
-    if !has.is_ok_and(|it| it.status.success()) {
+    let Some(python) = crate::python::python_with("pymysql") else {
         return skipped(NAME, "python3 has no module pymysql");
-    }
+    };
     let bench = Bench::sqlite();
     let server = bench.serve(&[]);
     let output =
-        Command::new("python3").args(["-c", SCRIPT, &server.port.to_string()]).output().unwrap();
+        Command::new(python).args(["-c", SCRIPT, &server.port.to_string()]).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }

@@ -12,5 +12,7 @@ mod clients;
 mod hostile;
 mod login;
 mod pipelines;
+#[path = "../python/mod.rs"]
+mod python;
 mod server;
 mod values;
