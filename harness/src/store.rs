@@ -138,7 +138,8 @@ pub trait Store: Send {
     /// The database refuses the statement.
     fn parameters(&mut self, sql: &str) -> Result<usize, StoreError>;
 
-    /// From now on no statement of this connection reaches another file of this machine.
+    /// From now on no statement of this connection reaches another file of this machine, or, where the database
+    /// is a file, writes the catalogue.
     ///
     /// # Errors
     /// The database library refuses.

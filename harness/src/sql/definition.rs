@@ -109,6 +109,16 @@ impl Definition {
         Ok(Self { config, credentials, secrets_file: None, ..self.clone() })
     }
 
+    /// What CONFIG and CREDENTIALS hold.
+    pub(super) fn config_and_credentials(&self) -> [&Object; 2] {
+        [&self.config, &self.credentials]
+    }
+
+    /// What LOAD DATA names.
+    pub(super) fn target(&self) -> &str {
+        &self.target
+    }
+
     /// Reads what the catalogue keeps.
     ///
     /// # Errors

@@ -1,11 +1,14 @@
 //! What a definition of a pipeline may reach of this machine, where whoever writes it is somewhere else.
 //!
-//! Pure. Invariant: what is refused is refused before it is resolved, so that nothing is opened to find out.
+//! May touch: the folder of secrets, to find its true path. Invariant: what is refused is refused before it is resolved, so that nothing is opened to find out.
+
+use std::path::Path;
 
 use serde_json::Value;
 
-use super::definition::entries;
+use super::definition::{Definition, entries};
 use super::error::{SqlError, Syntax};
+use super::secrets;
 use super::statement::{Change, Load, Update};
 use crate::pipeline::{Entry, Place, has_reference};
 
@@ -21,8 +24,8 @@ const AMBIENT: [&str; 4] = [
 ];
 
 /// What allows it.
-const REMEDY: &str = "harness serve refuses that unless it is started with --allow-host-access; create the \
-                      pipeline with harness sql instead";
+const REMEDY: &str = "harness serve refuses that unless it is started with --allow-host-access; create and run \
+                      the pipeline with harness sql instead";
 
 /// Refuses a definition that names files, programs, variables or credentials of this machine.
 ///
@@ -64,20 +67,53 @@ pub(in crate::sql) fn require_confined_changes(
     Ok(())
 }
 
+/// Refuses what the catalogue keeps by the same rule: clients may have written the catalogue itself. A reference
+/// is refused but for one to a secret in the definition's own file, which lies in `folder`.
+///
+/// # Errors
+/// As [`require_confined`].
+pub(in crate::sql) fn require_confined_definition(
+    definition: &Definition,
+    folder: &Path,
+) -> Result<(), SqlError> {
+    if has_reference(&Value::from(definition.target())) {
+        return Err(refused("the target of LOAD DATA holds a reference ${…}"));
+    }
+    let file = definition.secrets_file.as_deref().filter(|file| secrets::is_in(folder, file));
+    for (key, value) in definition.config_and_credentials().into_iter().flatten() {
+        let is_own = file.is_some_and(|file| secrets::is_reference_into(file, value));
+        if !is_own {
+            require_plain(key, value)?;
+        }
+        require_key(key)?;
+    }
+    Ok(())
+}
+
 fn require_entries(entries: Vec<Entry>) -> Result<(), SqlError> {
     for Entry { key, written, .. } in entries {
-        if has_reference(&written) {
-            let text = format!("{key} holds a reference ${{…}} to the environment or a file");
-            return Err(refused(&text));
-        }
-        let lower = key.to_ascii_lowercase();
-        let last = lower.rsplit(['.', '_']).next().unwrap_or_default();
-        if FILES.contains(&last) {
-            return Err(refused(&format!("{key} names a file or a program of this machine")));
-        }
-        if AMBIENT.iter().any(|it| lower.ends_with(it)) {
-            return Err(refused(&format!("{key} takes credentials of this machine")));
-        }
+        require_plain(&key, &written)?;
+        require_key(&key)?;
+    }
+    Ok(())
+}
+
+fn require_plain(key: &str, value: &Value) -> Result<(), SqlError> {
+    if has_reference(value) {
+        let text = format!("{key} holds a reference ${{…}} to the environment or a file");
+        return Err(refused(&text));
+    }
+    Ok(())
+}
+
+fn require_key(key: &str) -> Result<(), SqlError> {
+    let lower = key.to_ascii_lowercase();
+    let last = lower.rsplit(['.', '_']).next().unwrap_or_default();
+    if FILES.contains(&last) {
+        return Err(refused(&format!("{key} names a file or a program of this machine")));
+    }
+    if AMBIENT.iter().any(|it| lower.ends_with(it)) {
+        return Err(refused(&format!("{key} takes credentials of this machine")));
     }
     Ok(())
 }

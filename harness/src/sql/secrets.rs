@@ -12,6 +12,8 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
+use serde_json::Value;
+
 use super::error::SqlError;
 use crate::catalogue::{Catalogue, fresh_name, hex, key_hash};
 use crate::exit::Exit;
@@ -249,6 +251,19 @@ fn is_inside(path: &Path, folder: &Path) -> bool {
     let whole = |path: &Path| fs::canonicalize(path).ok();
     let parent = path.parent().and_then(whole);
     parent.is_some() && parent == whole(folder)
+}
+
+/// Whether a file lies in this folder of secrets under a name that this program gives.
+pub(crate) fn is_in(folder: &Path, file: &str) -> bool {
+    let file = Path::new(file);
+    is_ours(file) && is_inside(file, folder)
+}
+
+/// Whether a value is what [`Secrets::keep`] answers for a secret in this file, and nothing else.
+pub(crate) fn is_reference_into(file: &str, value: &Value) -> bool {
+    let inner = value.as_str().and_then(|text| text.strip_prefix("${file:")?.strip_suffix('}'));
+    let number = inner.and_then(|inner| inner.strip_prefix(file)?.strip_prefix(':'));
+    number.is_some_and(|it| !it.is_empty() && it.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 fn is_ours(path: &Path) -> bool {

@@ -421,6 +421,7 @@ impl Session {
         definition: &Definition,
         until: Until,
     ) -> Result<Plan, SqlError> {
+        self.require_confined(&pipeline.name, definition)?;
         let leaves = Some(pipeline.leaf_count);
         self.plan(&pipeline.name, &pipeline.target_table, definition, (until, leaves))
     }

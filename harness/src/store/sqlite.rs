@@ -6,13 +6,13 @@
 
 mod answer;
 mod codes;
+mod confine;
 mod functions;
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
 use rusqlite::types::{ToSqlOutput, Value, ValueRef};
 use rusqlite::{Connection, ErrorCode, OpenFlags, ToSql, params_from_iter};
 
@@ -242,18 +242,7 @@ impl Store for SqliteStore {
     }
 
     fn confine(&mut self) -> Result<(), StoreError> {
-        let hook = |context: AuthContext<'_>| match context.action {
-            // VACUUM attaches a nameless temporary database.
-            AuthAction::Attach { filename: "" | ":memory:" } => Authorization::Allow,
-            AuthAction::Attach { .. } | AuthAction::Unknown { .. } => Authorization::Deny,
-            AuthAction::Pragma { pragma_name, pragma_value: Some(_) }
-                if pragma_name.eq_ignore_ascii_case("temp_store_directory") =>
-            {
-                Authorization::Deny
-            }
-            _ => Authorization::Allow,
-        };
-        self.connection.authorizer(Some(hook)).map_err(|e| self.fail(&e))
+        confine::confine(&mut self.connection).map_err(|e| self.fail(&e))
     }
 
     fn begin(&mut self) -> Result<(), StoreError> {
@@ -436,8 +425,8 @@ fn sort(path: &Path, error: &rusqlite::Error) -> StoreError {
         Some(ErrorCode::AuthorizationForStatementDenied) => {
             return StoreError::new(
                 StoreErrorKind::Auth,
-                "this statement would reach another file of this machine; harness serve \
-                 --allow-host-access allows that",
+                "this statement would reach another file of this machine, write a table of the catalogue \
+                 (s2x_…), or make a trigger, which could do so; harness serve --allow-host-access allows that",
             );
         }
         Some(ErrorCode::TooBig) => StoreErrorKind::TooLarge { row: None },

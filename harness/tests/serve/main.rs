@@ -15,4 +15,5 @@ mod pipelines;
 #[path = "../python/mod.rs"]
 mod python;
 mod server;
+mod stored;
 mod values;

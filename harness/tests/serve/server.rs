@@ -1,7 +1,7 @@
 //! A server of one test: the process, its address, clients of it, and the store behind it.
 
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -48,7 +48,7 @@ impl Bench {
         command
     }
 
-    fn sql(&self, sql: &str) -> bool {
+    pub(crate) fn sql(&self, sql: &str) -> bool {
         self.command(&["sql", "-e", sql]).stdout(Stdio::null()).status().unwrap().success()
     }
 
@@ -66,16 +66,23 @@ impl Bench {
         let peer = Path::new(env!("CARGO_MANIFEST_DIR")).join("../protocol/peer/extractor");
         let peer = peer.canonicalize().unwrap();
         let peer = ["--extractor", peer.to_str().unwrap()];
-        self.start(&[&peer[..], more].concat(), env)
+        self.start(&[&peer[..], more].concat(), env, Stdio::inherit())
+    }
+
+    /// A server without an extractor's path, and the file that holds what it says.
+    pub(crate) fn serve_heard(&self, more: &[&str]) -> (Server, PathBuf) {
+        let path = self.folder.path().join(format!("log-{:08x}", fastrand::u32(..)));
+        let log = std::fs::File::create(&path).unwrap();
+        (self.start(more, &[], log.into()), path)
     }
 
     pub(crate) fn serve_without_extractor(&self, more: &[&str]) -> Server {
-        self.start(more, &[])
+        self.start(more, &[], Stdio::inherit())
     }
 
-    fn start(&self, more: &[&str], env: &[(&str, &str)]) -> Server {
+    fn start(&self, more: &[&str], env: &[(&str, &str)], heard: Stdio) -> Server {
         let mut command = self.command(&["serve", "--listen", "127.0.0.1:0"]);
-        command.args(more).envs(env.iter().copied()).stdout(Stdio::piped());
+        command.args(more).envs(env.iter().copied()).stdout(Stdio::piped()).stderr(heard);
         let mut child = command.spawn().unwrap();
         let mut first = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut first).unwrap();

@@ -21,9 +21,11 @@ this machine (127.0.0.1, ::1). With one, clients log in with it and any user nam
 later and later. There is no TLS: the password itself is never sent, but statements and rows are; use a \
 tunnel between machines.
 
-What a client may reach: the store with the rights of --store's user. CREATE and ALTER PIPELINE with ${env:…}, \
-${file:…}, extractor.path, or a key that names a file or the machine's own cloud credentials is refused, and \
-on SQLite ATTACH and VACUUM INTO, unless --allow-host-access is given. LOAD DATA LOCAL is refused always.
+What a client may reach: the store with the rights of --store's user. A pipeline with ${env:…}, ${file:…}, \
+extractor.path, or a key that names a file or the machine's own cloud credentials is neither created nor run, \
+whoever wrote it into the catalogue; on \
+SQLite, ATTACH, VACUUM INTO, CREATE TRIGGER and writes to the catalogue (s2x_…) are refused: unless \
+--allow-host-access is given. LOAD DATA LOCAL is refused always.
 
 At most 64 connections, statements of 16 MiB; a connection ends after 8 hours without a statement. A \
 client that leaves a transaction open rolls it back. COM_CHANGE_USER and KILL QUERY are not known.";

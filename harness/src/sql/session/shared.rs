@@ -2,15 +2,34 @@
 //!
 //! May touch: what sessions touch. Invariant: a statement goes through the same checks, whoever asks for it.
 
-use super::{Begun, Session, with_slip};
+use super::{Begun, HostAccess, Session, with_slip};
 use crate::catalogue::{Pipeline, PipelineState};
 use crate::run::{Control, Until};
+use crate::sql::definition::Definition;
 use crate::sql::error::SqlError;
 use crate::sql::lex::Piece;
 use crate::sql::session::Answer;
+use crate::sql::{host, secrets};
 use crate::store::{Answers, Param};
 
 impl Session {
+    /// Refuses a definition of the catalogue that reaches more of this machine than this session may.
+    ///
+    /// # Errors
+    /// It does; what it names is told.
+    pub(in crate::sql) fn require_confined(
+        &self,
+        name: &str,
+        definition: &Definition,
+    ) -> Result<(), SqlError> {
+        if self.wishes.host == HostAccess::Allowed {
+            return Ok(());
+        }
+        let folder = secrets::folder(&self.wishes.url, self.surroundings.env)?;
+        host::require_confined_definition(definition, &folder)
+            .map_err(|error| SqlError::refused(format!("pipeline {name}: {error}")))
+    }
+
     /// Runs one statement of a script; `to` takes an answer of the database as it comes, with the `params` of
     /// a prepared statement. What the harness answers itself is given back.
     ///

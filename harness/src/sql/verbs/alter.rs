@@ -26,6 +26,10 @@ impl Session {
             host::require_confined_changes(changes, &shown)?;
         }
         let (pipeline, older) = self.defined(name)?;
+        if self.wishes.host == HostAccess::Refused {
+            // Before it is resolved: what it refers to becomes a secret of the new one.
+            self.require_confined(name, &older)?;
+        }
         let (mut definition, kept) = self.updated(&older, changes, &shown)?;
         for change in changes {
             match change {
