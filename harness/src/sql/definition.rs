@@ -119,6 +119,12 @@ impl Definition {
         &self.target
     }
 
+    /// Whether CONFIG, and whether CREDENTIALS, hold secrets that are kept in the file.
+    pub(super) fn has_kept(&self) -> [bool; 2] {
+        let is_kept = |value: &Value| value.as_str().is_some_and(|text| self.is_kept(text));
+        self.config_and_credentials().map(|all| all.values().any(is_kept))
+    }
+
     /// Reads what the catalogue keeps.
     ///
     /// # Errors

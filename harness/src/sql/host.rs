@@ -90,6 +90,38 @@ pub(in crate::sql) fn require_confined_definition(
     Ok(())
 }
 
+/// Refuses changes that would send a secret that is kept somewhere else: who may not read it may not choose
+/// where it goes.
+///
+/// # Errors
+/// CONFIG or CREDENTIALS change, and not everything that holds such a secret is given anew.
+pub(in crate::sql) fn require_new_secrets(
+    older: &Definition,
+    changes: &[Change],
+) -> Result<(), SqlError> {
+    let changes_where =
+        changes.iter().any(|it| matches!(it, Change::Config(_) | Change::Credentials(_)));
+    if !changes_where {
+        return Ok(());
+    }
+    let is_whole = [
+        changes.iter().any(|it| matches!(it, Change::Config(Update::Whole(_)))),
+        changes.iter().any(|it| matches!(it, Change::Credentials(Update::Whole(_)))),
+    ];
+    let words =
+        ["CONFIG", "CREDENTIALS"].into_iter().zip(older.has_kept().into_iter().zip(is_whole));
+    for (word, (has_kept, is_whole)) in words {
+        if has_kept && !is_whole {
+            return Err(SqlError::refused(format!(
+                "{word} of this pipeline holds secrets, which must not be sent elsewhere: change it together \
+                 with a whole new SET {word} '{{…}}', or with harness sql, or start harness serve with \
+                 --allow-host-access"
+            )));
+        }
+    }
+    Ok(())
+}
+
 fn require_entries(entries: Vec<Entry>) -> Result<(), SqlError> {
     for Entry { key, written, .. } in entries {
         require_plain(&key, &written)?;

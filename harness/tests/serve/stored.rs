@@ -127,3 +127,46 @@ fn clients_do_not_write_the_catalogue_of_an_sqlite_store() {
     let server = bench.serve(&["--allow-host-access"]);
     server.client().query_drop("UPDATE s2x_variables SET name = name").unwrap();
 }
+
+#[test]
+fn kept_secrets_are_sent_nowhere_else() {
+    let bench = Bench::sqlite();
+    let server = bench.serve(&[]);
+    let mut client = server.client();
+    client.query_drop(ON).unwrap();
+    client.query_drop(CREATE).unwrap();
+    client
+        .query_drop(CREATE.replace("PIPELINE p", "PIPELINE q").replace("\"canary\"", "\"\""))
+        .unwrap();
+    // What repeats a credential is a secret, too.
+    let in_config = CREATE.replace("PIPELINE p", "PIPELINE r");
+    client.query_drop(in_config.replace(": 7}", ": 7, \"test.topic\": \"canary\"}")).unwrap();
+    let whole = "CONFIG '{\"connector.class\": \"test\", \"test.splits\": 1, \"test.rows\": 7}'";
+    let anew = "CREDENTIALS '{\"test.password\": \"other\"}'";
+    let refused_ones = [
+        "p SET CONFIG ::bootstrap.servers = 'evil:9092'".to_owned(),
+        format!("p SET {whole}"),
+        "p SET CREDENTIALS ::bootstrap.servers = 'evil:9092'".to_owned(),
+        "p SET CREDENTIALS ::test.user = 'me' SET CONFIG ::bootstrap.servers = 'evil:9092'"
+            .to_owned(),
+        "r SET CONFIG ::bootstrap.servers = 'evil:9092'".to_owned(),
+        format!("r SET {anew}"),
+    ];
+    for change in refused_ones {
+        let (code, why) = refused(client.query_drop(format!("ALTER PIPELINE {change}")));
+        assert_eq!(code, 1105, "{change}: {why}");
+        assert!(why.contains("must not be sent elsewhere"), "{change}: {why}");
+    }
+    for change in [
+        format!("p SET CONFIG ::test.topic = 'a' SET {anew}"),
+        format!("p SET {anew}"),
+        "p SET BATCH_INTERVAL 50".to_owned(),
+        format!("r SET {whole} SET {anew}"),
+    ] {
+        client.query_drop(format!("ALTER PIPELINE {change}")).expect(&change);
+    }
+    client.query_drop("START PIPELINE p").unwrap();
+    drop(server);
+    let server = bench.serve(&["--allow-host-access"]);
+    server.client().query_drop("ALTER PIPELINE q SET CONFIG ::test.topic = 'a'").unwrap();
+}

@@ -23,7 +23,7 @@ tunnel between machines.
 
 What a client may reach: the store with the rights of --store's user. A pipeline with ${env:…}, ${file:…}, \
 extractor.path, or a key that names a file or the machine's own cloud credentials is neither created nor run, \
-whoever wrote it into the catalogue; on \
+whoever wrote it into the catalogue; CONFIG of one with secrets changes together with new ones only; on \
 SQLite, ATTACH, VACUUM INTO, CREATE TRIGGER and writes to the catalogue (s2x_…) are refused: unless \
 --allow-host-access is given. LOAD DATA LOCAL is refused always.
 

@@ -29,6 +29,7 @@ impl Session {
         if self.wishes.host == HostAccess::Refused {
             // Before it is resolved: what it refers to becomes a secret of the new one.
             self.require_confined(name, &older)?;
+            host::require_new_secrets(&older, changes)?;
         }
         let (mut definition, kept) = self.updated(&older, changes, &shown)?;
         for change in changes {
