@@ -17,10 +17,25 @@ use super::statements::Statements;
 use super::value::Bound;
 use super::wire::{Wire, WireError};
 use crate::sql::{self, Piece, SCRIPT_BYTES_MAX, Session};
-use crate::store::{Column, Done};
+use crate::store::{Column, Done, StoreUrl};
 
 /// How long a client may be silent. Why 8 hours: the default of MySQL's `wait_timeout`.
 const IDLE_WAIT: Duration = Duration::from_secs(28_800);
+
+/// How long a client may be silent while it has a transaction open in an SQLite store. Why 120 s: the file has one
+/// writer at a time, and every pipeline waits for it; a person who thinks about a statement takes less.
+const TRANSACTION_WAIT: Duration = Duration::from_secs(120);
+
+/// How long a client may be silent.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Waits {
+    pub(super) idle: Duration,
+    pub(super) in_transaction: Duration,
+}
+
+impl Waits {
+    pub(super) const DEFAULT: Self = Self { idle: IDLE_WAIT, in_transaction: TRANSACTION_WAIT };
+}
 
 /// A client and everything that is its own.
 pub(super) struct Connection {
@@ -86,8 +101,15 @@ pub(super) fn serve(
     connection.wire.flush()?;
     loop {
         let limit = usize::try_from(SCRIPT_BYTES_MAX).unwrap_or(usize::MAX);
-        let payload = match connection.wire.command(IDLE_WAIT, limit) {
+        let wait = connection.wait();
+        let payload = match connection.wire.command(wait, limit) {
             Ok(payload) => payload,
+            Err(WireError::Silent) => {
+                // What is open is rolled back with the session.
+                let text = format!("nothing was sent for too long ({} s)", wait.as_secs());
+                connection.tell(&Fault::new(4031, *b"HY000", text))?;
+                return connection.wire.flush();
+            }
             Err(WireError::TooLarge(limit)) => {
                 let text = format!("a statement has at most {limit} bytes");
                 connection.tell(&Fault::new(1153, *b"08S01", text))?;
@@ -109,6 +131,13 @@ pub(super) fn serve(
 }
 
 impl Connection {
+    /// How long the next command may take to come.
+    fn wait(&self) -> Duration {
+        let holds_file =
+            self.state.in_transaction && matches!(self.hub.options.store, StoreUrl::Sqlite { .. });
+        if holds_file { self.hub.waits.in_transaction } else { self.hub.waits.idle }
+    }
+
     /// Does what a client wants. Answers whether the connection goes on.
     fn command(&mut self, payload: &[u8]) -> Result<bool, WireError> {
         let Some((code, rest)) = payload.split_first() else {
@@ -289,3 +318,6 @@ fn several() -> Fault {
     let text = "these are several statements: send one at a time, or let the client turn on multi-statements";
     Fault::new(1064, *b"42000", text)
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,6 +8,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use super::Options;
+use super::connection::Waits;
 use super::patience::Patience;
 use crate::report::{Report, Style, Verbosity};
 use crate::run::Control;
@@ -25,6 +26,8 @@ pub(super) struct Hub {
     pub(super) control: Control,
     pub(super) running: Background,
     pub(super) patience: Patience,
+    /// How long clients may be silent.
+    pub(super) waits: Waits,
     /// Tells warnings; equal ones once.
     pub(super) report: Report,
     began: Instant,
@@ -40,6 +43,7 @@ impl Hub {
             control: control.clone(),
             running: Background::of_server(),
             patience: Patience::default(),
+            waits: Waits::DEFAULT,
             report,
             began: Instant::now(),
             clients: Mutex::default(),

@@ -16,8 +16,12 @@ pub(super) const PACKET_BYTES_MAX: usize = 0xff_ffff;
 /// at once.
 const PACKET_WAIT: Duration = Duration::from_secs(30);
 
-/// How long a client may take to read. Why 60 s: it holds a result of the database open meanwhile.
+/// How long a client may read nothing at all. Why 60 s: it holds a result of the database open meanwhile.
 const WRITE_WAIT: Duration = Duration::from_secs(60);
+
+/// How long a client may take to read the answer to one command, from its first packet on. Why 1 hour: 36 GB at
+/// 10 MB/s; until then SQLite's log cannot shrink, and a server keeps what was deleted meanwhile.
+const ANSWER_WAIT: Duration = Duration::from_secs(3600);
 
 /// Bytes that are read, and kept before they are written, at once.
 const CHUNK: usize = 64 * 1024;
@@ -31,6 +35,9 @@ pub(super) enum WireError {
     /// It is silent for too long.
     #[error("the client sent nothing for too long")]
     Silent,
+    /// It reads too slowly.
+    #[error("the client took more than {0:?} to read an answer")]
+    Slow(Duration),
     /// It did not speak the protocol.
     #[error("{0}")]
     Protocol(&'static str),
@@ -50,6 +57,9 @@ pub(super) struct Wire {
     at: usize,
     output: Vec<u8>,
     sequence: u8,
+    /// How long an answer may take, and when the one that is being sent is to end.
+    answer_wait: Duration,
+    answer_until: Option<Instant>,
 }
 
 impl Wire {
@@ -59,8 +69,15 @@ impl Wire {
     /// The system refuses its settings.
     pub(super) fn new(stream: TcpStream) -> io::Result<Self> {
         stream.set_nodelay(true)?;
-        stream.set_write_timeout(Some(WRITE_WAIT))?;
-        Ok(Self { stream, input: Vec::new(), at: 0, output: Vec::new(), sequence: 0 })
+        Ok(Self {
+            stream,
+            input: Vec::new(),
+            at: 0,
+            output: Vec::new(),
+            sequence: 0,
+            answer_wait: ANSWER_WAIT,
+            answer_until: None,
+        })
     }
 
     /// The next command of a client, which may take `idle` to come.
@@ -69,6 +86,7 @@ impl Wire {
     /// See [`WireError`].
     pub(super) fn command(&mut self, idle: Duration, limit: usize) -> Result<Vec<u8>, WireError> {
         self.sequence = 0;
+        self.answer_until = None;
         self.payload(Instant::now() + idle, limit)
     }
 
@@ -137,9 +155,7 @@ impl Wire {
             Ok(0) => Err(WireError::Protocol("the connection ended inside a packet")),
             Ok(_) => Ok(()),
             Err(error) if error.kind() == ErrorKind::Interrupted => Ok(()),
-            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
-                Err(WireError::Silent)
-            }
+            Err(error) if is_late(&error) => Err(WireError::Silent),
             Err(error) => Err(error.into()),
         }
     }
@@ -172,9 +188,30 @@ impl Wire {
     /// # Errors
     /// The client does not read, or is gone.
     pub(super) fn flush(&mut self) -> Result<(), WireError> {
-        let done = self.stream.write_all(&self.output);
+        let until = *self.answer_until.get_or_insert_with(|| Instant::now() + self.answer_wait);
+        let done = self.write(until);
         self.output.clear();
-        Ok(done?)
+        done
+    }
+
+    fn write(&mut self, until: Instant) -> Result<(), WireError> {
+        let mut rest = self.output.as_slice();
+        while !rest.is_empty() {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(WireError::Slow(self.answer_wait));
+            }
+            self.stream.set_write_timeout(Some(left.min(WRITE_WAIT)))?;
+            match self.stream.write(rest) {
+                Ok(0) => return Err(io::Error::from(ErrorKind::WriteZero).into()),
+                Ok(count) => rest = rest.get(count..).unwrap_or_default(),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                // Of the two limits it may be the one on the whole.
+                Err(error) if Instant::now() >= until && is_late(&error) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
     }
 
     /// The socket once more, to shut it from another thread.
@@ -186,9 +223,16 @@ impl Wire {
     }
 }
 
+fn is_late(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut)
+}
+
 impl Drop for Wire {
     fn drop(&mut self) {
         // A client that is gone already is no failure.
         drop(self.stream.shutdown(Shutdown::Both));
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -27,7 +27,8 @@ whoever wrote it into the catalogue; CONFIG of one with secrets changes together
 SQLite, ATTACH, VACUUM INTO, CREATE TRIGGER and writes to the catalogue (s2x_…) are refused: unless \
 --allow-host-access is given. LOAD DATA LOCAL is refused always.
 
-At most 64 connections, statements of 16 MiB; a connection ends after 8 hours without a statement. A \
+At most 64 connections, statements of 16 MiB; a connection ends after 8 hours without a statement, in a \
+transaction on SQLite after 2 minutes, and when an answer takes an hour to be read. A \
 client that leaves a transaction open rolls it back. COM_CHANGE_USER and KILL QUERY are not known.";
 
 #[derive(Debug, Args)]
