@@ -15,6 +15,10 @@ use crate::store::kind;
 /// Most statements of one connection. Why 1024: a driver that caches them keeps some hundred.
 const STATEMENTS_MAX: usize = 1024;
 
+/// Longest texts of all of them together, bytes. Why as much as one text: who has 64 connections full of them
+/// takes 1 GiB.
+const TEXT_BYTES_MAX: u64 = SCRIPT_BYTES_MAX;
+
 /// A statement that was prepared.
 pub(super) struct Prepared {
     pub(super) text: String,
@@ -41,10 +45,18 @@ impl Statements {
     /// Keeps one and answers its number.
     ///
     /// # Errors
-    /// There are too many, or it has too many values.
+    /// There are too many, they are too long together, or it has too many values.
     pub(super) fn add(&mut self, text: String, params: usize) -> Result<(u32, u16), Fault> {
         if self.all.len() >= STATEMENTS_MAX {
             let text = format!("this connection has {STATEMENTS_MAX} prepared statements already");
+            return Err(Fault::new(1461, *b"42000", text));
+        }
+        let kept: usize = self.all.values().map(|it| it.text.len()).sum();
+        if (kept + text.len()) as u64 > TEXT_BYTES_MAX {
+            let text = format!(
+                "the prepared statements of this connection would have more than {TEXT_BYTES_MAX} bytes \
+                 together; close some, or send values as parameters"
+            );
             return Err(Fault::new(1461, *b"42000", text));
         }
         let params = u16::try_from(params)

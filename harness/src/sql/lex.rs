@@ -13,6 +13,14 @@ use super::error::Syntax;
 /// Longest script, bytes. Why 16 MiB: it is kept in memory; data belongs into a file that is loaded.
 pub(crate) const SCRIPT_BYTES_MAX: u64 = 16 << 20;
 
+/// Most words, strings, numbers and symbols of a script. Why 2^21: they take 64 MiB; text that is denser than
+/// one of them in eight bytes is data, which belongs into a file that is loaded.
+const TOKENS_MAX: usize = 1 << 21;
+
+/// Most statements of a script. Why 2^17: they take 8 MiB, and may be 128 bytes long on average in the longest
+/// script.
+const PIECES_MAX: usize = 1 << 17;
+
 /// Words that are looked at to tell whose statement it is. Why 6: `CREATE OR REPLACE INFERRED AGGREGATOR
 /// PIPELINE` is the longest beginning of ours.
 const LEADING_WORDS: usize = 6;
@@ -104,19 +112,26 @@ pub(crate) struct Piece<'t> {
 /// The statements of a script.
 ///
 /// # Errors
-/// A string or a comment has no end.
+/// A string or a comment has no end, or there are too many of them.
 pub(crate) fn split(script: &str, rules: Rules) -> Result<Vec<Piece<'_>>, Syntax> {
     let mut pieces = Vec::new();
+    let mut left = TOKENS_MAX;
     let mut input = LocatingSlice::new(script);
     loop {
         skip_blank(&mut input, rules)?;
         let at = input.current_token_start();
         let is_ours = is_ours(&leading_words(input, rules));
         let rules = if is_ours { Rules::Server } else { rules };
-        let tokens = statement(&mut input, rules)?;
+        let tokens = statement(&mut input, rules, left)?;
+        left -= tokens.len();
         let is_last = input.is_empty();
         let end = tokens.last().map_or(at, |token| token.at + token.text.len());
         if !tokens.is_empty() {
+            if pieces.len() >= PIECES_MAX {
+                let message =
+                    format!("a text has at most {PIECES_MAX} statements; send it in parts");
+                return Err(Syntax { at, message });
+            }
             let text = script.get(at..end).unwrap_or_default();
             pieces.push(Piece { text, at, tokens, is_ours });
         }
@@ -149,8 +164,13 @@ pub(crate) fn tokens(script: &str, rules: Rules) -> Vec<Token<'_>> {
 
 type Input<'t> = LocatingSlice<&'t str>;
 
-/// Tokens up to the semicolon, which stays. The body of a trigger or a procedure may hold more of them.
-fn statement<'t>(input: &mut Input<'t>, rules: Rules) -> Result<Vec<Token<'t>>, Syntax> {
+/// Tokens up to the semicolon, which stays; `most` of them. The body of a trigger or a procedure may hold more
+/// semicolons.
+fn statement<'t>(
+    input: &mut Input<'t>,
+    rules: Rules,
+    most: usize,
+) -> Result<Vec<Token<'t>>, Syntax> {
     let mut tokens: Vec<Token<'t>> = Vec::new();
     let mut depth = 0_usize;
     loop {
@@ -158,6 +178,12 @@ fn statement<'t>(input: &mut Input<'t>, rules: Rules) -> Result<Vec<Token<'t>>, 
         let Some(next) = input.chars().next() else { return Ok(tokens) };
         if next == ';' && depth == 0 {
             return Ok(tokens);
+        }
+        if tokens.len() >= most {
+            let message = format!(
+                "a text has at most {TOKENS_MAX} words and symbols; send it in parts, or load a file"
+            );
+            return Err(Syntax { at: input.current_token_start(), message });
         }
         let token = token(input, next, rules)?;
         if has_body(&tokens) {

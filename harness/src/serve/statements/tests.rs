@@ -1,6 +1,6 @@
 //! Packets of prepared statements: whole, cut, hostile, and too many of them.
 
-use super::{STATEMENTS_MAX, Statements};
+use super::{STATEMENTS_MAX, Statements, TEXT_BYTES_MAX};
 use crate::serve::value::Bound;
 use crate::store::kind;
 
@@ -59,4 +59,17 @@ fn statements_and_bytes_that_wait_are_bounded() {
     assert!(statements.long_data(&part).is_err(), "16 MiB is the limit of a statement");
     let many = Statements::default().add("SELECT ?".to_owned(), 70_000).unwrap_err();
     assert_eq!(many.number, 1390);
+}
+
+#[test]
+fn texts_have_one_budget_together() {
+    let mut statements = Statements::default();
+    let half = "x".repeat(usize::try_from(TEXT_BYTES_MAX / 2).unwrap());
+    let (first, _) = statements.add(half.clone(), 0).unwrap();
+    statements.add(half.clone(), 0).unwrap();
+    let full = statements.add("y".to_owned(), 0).unwrap_err();
+    assert_eq!(full.number, 1461);
+    assert!(full.message.contains("16777216 bytes"), "{}", full.message);
+    statements.close(&first.to_le_bytes()).unwrap();
+    statements.add(half, 0).unwrap();
 }

@@ -1,6 +1,6 @@
 //! Where statements end, and whose they are. Touches nothing.
 
-use super::{Kind, Rules, split};
+use super::{Kind, PIECES_MAX, Rules, TOKENS_MAX, split};
 
 fn texts(script: &str, rules: Rules) -> Vec<&str> {
     split(script, rules).unwrap().iter().map(|piece| piece.text).collect()
@@ -157,4 +157,19 @@ fn noise_never_panics() {
             }
         }
     }
+}
+
+#[test]
+fn words_and_statements_of_a_text_are_bounded() {
+    let dense = |count: usize| format!("SELECT {}", "+".repeat(count - 1));
+    assert_eq!(split(&dense(TOKENS_MAX), Rules::Server).unwrap()[0].tokens.len(), TOKENS_MAX);
+    let error = split(&dense(TOKENS_MAX + 1), Rules::Server).unwrap_err();
+    assert!(error.message.contains("at most 2097152 words and symbols"), "{}", error.message);
+    // Together, not each.
+    let two = format!("{};{}", dense(TOKENS_MAX - 1), dense(2));
+    assert!(split(&two, Rules::Sqlite).is_err());
+    let many = |count: usize| "a;".repeat(count);
+    assert_eq!(split(&many(PIECES_MAX), Rules::Sqlite).unwrap().len(), PIECES_MAX);
+    let error = split(&many(PIECES_MAX + 1), Rules::Sqlite).unwrap_err();
+    assert!(error.message.contains("at most 131072 statements"), "{}", error.message);
 }
