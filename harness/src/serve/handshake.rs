@@ -99,8 +99,9 @@ pub(super) fn welcome(
         Err(fault) => return refuse(wire, &fault),
     };
     if let Some(password) = door.password {
-        let left = until.saturating_duration_since(Instant::now());
-        let Some(wait) = door.patience.wait(address, left) else {
+        let now = Instant::now();
+        let left = until.saturating_duration_since(now);
+        let Some(wait) = door.patience.wait(address, left, now) else {
             return refuse(wire, &Fault::new(1129, *b"HY000", TOO_OFTEN));
         };
         thread::sleep(wait);
@@ -112,7 +113,7 @@ pub(super) fn welcome(
             password.is_proved(NATIVE, &salt, &proof)
         };
         if !is_right {
-            door.patience.wrong(address);
+            door.patience.wrong(address, Instant::now());
             return refuse(wire, &Fault::new(1045, *b"28000", WRONG));
         }
         door.patience.right(address);

@@ -1,6 +1,6 @@
 //! Guessing the password costs time: each wrong one makes the next answer to its address later.
 //!
-//! May touch: the clock. Invariants: attempts of an address are one behind the other, however many
+//! Pure: whoever asks brings the time. Invariants: attempts of an address are one behind the other, however many
 //! connections they come on; what is remembered is bounded.
 
 use std::collections::BTreeMap;
@@ -29,26 +29,25 @@ struct Suspect {
 
 impl Patience {
     /// How long this attempt has to wait. `None`: longer than `most`, so that it is refused.
-    pub(super) fn wait(&self, address: IpAddr, most: Duration) -> Option<Duration> {
+    pub(super) fn wait(&self, address: IpAddr, most: Duration, now: Instant) -> Option<Duration> {
         let mut suspects = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(suspect) = suspects.get_mut(&address) else { return Some(Duration::ZERO) };
-        let wait = suspect.next.saturating_duration_since(Instant::now());
+        let wait = suspect.next.saturating_duration_since(now);
         if wait > most {
             return None;
         }
         // The one behind this one waits for it, and the pause after it.
-        suspect.next = Instant::now() + wait + pause(suspect.wrong);
+        suspect.next = now + wait + pause(suspect.wrong);
         Some(wait)
     }
 
     /// A wrong password came.
-    pub(super) fn wrong(&self, address: IpAddr) {
+    pub(super) fn wrong(&self, address: IpAddr, now: Instant) {
         let mut suspects = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if suspects.len() >= ADDRESSES_MAX && !suspects.contains_key(&address) {
             let oldest = suspects.iter().min_by_key(|(_, it)| it.next).map(|(ip, _)| *ip);
             oldest.and_then(|ip| suspects.remove(&ip));
         }
-        let now = Instant::now();
         let suspect = suspects.entry(address).or_insert(Suspect { wrong: 0, next: now });
         suspect.wrong = suspect.wrong.saturating_add(1);
         suspect.next = suspect.next.max(now + pause(suspect.wrong));

@@ -1,7 +1,7 @@
 //! Pauses grow, are shared by all connections of an address, and end with the right password.
 
 use std::net::{IpAddr, Ipv4Addr};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::{ADDRESSES_MAX, PAUSE_FIRST, PAUSE_MAX, Patience, pause};
 
@@ -18,25 +18,44 @@ fn pauses_double_and_end() {
 #[test]
 fn attempts_are_one_behind_the_other() {
     let patience = Patience::default();
-    assert_eq!(patience.wait(HERE, LONG), Some(Duration::ZERO));
+    let now = Instant::now();
+    assert_eq!(patience.wait(HERE, LONG, now), Some(Duration::ZERO));
     for _ in 0..20 {
-        patience.wrong(HERE);
+        patience.wrong(HERE, now);
     }
-    let first = patience.wait(HERE, LONG).unwrap();
-    let second = patience.wait(HERE, LONG).unwrap();
-    assert!(first > PAUSE_MAX / 2 && second > first + PAUSE_MAX / 2, "{first:?} {second:?}");
-    assert_eq!(patience.wait(HERE, Duration::from_secs(1)), None);
+    assert_eq!(patience.wait(HERE, LONG, now), Some(PAUSE_MAX));
+    assert_eq!(patience.wait(HERE, LONG, now), Some(PAUSE_MAX * 2));
+    assert_eq!(patience.wait(HERE, LONG, now + PAUSE_MAX), Some(PAUSE_MAX * 2));
+    assert_eq!(patience.wait(HERE, Duration::from_secs(1), now), None);
     let other = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
-    assert_eq!(patience.wait(other, LONG), Some(Duration::ZERO));
+    assert_eq!(patience.wait(other, LONG, now), Some(Duration::ZERO));
     patience.right(HERE);
-    assert_eq!(patience.wait(HERE, LONG), Some(Duration::ZERO));
+    assert_eq!(
+        patience.wait(HERE, LONG, now),
+        Some(Duration::ZERO),
+        "the right one ends the pauses"
+    );
+}
+
+#[test]
+fn each_wrong_one_doubles_the_pause() {
+    let patience = Patience::default();
+    let mut now = Instant::now();
+    for times in [1, 2, 4, 8] {
+        patience.wrong(HERE, now);
+        assert_eq!(patience.wait(HERE, LONG, now), Some(PAUSE_FIRST * times));
+        now += LONG;
+        assert_eq!(patience.wait(HERE, LONG, now), Some(Duration::ZERO), "who waits is not kept");
+        now += LONG;
+    }
 }
 
 #[test]
 fn what_is_remembered_is_bounded() {
     let patience = Patience::default();
+    let now = Instant::now();
     for number in 0..u32::try_from(ADDRESSES_MAX).unwrap() + 50 {
-        patience.wrong(IpAddr::V4(Ipv4Addr::from_bits(number)));
+        patience.wrong(IpAddr::V4(Ipv4Addr::from_bits(number)), now);
     }
     assert_eq!(patience.0.lock().unwrap().len(), ADDRESSES_MAX);
 }
