@@ -32,6 +32,7 @@ use crate::store::{StoreError, StoreUrl};
 pub use execute::execute;
 pub(crate) use execute::require_fit;
 pub use heartbeat::SILENT_AFTER;
+pub(crate) use heartbeat::is_silent;
 pub use living::Living;
 pub use points::{Point, Points};
 pub(crate) use tally::REACHING;

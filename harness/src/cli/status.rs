@@ -15,7 +15,7 @@ use super::show::{as_json, find, open, time};
 use crate::catalogue::{Catalogue, Heartbeat, Pipeline, PipelineState};
 use crate::exit::Exit;
 use crate::report::{Align, Table, bytes, count, duration, memory, out};
-use crate::run::SILENT_AFTER;
+use crate::run::is_silent;
 use crate::store::StoreUrl;
 
 /// How often a watched status is drawn again: as often as a process tells something new.
@@ -222,10 +222,6 @@ impl Seen {
             "processes": self.beats.iter().map(process_json).collect::<Vec<_>>()
         })
     }
-}
-
-fn is_silent(beat: &Heartbeat) -> bool {
-    u128::from(beat.age_us) > SILENT_AFTER.as_micros()
 }
 
 fn silence(beat: &Heartbeat) -> String {

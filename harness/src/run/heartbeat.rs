@@ -10,7 +10,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use super::{Share, Snapshot, Tally};
-use crate::catalogue::{First, Pulse, beat, fall_silent, fresh_name};
+use crate::catalogue::{First, Heartbeat as Found, Pulse, beat, fall_silent, fresh_name};
 use crate::store::{Connect, Store, StoreError};
 
 /// How often a process that has something new to say says it.
@@ -23,6 +23,11 @@ const BEAT_IDLE: Duration = Duration::from_secs(5);
 
 /// After which time without a sign of life a process is called silent.
 pub const SILENT_AFTER: Duration = Duration::from_secs(30);
+
+/// Whether a process has said nothing for so long that it is called silent.
+pub(crate) fn is_silent(beat: &Found) -> bool {
+    u128::from(beat.age_us) > SILENT_AFTER.as_micros()
+}
 
 /// How long the end of a run waits for the last word. Why 2 s: a database that hangs is not worth more.
 const END_WAIT: Duration = Duration::from_secs(2);

@@ -3,6 +3,7 @@
 //! May touch: the store and its catalogue, and what runs of pipelines touch. Invariants: a pipeline statement
 //! commits what the person's connection has open, as documented; no SQLite file is made by looking.
 
+mod revive;
 mod shared;
 
 use std::collections::BTreeMap;

@@ -4,7 +4,7 @@ use mysql::Conn;
 use mysql::prelude::Queryable as _;
 use nix::sys::signal::Signal;
 
-use super::server::{Bench, number, refused, skipped, wait_until};
+use super::server::{Bench, Server, number, refused, skipped, wait_until};
 
 const ON: &str = "SET GLOBAL experimental_features_config = \"kafka_connect_enabled=true\"";
 const COUNT: &str = "SELECT COUNT(*) FROM p";
@@ -101,6 +101,7 @@ fn killed(bench: &Bench) {
         let enough = kills * ROWS / 8;
         wait_until("some rows", || number(&mut client, COUNT) > enough);
         assert_eq!(server.end(Signal::SIGKILL), -1);
+        bench.age_signs_of_life();
         server = bench.serve(&[]);
         client = server.client();
     }
@@ -146,4 +147,50 @@ fn a_server_that_ends_leaves_pipelines_as_they_were() {
     assert_eq!(states, [pair("p", "Running"), pair("q", "Stopped")]);
     wait_until("all rows of the one that runs", || number(&mut client, COUNT) == 300);
     assert_eq!(server.end(Signal::SIGINT), 0);
+}
+
+/// Two servers on one store: the second leaves a pipeline to the first, until that is silent.
+fn shared(bench: &Bench) {
+    let (one, _) = bench.serve_heard(true);
+    let mut client = one.client();
+    client.query_drop(ON).unwrap();
+    client.query_drop(create(100, 50)).unwrap();
+    client.query_drop("START PIPELINE p").unwrap();
+    let runs_in = |server: &Server| {
+        let mut client = server.client();
+        let of = format!(
+            "SELECT COUNT(*) FROM s2x_heartbeats WHERE process LIKE '% {} %'",
+            server.child.id()
+        );
+        number(&mut client, &of) == 1
+    };
+    wait_until("a sign of life", || runs_in(&one));
+    let (two, log) = bench.serve_heard(true);
+    let says = |what: &str| std::fs::read_to_string(&log).unwrap().contains(what);
+    wait_until("the second looked", || says("pipeline p is run by process "));
+    wait_until("all rows", || number(&mut client, COUNT) == 300);
+    assert!(runs_in(&one) && !runs_in(&two), "the first still has it");
+    assert!(!says("is started: it was"));
+    assert_eq!(one.end(Signal::SIGKILL), -1);
+    bench.age_signs_of_life();
+    wait_until("the second has it", || says("pipeline p is started: it was running before"));
+    wait_until("its sign of life", || runs_in(&two));
+    let mut client = two.client();
+    client.query_drop("STOP PIPELINE p").unwrap();
+    assert_eq!((number(&mut client, COUNT), number(&mut client, IDS)), (300, 300));
+}
+
+#[test]
+fn two_servers_do_not_take_a_pipeline_from_each_other_in_sqlite() {
+    if has_python("two_servers_do_not_take_a_pipeline_from_each_other_in_sqlite") {
+        shared(&Bench::sqlite());
+    }
+}
+
+#[test]
+fn two_servers_do_not_take_a_pipeline_from_each_other_in_mariadb() {
+    const NAME: &str = "two_servers_do_not_take_a_pipeline_from_each_other_in_mariadb";
+    if let Some(bench) = has_python(NAME).then(|| Bench::mariadb(NAME)).flatten() {
+        shared(&bench);
+    }
 }

@@ -63,17 +63,22 @@ impl Bench {
     }
 
     pub(crate) fn serve_with(&self, more: &[&str], env: &[(&str, &str)]) -> Server {
-        let peer = Path::new(env!("CARGO_MANIFEST_DIR")).join("../protocol/peer/extractor");
-        let peer = peer.canonicalize().unwrap();
-        let peer = ["--extractor", peer.to_str().unwrap()];
-        self.start(&[&peer[..], more].concat(), env, Stdio::inherit())
+        let peer = peer();
+        self.start(&[&["--extractor", &peer], more].concat(), env, Stdio::inherit())
     }
 
-    /// A server without an extractor's path, and the file that holds what it says.
-    pub(crate) fn serve_heard(&self, more: &[&str]) -> (Server, PathBuf) {
+    /// A server, and the file that holds what it says.
+    pub(crate) fn serve_heard(&self, with_extractor: bool) -> (Server, PathBuf) {
         let path = self.folder.path().join(format!("log-{:08x}", fastrand::u32(..)));
         let log = std::fs::File::create(&path).unwrap();
-        (self.start(more, &[], log.into()), path)
+        let peer = peer();
+        let arguments: &[&str] = if with_extractor { &["--extractor", &peer] } else { &[] };
+        (self.start(arguments, &[], log.into()), path)
+    }
+
+    /// As if half a minute had passed since a process was killed.
+    pub(crate) fn age_signs_of_life(&self) {
+        assert!(self.sql("UPDATE s2x_heartbeats SET beat_us = beat_us - 60000000"));
     }
 
     pub(crate) fn serve_without_extractor(&self, more: &[&str]) -> Server {
@@ -90,6 +95,12 @@ impl Bench {
         let port = address.split_once(',').unwrap().0.parse().unwrap();
         Server { child, port }
     }
+}
+
+/// The extractor with the test source.
+fn peer() -> String {
+    let peer = Path::new(env!("CARGO_MANIFEST_DIR")).join("../protocol/peer/extractor");
+    peer.canonicalize().unwrap().to_str().unwrap().to_owned()
 }
 
 impl Drop for Bench {

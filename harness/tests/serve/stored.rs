@@ -60,7 +60,7 @@ fn confined(bench: &Bench, write: &dyn Fn(&Server, &str)) {
     // The program needs no client: the next server starts what is called Running.
     write(&server, &smuggle(&format!("\"extractor.path\":\"{path}\""), "Running"));
     assert_eq!(server.end(Signal::SIGKILL), -1);
-    let (server, log) = bench.serve_heard(&[]);
+    let (server, log) = bench.serve_heard(false);
     wait_until("a word about it", || {
         let said = std::fs::read_to_string(&log).unwrap();
         said.contains("pipeline p was running before: pipeline p: extractor.path names")

@@ -3,8 +3,7 @@
 //! May touch: what sessions touch. Invariant: a statement goes through the same checks, whoever asks for it.
 
 use super::{Begun, HostAccess, Session, with_slip};
-use crate::catalogue::{Pipeline, PipelineState};
-use crate::run::{Control, Until};
+use crate::run::Control;
 use crate::sql::definition::Definition;
 use crate::sql::error::SqlError;
 use crate::sql::lex::Piece;
@@ -61,34 +60,6 @@ impl Session {
         }
         let text = self.for_database(piece)?;
         self.store()?.parameters(&text).map_err(|error| with_slip(error, piece))
-    }
-
-    /// Starts every pipeline whose state says that it runs: those of a server that has ended. One that cannot
-    /// be started is told, and the others go on.
-    ///
-    /// # Errors
-    /// The catalogue cannot be read.
-    pub(crate) fn start_those_running(&mut self, tell: &dyn Fn(&str)) -> Result<(), SqlError> {
-        let pipelines = self.catalogue()?.pipelines()?;
-        let is_ours =
-            |it: &Pipeline| it.credentials.is_some() && it.state == PipelineState::Running;
-        for pipeline in pipelines.into_iter().filter(is_ours) {
-            if self.control.is_draining() {
-                return Ok(());
-            }
-            let name = pipeline.name;
-            let started = self.defined(&name).and_then(|(pipeline, definition)| {
-                let plan = self.plan_of(&pipeline, &definition, Until::Stopped)?;
-                self.running.start(plan, &self.root, &self.report)
-            });
-            match started {
-                Ok(()) => tell(&format!("pipeline {name} is started: it was running before")),
-                Err(error) => {
-                    self.report.warn(&format!("pipeline {name} was running before: {error}"));
-                }
-            }
-        }
-        Ok(())
     }
 
     /// The statements that come now end with `control`, too; pipelines that they start do not.
