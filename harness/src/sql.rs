@@ -70,23 +70,18 @@ pub(crate) fn is_open(script: &str, url: &StoreUrl) -> bool {
 pub(crate) fn may_hold_secret(script: &str, url: &StoreUrl) -> bool {
     let Ok(pieces) = lex::split(script, rules(url)) else { return true };
     pieces.iter().any(|piece| {
-        let mut tokens = piece.tokens.iter().peekable();
-        while let Some(token) = tokens.next() {
-            let is_secret = ["CREDENTIALS", "IDENTIFIED", "PASSWORD"].iter().any(|it| token.is(it));
-            let is_config = piece.is_ours && token.is("CONFIG");
-            if is_secret || is_config && !tokens.peek().is_some_and(|it| is_open_config(it)) {
-                return true;
-            }
-        }
-        false
+        let names_one = |token: &Token<'_>| {
+            ["CREDENTIALS", "IDENTIFIED", "PASSWORD"].iter().any(|it| token.is(it))
+        };
+        piece.tokens.iter().any(names_one)
+            || piece.is_ours && !redact::is_open_piece(piece, &is_open_config)
     })
 }
 
-/// Whether everything in a string of CONFIG may be shown.
-fn is_open_config(token: &Token<'_>) -> bool {
-    let entries = crate::pipeline::entries(&token.value());
+/// Whether everything in the text of CONFIG may be shown.
+fn is_open_config(text: &str) -> bool {
     let is_shown = |it: &crate::pipeline::Entry| crate::pipeline::is_open(&it.key, &it.written);
-    token.kind == Kind::Text && entries.is_ok_and(|all| all.iter().all(is_shown))
+    crate::pipeline::entries(text).is_ok_and(|all| all.iter().all(is_shown))
 }
 
 /// How a store reads strings and comments.

@@ -24,6 +24,20 @@ pub(super) const fn changes(statement: &Statement) -> bool {
     )
 }
 
+/// Whether nothing of a statement is hidden.
+pub(super) fn is_open_piece(piece: &Piece<'_>, is_open_config: &dyn Fn(&str) -> bool) -> bool {
+    let is_set = piece.tokens.first().is_some_and(|token| token.is("SET"));
+    let mut before: Option<&Token<'_>> = None;
+    piece.tokens.iter().all(|token| {
+        let before = before.replace(token);
+        match before {
+            _ if token.kind != Kind::Text => true,
+            Some(before) if before.is("CONFIG") => is_open_config(&token.value()),
+            _ => string(token, before, is_set, None) == token.text,
+        }
+    })
+}
+
 /// The statement on one line.
 pub(super) fn redacted(piece: &Piece<'_>) -> String {
     let is_set = piece.tokens.first().is_some_and(|token| token.is("SET"));

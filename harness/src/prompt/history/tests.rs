@@ -44,6 +44,9 @@ fn statements_with_secrets_are_not_remembered() {
         format!("{create} CONFIG '{{\"aws.secret.access.key\": \"x\"}}' FORMAT AVRO;"),
         format!("{create} CONFIG '{{\"a\": \"https://u:geheim@h/\"}}' FORMAT AVRO;"),
         format!("{create} CONFIG 'no JSON geheim' FORMAT AVRO;"),
+        "CREATE PIPELINE p AS LOAD DATA KAFKA 'x://u:geheim@h/t' INTO TABLE t FORMAT JSON;"
+            .to_owned(),
+        "ALTER PIPELINE p SET CONFIG ::a = 'geheim';".to_owned(),
         "SELECT 1; CREATE USER u IDENTIFIED BY 'geheim';".to_owned(),
         "SET PASSWORD = 'geheim';".to_owned(),
         "SELECT 'geheim".to_owned(),
@@ -55,6 +58,8 @@ fn statements_with_secrets_are_not_remembered() {
         format!("{create} CONFIG '{{\"topics\": \"a\", \"sasl.username\": \"u\"}}' FORMAT AVRO;"),
         "SELECT * FROM p WHERE record LIKE '%password%';".to_owned(),
         "START PIPELINE p;".to_owned(),
+        "CREATE PIPELINE p AS LOAD DATA KAFKA 'h:9092/t' INTO TABLE t FORMAT JSON;".to_owned(),
+        "SET GLOBAL pipelines_stop_on_error = 'ON';".to_owned(),
     ] {
         assert!(!may_hold_secret(&open, &url), "{open}");
     }
