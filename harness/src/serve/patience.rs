@@ -4,7 +4,7 @@
 //! connections they come on; what is remembered is bounded.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -30,6 +30,7 @@ struct Suspect {
 impl Patience {
     /// How long this attempt has to wait. `None`: longer than `most`, so that it is refused.
     pub(super) fn wait(&self, address: IpAddr, most: Duration, now: Instant) -> Option<Duration> {
+        let address = network(address);
         let mut suspects = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(suspect) = suspects.get_mut(&address) else { return Some(Duration::ZERO) };
         let wait = suspect.next.saturating_duration_since(now);
@@ -43,6 +44,7 @@ impl Patience {
 
     /// A wrong password came.
     pub(super) fn wrong(&self, address: IpAddr, now: Instant) {
+        let address = network(address);
         let mut suspects = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if suspects.len() >= ADDRESSES_MAX && !suspects.contains_key(&address) {
             let oldest = suspects.iter().min_by_key(|(_, it)| it.next).map(|(ip, _)| *ip);
@@ -55,7 +57,15 @@ impl Patience {
 
     /// The right password came.
     pub(super) fn right(&self, address: IpAddr) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&address);
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&network(address));
+    }
+}
+
+/// Who counts as one. Why /64: a household or a machine has that many addresses of IPv6 for itself.
+fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() >> 64 << 64)),
+        four @ IpAddr::V4(_) => four,
     }
 }
 

@@ -59,3 +59,18 @@ fn what_is_remembered_is_bounded() {
     }
     assert_eq!(patience.0.lock().unwrap().len(), ADDRESSES_MAX);
 }
+
+#[test]
+fn a_network_of_ipv6_is_one_suspect() {
+    let patience = Patience::default();
+    let now = Instant::now();
+    let of = |text: &str| patience.wait(text.parse().unwrap(), LONG, now);
+    patience.wrong("2001:db8:1:2::7".parse().unwrap(), now);
+    assert_eq!(of("2001:db8:1:2:ffff::8"), Some(PAUSE_FIRST));
+    assert_eq!(of("2001:db8:1:3::7"), Some(Duration::ZERO));
+    patience.right("2001:db8:1:2::9".parse().unwrap());
+    assert_eq!(of("2001:db8:1:2::7"), Some(Duration::ZERO));
+    patience.wrong("::ffff:192.0.2.1".parse().unwrap(), now);
+    assert_eq!(of("192.0.2.1"), Some(PAUSE_FIRST));
+    assert_eq!(of("::ffff:192.0.2.2"), Some(Duration::ZERO));
+}
