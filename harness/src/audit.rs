@@ -14,17 +14,25 @@ use crate::catalogue::{Catalogue, EntryId, NewEntry};
 use crate::report::out;
 use crate::store::StoreError;
 
-/// Writes down that a statement begins. What it tells of is not to be done when this fails.
+/// Writes down that a statement begins; `client`: for whom this process does it. What it tells of is not to be done when this fails.
 ///
 /// # Errors
 /// The database cannot be reached.
-pub(crate) fn begin(catalogue: &mut Catalogue, statement: &str) -> Result<EntryId, StoreError> {
+pub(crate) fn begin(
+    catalogue: &mut Catalogue,
+    statement: &str,
+    client: Option<&str>,
+) -> Result<EntryId, StoreError> {
     let host = nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok());
     let host = host.unwrap_or_else(|| "unknown".to_owned());
     let uid = getuid();
     // A user without a name has a number.
     let named = User::from_uid(uid).ok().flatten().map(|user| user.name);
-    let os_user = named.unwrap_or_else(|| uid.to_string());
+    let mut os_user = named.unwrap_or_else(|| uid.to_string());
+    if let Some(client) = client {
+        os_user.push_str(" for ");
+        os_user.push_str(client);
+    }
     catalogue.begin_audit(&NewEntry { host: &host, os_user: &os_user, statement })
 }
 
@@ -45,7 +53,7 @@ pub(crate) fn recorded<T, E: Display + From<StoreError>>(
     statement: &str,
     work: impl FnOnce(&mut Catalogue) -> Result<T, E>,
 ) -> Result<T, E> {
-    let entry = begin(catalogue, statement)?;
+    let entry = begin(catalogue, statement, None)?;
     let done = work(catalogue);
     end(catalogue, entry, &done);
     done

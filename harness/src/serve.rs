@@ -112,7 +112,7 @@ fn version(store: &StoreUrl) -> Result<String, SqlError> {
 
 /// Starts the pipelines that were running when the last server ended.
 fn revive(hub: &Hub) {
-    let started = hub.session().start_those_running(&|line| out::note(line));
+    let started = hub.session(None).start_those_running(&|line| out::note(line));
     if let Err(error) = started {
         hub.report.warn(&format!("cannot start the pipelines that were running: {error}"));
     }

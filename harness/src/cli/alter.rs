@@ -100,6 +100,7 @@ fn import_offsets(args: &SetOffsetsArgs, path: &Path) -> Result<Exit, CliError> 
         style: Style::Quiet,
         verbosity: Verbosity::Warnings,
         host: HostAccess::Allowed,
+        client: None,
     };
     let statement = format!("set-offsets {} --from-connect {shown}", pipeline.name);
     let Imported { splits, gone, others } = audit::recorded(&mut catalogue, &statement, |_| {

@@ -67,6 +67,7 @@ pub(super) fn sql(args: &SqlArgs) -> Result<Exit, CliError> {
         style,
         verbosity: Verbosity::Warnings,
         host: HostAccess::Allowed,
+        client: None,
     };
     let mut session = Session::new(wishes, &control);
     if args.create_functions {

@@ -45,6 +45,8 @@ pub(super) struct Connection {
     pub(super) session: Session,
     pub(super) state: State,
     statements: Statements,
+    /// What it calls itself, and where it is.
+    who: String,
     can: u32,
 }
 
@@ -82,11 +84,13 @@ pub(super) fn serve(
         patience: &hub.patience,
     };
     let Some(guest) = handshake::welcome(&mut wire, id, address, &door)? else { return Ok(()) };
+    let who = format!("{:?} at {address}", guest.user);
     let mut connection = Connection {
         id,
         wire,
         hub: Arc::clone(hub),
-        session: hub.session(),
+        session: hub.session(Some(who.clone())),
+        who,
         state: State::START,
         statements: Statements::default(),
         can: guest.can,
@@ -185,7 +189,7 @@ impl Connection {
             }
             // RESET_CONNECTION: the database rolls back what the old session has open.
             31 => {
-                self.session = self.hub.session();
+                self.session = self.hub.session(Some(self.who.clone()));
                 self.state = State::START;
                 self.statements.clear();
                 self.ok()?;

@@ -23,6 +23,9 @@ const LOGIN_WAIT: Duration = Duration::from_secs(10);
 /// Longest packet of a login. Why 64 KiB: MySQL's own limit of connection attributes.
 const LOGIN_BYTES_MAX: usize = 64 * 1024;
 
+/// How much of a claimed user name is kept. Why 32: MySQL's own limit.
+const USER_CHARS_MAX: usize = 32;
+
 /// What either side can do.
 pub(super) mod can {
     pub(crate) const LONG_PASSWORD: u32 = 1;
@@ -69,11 +72,14 @@ pub(super) struct Guest {
     pub(super) can: u32,
     /// The database that it wants to begin in.
     pub(super) database: Option<String>,
+    /// What it calls itself, cut; nobody has checked it.
+    pub(super) user: String,
 }
 
 /// What a client answered to the greeting.
 struct Answer {
     can: u32,
+    user: String,
     proof: Vec<u8>,
     database: Option<String>,
     method: String,
@@ -122,7 +128,7 @@ pub(super) fn welcome(
             wire.send(&[1, 3])?;
         }
     }
-    Ok(Some(Guest { can: answer.can, database: answer.database }))
+    Ok(Some(Guest { can: answer.can, database: answer.database, user: answer.user }))
 }
 
 const WRONG: &str =
@@ -181,7 +187,7 @@ fn read(payload: &[u8]) -> Result<Answer, Fault> {
     let mut answer = || -> Result<Answer, WireError> {
         // Longest packet, character set, and nothing.
         reader.take(4 + 1 + 23)?;
-        let _user = reader.terminated();
+        let user = text(reader.terminated()).chars().take(USER_CHARS_MAX).collect();
         let proof = match can & can::LONG_PROOF {
             0 => {
                 let len = reader.byte()?;
@@ -195,7 +201,7 @@ fn read(payload: &[u8]) -> Result<Answer, Fault> {
             _ => text(reader.terminated()),
         };
         let database = database.filter(|name| !name.is_empty());
-        Ok(Answer { can: can & OFFERED, proof: proof.to_vec(), database, method })
+        Ok(Answer { can: can & OFFERED, user, proof: proof.to_vec(), database, method })
     };
     answer().map_err(malformed)
 }

@@ -50,8 +50,8 @@ impl Hub {
         }
     }
 
-    /// A new session on the store.
-    pub(super) fn session(&self) -> Session {
+    /// A new session on the store, for this client.
+    pub(super) fn session(&self, client: Option<String>) -> Session {
         let wishes = Wishes {
             url: self.options.store.clone(),
             extractor: self.options.extractor.clone(),
@@ -65,6 +65,7 @@ impl Hub {
             } else {
                 HostAccess::Refused
             },
+            client,
         };
         Session::beside(wishes, &self.control, self.running.clone())
     }

@@ -43,6 +43,8 @@ pub(crate) struct Wishes {
     pub(crate) verbosity: Verbosity,
     /// What a statement may reach of this machine.
     pub(crate) host: HostAccess,
+    /// Who sends the statements, where it is not the user of this process; for the audit log.
+    pub(crate) client: Option<String>,
 }
 
 /// What a statement may reach of the machine that it runs on, next to the store.
@@ -220,7 +222,8 @@ impl Session {
         if !redact::changes(&parsed) {
             return self.own(name, script, parsed);
         }
-        let entry = audit::begin(self.catalogue()?, &redact::redacted(piece))?;
+        let client = self.wishes.client.clone();
+        let entry = audit::begin(self.catalogue()?, &redact::redacted(piece), client.as_deref())?;
         let done = self.own(name, script, parsed);
         audit::end(self.catalogue()?, entry, &done);
         done

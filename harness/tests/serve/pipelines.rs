@@ -70,6 +70,9 @@ fn live(bench: &Bench) {
     assert_eq!(number_of, 1064, "{why}");
     assert!(why.contains("line 1, column 19"), "{why}");
     third.query_drop("DROP PIPELINE p").unwrap();
+    let who = "SELECT COUNT(*) FROM s2x_audit WHERE statement = 'DROP PIPELINE p' AND os_user LIKE \
+               '% for \"root\" at 127.0.0.1'";
+    assert_eq!(number(&mut third, who), 1);
     assert_eq!(number(&mut third, COUNT), 600, "the table stays");
     assert_eq!(server.end(Signal::SIGTERM), 0);
 }
