@@ -1,7 +1,7 @@
 //! Signs of life: what a process that runs a pipeline knows and the other tables do not.
 //!
 //! Touches the database through `Store` alone. Invariants: one row for each leaf, written outside the
-//! transactions that load rows and read by nobody who decides; times are those of the database's clock, so
+//! transactions that load rows; only a server that looks which pipelines nobody runs goes by them; times are those of the database's clock, so
 //! that two machines need not agree on theirs.
 
 use super::Catalogue;
