@@ -213,7 +213,8 @@ impl Report {
             Event::StoreRetry { task, reason, .. } => {
                 (format!("task {task}: {reason}; the batch is kept and sent again"), true)
             }
-            Event::Started { .. } | Event::Memory { .. } | Event::Lag { .. } => return None,
+            Event::Started { .. } | Event::Memory { .. } => return None,
+            Event::Lag { .. } | Event::Left { .. } => return None,
             Event::Committed(_) | Event::Log { .. } | Event::Waiting { .. } => return None,
         })
     }
@@ -226,7 +227,7 @@ impl Observer for Report {
             let hidden = match event {
                 Event::Log { level, .. } => !self.verbosity.shows(level),
                 // Every second, of every task: the catalogue has them for those who ask.
-                Event::Memory { .. } | Event::Lag { .. } => true,
+                Event::Memory { .. } | Event::Lag { .. } | Event::Left { .. } => true,
                 _ => false,
             };
             if !hidden {
@@ -261,6 +262,7 @@ fn pause(event: &Event) -> Option<Duration> {
         | Event::Started { .. }
         | Event::Memory { .. }
         | Event::Lag { .. }
+        | Event::Left { .. }
         | Event::Waiting { .. } => None,
     }
 }

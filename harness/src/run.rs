@@ -313,8 +313,17 @@ pub enum Event {
     },
     /// How far splits are behind; those whose lag is not told anew are left out.
     Lag {
+        /// The task that reads them.
+        task: u32,
         /// KEY and lag.
         splits: Vec<(String, Behind)>,
+    },
+    /// Splits that a task reads no more: their ends are committed, or others read them.
+    Left {
+        /// The task.
+        task: u32,
+        /// Their KEYs.
+        splits: Vec<String>,
     },
     /// An extractor was started: the first one of a task, or one in the place of another.
     Started {

@@ -19,9 +19,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::catalogue::{
-    BATCHES_KEPT_DEFAULT, BatchState, Behind, ErrorRow, NONCE_LEN, NewBatch, Numbers, SPLITS_MAX,
-    Trace, batches_kept, check_key, check_value, fresh, insert_batch, insert_errors,
-    insert_history, key_hash, next_batch, note_lags, now_us, prune_batches, prune_history, us,
+    BATCHES_KEPT_DEFAULT, BatchState, ErrorRow, NONCE_LEN, NewBatch, Numbers, SPLITS_MAX, Trace,
+    batches_kept, check_key, check_value, fresh, insert_batch, insert_errors, insert_history,
+    key_hash, next_batch, now_us, prune_batches, prune_history, us,
 };
 use crate::store::{Connect, LoadMethod, Param, Rows, Store, StoreError, StoreErrorKind};
 
@@ -166,30 +166,6 @@ impl Loader {
                 self.attempt(batch, &swaps, Some(LoadMethod::Insert))
             }
             other => other,
-        }
-    }
-
-    /// Notes how far splits are behind, in a transaction of its own: a batch never fails for its sake.
-    ///
-    /// # Errors
-    /// The database cannot be reached now; nothing was written.
-    pub fn note_lags<'a>(
-        &mut self,
-        pipeline_id: u64,
-        lags: impl Iterator<Item = (&'a str, Behind)>,
-    ) -> Result<(), StoreError> {
-        let mut store = self.begin()?;
-        let noted = note_lags(store.as_mut(), pipeline_id, lags);
-        match noted.and_then(|()| store.commit()) {
-            Ok(()) => {
-                self.store = Some(store);
-                Ok(())
-            }
-            Err(error) => {
-                // The first error is the one to report; the connection is dropped (E3).
-                drop(store.rollback());
-                Err(error)
-            }
         }
     }
 

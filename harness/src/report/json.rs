@@ -52,8 +52,11 @@ pub fn event(event: &Event, at: Duration) -> Value {
         Event::Started { task } => {
             json!({"event": "extractor_started", "at_ms": at_ms, "task": task})
         }
-        Event::Lag { splits } => json!({
-            "event": "lag", "at_ms": at_ms,
+        Event::Left { task, splits } => {
+            json!({"event": "left", "at_ms": at_ms, "task": task, "splits": splits})
+        }
+        Event::Lag { task, splits } => json!({
+            "event": "lag", "at_ms": at_ms, "task": task,
             "splits": splits.iter().map(|(key, it)| json!([key, it.rows, it.ms])).collect::<Vec<_>>()
         }),
         Event::Memory { task, bytes, peak_bytes } => json!({

@@ -1,4 +1,5 @@
-//! Tells the catalogue that this process lives, and what it knows: speed, memory, what it waits for.
+//! Tells the catalogue that this process lives, and what it knows: speed, memory, what it waits for, how far its
+//! splits are behind.
 //!
 //! May touch: the catalogue, on a connection and a thread of its own. Invariants: nothing waits for it but the
 //! end of the run, for a moment; a sign of life that cannot be written is left out, and the next one says
@@ -10,7 +11,9 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use super::{Share, Snapshot, Tally};
-use crate::catalogue::{First, Heartbeat as Found, Pulse, beat, fall_silent, fresh_name};
+use crate::catalogue::{
+    Behind, First, Heartbeat as Found, Pulse, beat, fall_silent, fresh_name, note_lags,
+};
 use crate::store::{Connect, Store, StoreError};
 
 /// How often a process that has something new to say says it.
@@ -20,6 +23,9 @@ const BEAT: Duration = Duration::from_secs(1);
 
 /// How often a process says that nothing changed. Six of them are missing before it counts as silent.
 const BEAT_IDLE: Duration = Duration::from_secs(5);
+
+/// How often the lag of splits is written. Why 2 s: people look at it, and each time costs a transaction.
+const LAGS_INTERVAL: Duration = Duration::from_secs(2);
 
 /// After which time without a sign of life a process is called silent.
 pub const SILENT_AFTER: Duration = Duration::from_secs(30);
@@ -59,17 +65,22 @@ impl Heartbeat {
             first: Some(first),
             store: None,
             last: None,
+            lags_at: Instant::now(),
         };
         let beats = move || {
             loop {
                 // What cannot be written now is older than what the next one says.
                 let _later = heart.beat(&tally.snapshot(Instant::now()));
+                if heart.lags_at.elapsed() >= LAGS_INTERVAL {
+                    heart.note_lags(&tally);
+                }
                 match ended.recv_timeout(BEAT) {
                     Err(RecvTimeoutError::Timeout) => {}
                     Err(RecvTimeoutError::Disconnected) => break,
                     Ok(()) => return,
                 }
             }
+            heart.note_lags(&tally);
             let _silent_anyway = heart.stop();
         };
         let thread = thread::Builder::new().name("heartbeat".to_owned()).spawn(beats).ok();
@@ -104,6 +115,8 @@ struct Heart {
     first: Option<First>,
     store: Option<Box<dyn Store>>,
     last: Option<(Pulse, Instant)>,
+    /// When the lag of splits was last written.
+    lags_at: Instant,
 }
 
 impl Heart {
@@ -124,6 +137,29 @@ impl Heart {
         self.store = Some(store);
         self.first = None;
         self.last = Some((pulse, Instant::now()));
+        Ok(())
+    }
+
+    /// Writes down what was told of lag since the last time; what cannot be written now is written with the next.
+    fn note_lags(&mut self, tally: &Tally) {
+        self.lags_at = Instant::now();
+        let lags = tally.take_unwritten();
+        if !lags.is_empty() && self.write_lags(&lags).is_err() {
+            tally.put_back(lags);
+        }
+    }
+
+    fn write_lags(&mut self, lags: &[(String, Behind)]) -> Result<(), StoreError> {
+        let mut store = match self.store.take() {
+            Some(store) => store,
+            None => self.connect.connect()?,
+        };
+        // After an error the connection is dropped, and the transaction with it.
+        store.begin()?;
+        let rows = lags.iter().map(|(key, behind)| (key.as_str(), *behind));
+        note_lags(store.as_mut(), self.pipeline_id, rows)?;
+        store.commit()?;
+        self.store = Some(store);
         Ok(())
     }
 

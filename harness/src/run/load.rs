@@ -1,10 +1,8 @@
 //! The loading side of a task: one thread that commits finished batches in order, waits for a
 //! database that is away, and says how each batch ended.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::time::{Duration, Instant};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -66,8 +64,7 @@ pub(super) fn start(
         .name(format!("load-{task}"))
         .spawn(move || {
             let loader = Loader::new(Arc::clone(&setup.connect));
-            let lags = Lags { at: Instant::now(), waiting: BTreeMap::new() };
-            Worker { setup, task, leaf, loader, failed: None, lags }.run(&queue, done);
+            Worker { setup, task, leaf, loader, failed: None }.run(&queue, done);
         })
         .map_err(|e| RunError::Internal(format!("cannot start a thread: {e}")))?;
     Ok(jobs)
@@ -79,18 +76,7 @@ struct Worker {
     leaf: u32,
     loader: Loader,
     failed: Option<u64>,
-    lags: Lags,
 }
-
-/// Lag that is not in the catalogue yet.
-struct Lags {
-    /// When it was written last.
-    at: Instant,
-    waiting: BTreeMap<String, Behind>,
-}
-
-/// How often the lag of splits is written. Why 2 s: people look at it, and each time costs a transaction.
-const LAGS_INTERVAL: Duration = Duration::from_secs(2);
 
 impl Worker {
     fn run(mut self, queue: &Receiver<Job>, done: impl Fn(Done) -> bool) {
@@ -108,32 +94,22 @@ impl Worker {
             drop(job.staged.take());
             let is_committed = matches!(result, Some(Ok(_)));
             if is_committed {
-                let splits = std::mem::take(&mut job.lags);
-                self.setup.tell(&Event::Lag { splits: splits.clone() });
-                self.lags.waiting.extend(splits);
-                if job.caught_up || self.lags.at.elapsed() >= LAGS_INTERVAL {
-                    self.note_lags();
-                }
+                self.tell_lag(&mut job);
             }
             if !done(Done { job, result }) {
                 return;
             }
         }
-        self.note_lags();
     }
 
-    /// Writes down how far splits are behind. A database that is away is told by the next batch.
-    fn note_lags(&mut self) {
-        let lags = std::mem::take(&mut self.lags.waiting);
-        self.lags.at = Instant::now();
-        if lags.is_empty() {
-            return;
-        }
-        let rows = lags.iter().map(|(key, behind)| (key.as_str(), *behind));
-        if let Err(error) = self.loader.note_lags(self.setup.pipeline.id, rows) {
-            let line = format!("the lag of splits is not written down: {error}");
-            self.setup.tell(&Event::Log { level: "debug".to_owned(), line });
-            self.lags.waiting = lags;
+    /// Tells how far splits are behind, and which of them have come to their end.
+    fn tell_lag(&self, job: &mut Job) {
+        let (task, splits) = (self.task, std::mem::take(&mut job.lags));
+        self.setup.tell(&Event::Lag { task, splits });
+        let ended = job.moves.iter().filter(|step| step.is_end);
+        let splits: Vec<String> = ended.map(|step| step.key.clone()).collect();
+        if !splits.is_empty() {
+            self.setup.tell(&Event::Left { task, splits });
         }
     }
 

@@ -142,8 +142,10 @@ struct State {
     tasks: usize,
     splits: usize,
     lag: BTreeMap<u32, u64>,
-    /// As many as the pipeline has splits.
-    lags: BTreeMap<String, Behind>,
+    /// The task that reads a split, and how far it is behind; as many as the pipeline has splits.
+    lags: BTreeMap<String, (u32, Behind)>,
+    /// Splits whose lag is not written down yet.
+    unwritten: BTreeSet<String>,
     waiting: BTreeMap<u32, String>,
     /// Tasks that do not reach the source.
     away: BTreeSet<u32>,
@@ -201,7 +203,21 @@ impl Tally {
                 state.store_retries += 1;
                 state.trouble(*task, reason, now + *pause);
             }
-            Event::Lag { splits } => state.lags.extend(splits.iter().cloned()),
+            Event::Lag { task, splits } => {
+                for (key, behind) in splits {
+                    state.unwritten.insert(key.clone());
+                    state.lags.insert(key.clone(), (*task, *behind));
+                }
+            }
+            Event::Left { task, splits } => {
+                for key in splits {
+                    // Another task may have told of it already.
+                    if state.lags.get(key).is_some_and(|(of, _)| of == task) {
+                        state.lags.remove(key);
+                        state.unwritten.remove(key);
+                    }
+                }
+            }
             Event::Fenced { .. } => state.fences += 1,
             Event::Started { task } => *state.starts.entry(*task).or_default() += 1,
             Event::Memory { task, bytes, peak_bytes } => {
@@ -247,7 +263,20 @@ impl Tally {
 
     /// How far each split is behind, by KEY, as far as that was told.
     pub fn lags(&self) -> BTreeMap<String, Behind> {
-        self.state().lags.clone()
+        self.state().lags.iter().map(|(key, (_, behind))| (key.clone(), *behind)).collect()
+    }
+
+    /// What was told of lag since this was last asked.
+    pub(super) fn take_unwritten(&self) -> Vec<(String, Behind)> {
+        let mut state = self.state();
+        let keys = std::mem::take(&mut state.unwritten);
+        let known = |key: String| state.lags.get(&key).map(|(_, behind)| (key, *behind));
+        keys.into_iter().filter_map(known).collect()
+    }
+
+    /// Takes lag back that could not be written.
+    pub(super) fn put_back(&self, lags: Vec<(String, Behind)>) {
+        self.state().unwritten.extend(lags.into_iter().map(|(key, _)| key));
     }
 
     /// The run is over; `why` it failed, if it did.

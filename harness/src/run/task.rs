@@ -8,7 +8,7 @@
 //!                        coordinator ── new splits ────┘◄──────── how batches ended ───┘
 //! ```
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
@@ -205,6 +205,7 @@ impl Task {
             }
             if let Some(order) = self.wanted.take() {
                 self.looked &= !order.look;
+                self.leave(&order);
                 self.order = order;
                 self.was_caught_up = false;
                 self.ended = false;
@@ -238,6 +239,16 @@ impl Task {
                     self.after(stop)?;
                 }
             }
+        }
+    }
+
+    /// Tells which splits this task reads no more.
+    fn leave(&self, order: &Order) {
+        let stays: HashSet<&String> = order.keys.iter().collect();
+        let left = self.order.keys.iter().filter(|key| !stays.contains(key));
+        let splits: Vec<String> = left.cloned().collect();
+        if !splits.is_empty() {
+            self.setup.tell(&Event::Left { task: self.slot, splits });
         }
     }
 

@@ -26,7 +26,7 @@ fn numbers(name: &str) -> Numbers {
     let behind = Behind { rows: Some(7), ms: Some(1500) };
     let unknown = Behind { rows: None, ms: None };
     let splits = vec![("{\"p\":0}".to_owned(), behind), ("{\"p\":1}".to_owned(), unknown)];
-    tally.add(&Event::Lag { splits }, begin);
+    tally.add(&Event::Lag { task: 0, splits }, begin);
     let now = tally.snapshot(begin + Duration::from_secs(2));
     Numbers { name: name.to_owned(), now, lags: tally.lags() }
 }

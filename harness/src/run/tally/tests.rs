@@ -101,6 +101,37 @@ fn a_source_is_back_once_every_task_reaches_it() {
     assert!(!waiting(0, "polling", None), "slowed down is not away");
 }
 
+/// A split that was read to its end, or that another process reads, is not said to be behind for ever.
+#[test]
+fn lag_of_splits_that_were_left_is_forgotten() {
+    let start = Instant::now();
+    let tally = Tally::new(start, None);
+    let lag = |task: u32, keys: [&str; 2], rows: u64| {
+        let behind = Behind { rows: Some(rows), ms: None };
+        let splits = keys.map(|key| (key.to_owned(), behind)).to_vec();
+        tally.add(&Event::Lag { task, splits }, start);
+    };
+    let left = |task: u32, key: &str| {
+        tally.add(&Event::Left { task, splits: vec![key.to_owned()] }, start);
+    };
+    let rows = |lags: Vec<(String, Behind)>| -> Vec<(String, u64)> {
+        lags.into_iter().map(|(key, it)| (key, it.rows.unwrap())).collect()
+    };
+    let of = |key: &str, rows: u64| (key.to_owned(), rows);
+    lag(0, ["a", "b"], 5);
+    lag(1, ["b", "c"], 7);
+    left(0, "a");
+    left(0, "b");
+    left(0, "z");
+    assert_eq!(rows(tally.lags().into_iter().collect()), [of("b", 7), of("c", 7)]);
+    let told = tally.take_unwritten();
+    assert_eq!(rows(told.clone()), [of("b", 7), of("c", 7)]);
+    assert_eq!(tally.take_unwritten(), []);
+    tally.put_back(told);
+    left(1, "c");
+    assert_eq!(rows(tally.take_unwritten()), [of("b", 7)]);
+}
+
 #[test]
 fn a_source_is_reached_when_it_answered() {
     let start = Instant::now();
