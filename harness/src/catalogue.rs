@@ -71,6 +71,7 @@ const PAUSE_FIRST: Duration = Duration::from_millis(100);
 pub struct Catalogue {
     connect: Arc<dyn Connect>,
     store: Option<Box<dyn Store>>,
+    notice: Option<String>,
 }
 
 impl Catalogue {
@@ -79,9 +80,14 @@ impl Catalogue {
     /// # Errors
     /// The database cannot be reached, or its catalogue is newer than this program.
     pub fn open(connect: Arc<dyn Connect>) -> Result<Self, StoreError> {
-        let mut catalogue = Self { connect, store: None };
-        catalogue.read("open the catalogue", schema::migrate)?;
+        let mut catalogue = Self { connect, store: None, notice: None };
+        catalogue.notice = catalogue.read("open the catalogue", schema::migrate)?;
         Ok(catalogue)
+    }
+
+    /// What a person should know of how it was opened; told once.
+    pub(crate) fn take_notice(&mut self) -> Option<String> {
+        self.notice.take()
     }
 
     /// The catalogue as it stands, of a connection that may not be able to write: nothing is made or
@@ -90,7 +96,7 @@ impl Catalogue {
     /// # Errors
     /// The database cannot be reached, or has no catalogue of this program's version.
     pub(crate) fn of_current(connect: Arc<dyn Connect>) -> Result<Self, StoreError> {
-        let mut catalogue = Self { connect, store: None };
+        let mut catalogue = Self { connect, store: None, notice: None };
         match catalogue.read("look at the catalogue", version)? {
             Some(CATALOGUE_VERSION) => Ok(catalogue),
             Some(older) => Err(StoreError::new(

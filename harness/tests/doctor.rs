@@ -418,6 +418,7 @@ fn each_right_that_a_user_lacks_is_told() {
     let host = database.url.split_once('@').unwrap().1.split_once('/').unwrap().0.to_owned();
     admin("DROP USER IF EXISTS poor@'127.0.0.1'");
     admin("DROP USER IF EXISTS poor@localhost");
+    admin("DROP USER IF EXISTS poor@'%'");
     admin("CREATE USER poor@'%' IDENTIFIED BY 's3cr3t-of-poor'");
     bed.store = format!("mysql://poor@{host}/{name}");
     let login = "correct user and password of store, and allow the user the database";
@@ -432,10 +433,9 @@ fn each_right_that_a_user_lacks_is_told() {
     let args = ["doctor", "p.json", "--store-password-file", "password", "--extractor", extractor];
     admin(&format!("GRANT SELECT, INSERT ON `{name}`.* TO poor@'%'"));
     let said = bed.said(&args);
-    let grant =
-        "grant SELECT, INSERT, UPDATE, DELETE, CREATE, CREATE VIEW on the database to the user";
+    let grant = "grant SELECT, INSERT, UPDATE, DELETE, CREATE, DROP, CREATE VIEW on the database to the user";
     let text = format!(
-        "the user poor@% lacks UPDATE, DELETE, CREATE, CREATE VIEW on the database {name}, where tables are \
+        "the user poor@% lacks UPDATE, DELETE, CREATE, DROP, CREATE VIEW on the database {name}, where tables are \
          yet to be made"
     );
     said.fails(77, "database rights", &text, grant);
@@ -445,6 +445,8 @@ fn each_right_that_a_user_lacks_is_told() {
     bed.store.clone_from(&database.url);
     let run = ["run", "p.json", "--until-caught-up", "-q", "--extractor", extractor];
     assert!(bed.harness(&run).status().unwrap().success());
+    // A column that the server computes takes no value, and is no obstacle.
+    admin("ALTER TABLE p ADD COLUMN topic_len INT AS (LENGTH(topic)) VIRTUAL");
     bed.store = format!("mysql://poor@{host}/{name}");
     let said = bed.said(&args);
     assert_eq!(said.code, 77, "{}", said.out);
@@ -454,6 +456,53 @@ fn each_right_that_a_user_lacks_is_told() {
     assert_eq!(said.code, 0, "{}", said.out);
     said.good(&DATABASE);
     admin("DROP USER poor@'%'");
+}
+
+/// A user with the rights that the doctor asks for makes a catalogue and brings an older one up to date; one that
+/// may not replace views goes on without.
+#[test]
+fn the_rights_that_are_asked_for_are_enough() {
+    let mut bed = Bed::new(test_source());
+    let Some(database) = Database::new("doctor_enough") else { return };
+    let admin = |sql: &str| admin(&database, sql);
+    let name = database.url.rsplit_once('/').unwrap().1.to_owned();
+    let host = database.url.split_once('@').unwrap().1.split_once('/').unwrap().0.to_owned();
+    let rights = "SELECT, INSERT, UPDATE, DELETE, CREATE, DROP, CREATE VIEW";
+    for host in ["127.0.0.1", "localhost", "%"] {
+        admin(&format!("DROP USER IF EXISTS enough@'{host}'"));
+    }
+    admin("CREATE USER enough@'%' IDENTIFIED BY 's3cr3t-of-enough'");
+    admin(&format!("GRANT {rights} ON `{name}`.* TO enough@'%'"));
+    bed.store = format!("mysql://enough@{host}/{name}");
+    bed.write("password", "s3cr3t-of-enough\n");
+    let extractor = extractor().to_str().unwrap();
+    let run = || {
+        let run = ["run", "p.json", "--until-caught-up", "-q", "--extractor", extractor];
+        let run = [&run[..], &["--store-password-file", "password"]].concat();
+        let output = bed.harness(&run).stderr(Stdio::piped()).output().unwrap();
+        (output.status.success(), String::from_utf8(output.stderr).unwrap())
+    };
+    let (is_done, said) = run();
+    assert!(is_done && !said.contains("views"), "{said}");
+    let older = || {
+        admin("DROP TABLE s2x_secret_files");
+        admin("DROP VIEW PIPELINES_CURSORS");
+        admin("UPDATE s2x_catalogue SET version = 4");
+    };
+    older();
+    let (is_done, said) = run();
+    assert!(is_done && !said.contains("views"), "{said}");
+    admin("SELECT * FROM PIPELINES_CURSORS");
+
+    older();
+    admin(&format!("REVOKE DROP ON `{name}`.* FROM enough@'%'"));
+    let (is_done, said) = run();
+    assert!(is_done, "{said}");
+    let told = "the views of the catalogue stay as version 4 made them: ";
+    assert!(said.contains(told) && said.contains("DROP command denied to user"), "{said}");
+    let (is_done, said) = run();
+    assert!(is_done && !said.contains("views"), "told once: {said}");
+    admin("DROP USER enough@'%'");
 }
 
 #[test]

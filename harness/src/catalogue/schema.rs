@@ -163,21 +163,23 @@ const VERSION_5: [&str; 1] = ["CREATE TABLE IF NOT EXISTS s2x_secret_files (
         noted_us BIGINT NOT NULL
     ){engine}"];
 
-/// Makes the catalogue or brings it up to [`CATALOGUE_VERSION`]; other creators may do so at once.
+/// Makes the catalogue or brings it up to [`CATALOGUE_VERSION`]; other creators may do so at once. Answers what a
+/// person should know of it.
 ///
 /// # Errors
 /// It is newer than this program, a name is taken, or the database refuses a statement.
-pub(super) fn migrate(store: &mut dyn Store) -> Result<(), StoreError> {
+pub(super) fn migrate(store: &mut dyn Store) -> Result<Option<String>, StoreError> {
+    let mut notice = None;
     if version(store)? != Some(CATALOGUE_VERSION) {
         match store.dialect() {
             Dialect::Sqlite => {
                 store.begin()?;
-                let done = upgrade(store).and_then(|()| store.commit());
+                let done = upgrade(store).and_then(|told| store.commit().map(|()| told));
                 if done.is_err() {
                     // The first error is the one to report; closing the file rolls back as well.
                     drop(store.rollback());
                 }
-                done?;
+                notice = done?;
             }
             Dialect::Mysql | Dialect::Mariadb | Dialect::SingleStore => {
                 let lock = format!("s2x_{}", store.database());
@@ -197,24 +199,23 @@ pub(super) fn migrate(store: &mut dyn Store) -> Result<(), StoreError> {
                 }
                 let done = upgrade(store);
                 let released = store.query("SELECT RELEASE_LOCK(?)", &[Param::Text(&lock)]);
-                done?;
+                notice = done?;
                 released?;
             }
         }
     }
-    require_transactional(store, &TABLES)
+    require_transactional(store, &TABLES)?;
+    Ok(notice)
 }
 
-/// Runs the steps that are missing, then writes the version.
-fn upgrade(store: &mut dyn Store) -> Result<(), StoreError> {
+/// Runs the steps that are missing, then writes the version. Answers what a person should know.
+fn upgrade(store: &mut dyn Store) -> Result<Option<String>, StoreError> {
     let from = version(store)?;
     if from == Some(CATALOGUE_VERSION) {
-        return Ok(());
+        return Ok(None);
     }
-    let older_views = from.unwrap_or(0) < 5;
-    if older_views {
-        views::require_free_names(store)?;
-    }
+    // Every version so far has other views.
+    views::require_free_names(store)?;
     if from.unwrap_or(0) < 1 {
         make_tables(store, &VERSION_1)?;
     }
@@ -225,9 +226,13 @@ fn upgrade(store: &mut dyn Store) -> Result<(), StoreError> {
             make_tables(store, templates)?;
         }
     }
-    if older_views {
-        views::create(store)?;
-    }
+    let notice = match views::create(store) {
+        // Rows flow without views: a user that may not make them anew goes on with the older ones.
+        Err(error) if error.kind() == StoreErrorKind::Auth && from.is_some() => {
+            Some(stale_views(from, &error))
+        }
+        done => done.map(|()| None)?,
+    };
     let changed = store.execute(
         "UPDATE s2x_catalogue SET version = ? WHERE id = 1",
         &[Param::from(CATALOGUE_VERSION)],
@@ -238,7 +243,16 @@ fn upgrade(store: &mut dyn Store) -> Result<(), StoreError> {
             &[Param::from(CATALOGUE_VERSION)],
         )?;
     }
-    Ok(())
+    Ok(notice)
+}
+
+/// What is told where the views stay as an older program made them.
+fn stale_views(from: Option<u32>, error: &StoreError) -> String {
+    let from = from.unwrap_or(0);
+    format!(
+        "the views of the catalogue stay as version {from} made them: {error}; grant DROP and CREATE VIEW on the \
+         database, then UPDATE s2x_catalogue SET version = {from} has the next opening make them anew"
+    )
 }
 
 fn make_tables(store: &mut dyn Store, templates: &[&str]) -> Result<(), StoreError> {

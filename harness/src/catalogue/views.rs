@@ -73,9 +73,10 @@ const BODIES: [&str; 7] = [
      FROM s2x_offsets o JOIN s2x_pipelines p ON p.pipeline_id = o.pipeline_id",
 ];
 
-/// Makes every view, replacing older ones.
+/// Makes every view, replacing older ones. One that is not there needs no right to replace.
 pub(super) fn create(store: &mut dyn Store) -> Result<(), StoreError> {
     let dialect = store.dialect();
+    let there = existing(store)?;
     for (name, body) in VIEWS.iter().zip(BODIES) {
         let body = spell(dialect, store.database(), body);
         let create = match dialect {
@@ -83,11 +84,25 @@ pub(super) fn create(store: &mut dyn Store) -> Result<(), StoreError> {
                 store.execute(&format!("DROP VIEW IF EXISTS {name}"), &[])?;
                 "CREATE VIEW"
             }
-            Dialect::Mysql | Dialect::Mariadb | Dialect::SingleStore => "CREATE OR REPLACE VIEW",
+            Dialect::Mysql | Dialect::Mariadb | Dialect::SingleStore => {
+                let is_there = there.iter().any(|it| it.eq_ignore_ascii_case(name));
+                if is_there { "CREATE OR REPLACE VIEW" } else { "CREATE VIEW" }
+            }
         };
         store.execute(&format!("{create} {name} AS {body}"), &[])?;
     }
     Ok(())
+}
+
+/// The views that are there, on a server.
+fn existing(store: &mut dyn Store) -> Result<Vec<String>, StoreError> {
+    if store.dialect() == Dialect::Sqlite {
+        return Ok(Vec::new());
+    }
+    let sql = "SELECT table_name FROM information_schema.tables \
+               WHERE table_schema = DATABASE() AND table_type = 'VIEW'";
+    let answer = store.query(sql, &[])?;
+    answer.rows.iter().map(|row| row.text(0).map(str::to_owned)).collect()
 }
 
 /// Refuses a database whose own tables have the names of the views, before anything is made in it.

@@ -201,7 +201,11 @@ pub(super) fn open(args: &StoreArgs) -> Result<(Catalogue, StoreUrl), CliError> 
         return Err(CliError::other(Exit::Config, text));
     }
     drop(connection);
-    Ok((Catalogue::open(store)?, url))
+    let mut catalogue = Catalogue::open(store)?;
+    if let Some(notice) = catalogue.take_notice() {
+        out::note(&notice);
+    }
+    Ok((catalogue, url))
 }
 
 pub(super) fn find(

@@ -131,15 +131,18 @@ fn grants(plan: &Plan, store: &mut dyn Store) -> Result<Check, StoreError> {
                 "s2x_catalogue" => "version",
                 "s2x_variables" => "value",
                 "s2x_audit" => "outcome",
+                "s2x_secret_files" => "path",
                 _ => "pipeline_id",
             };
-            if let Some(refusal) = rights::refused(store, table, column, Use::All)? {
+            if let Some(refusal) = rights::refused(store, table, &[column], Use::All)? {
                 return auth(refusal);
             }
         }
     }
     if is_there(store, &plan.table)? {
-        if let Some(refusal) = rights::refused(store, &plan.table, "topic", Use::Add)? {
+        if let Some(refusal) =
+            rights::refused(store, &plan.table, &["topic", "id", "record"], Use::Add)?
+        {
             return auth(refusal);
         }
     } else {

@@ -7,11 +7,13 @@ use std::collections::BTreeSet;
 
 use crate::store::{Param, Store, StoreError, StoreErrorKind};
 
-/// What a pipeline's user needs on its database.
-pub(super) const NEEDED: &str = "SELECT, INSERT, UPDATE, DELETE, CREATE, CREATE VIEW";
+/// What a pipeline's user needs on its database. Why DROP: a newer program makes the views anew, and CREATE OR
+/// REPLACE VIEW needs it (MariaDB's page "CREATE VIEW"); no table is ever dropped.
+pub(super) const NEEDED: &str = "SELECT, INSERT, UPDATE, DELETE, CREATE, DROP, CREATE VIEW";
 
 /// The same, where everything is there already.
-const TO_MAKE: [&str; 6] = ["SELECT", "INSERT", "UPDATE", "DELETE", "CREATE", "CREATE VIEW"];
+const TO_MAKE: [&str; 7] =
+    ["SELECT", "INSERT", "UPDATE", "DELETE", "CREATE", "DROP", "CREATE VIEW"];
 
 /// Which rights on a table are asked for.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -29,15 +31,22 @@ pub(super) enum Use {
 pub(super) fn refused(
     store: &mut dyn Store,
     table: &str,
-    column: &str,
+    columns: &[&str],
     how: Use,
 ) -> Result<Option<String>, StoreError> {
-    let (name, column) = (store.dialect().quote(table), store.dialect().quote(column));
+    let dialect = store.dialect();
+    let name = dialect.quote(table);
+    let columns: Vec<String> = columns.iter().map(|column| dialect.quote(column)).collect();
+    // A table of the person may have columns that the server computes, and that take no value.
+    let (into, values) = match how {
+        Use::Add => (format!("({})", columns.join(", ")), columns.join(", ")),
+        Use::All => (String::new(), "*".to_owned()),
+    };
     let mut questions = vec![
         format!("EXPLAIN SELECT 1 FROM {name} LIMIT 1"),
-        format!("EXPLAIN INSERT INTO {name} SELECT * FROM {name} WHERE 1 = 0"),
+        format!("EXPLAIN INSERT INTO {name} {into} SELECT {values} FROM {name} WHERE 1 = 0"),
     ];
-    if how == Use::All {
+    if let Some(column) = columns.first().filter(|_| how == Use::All) {
         questions.push(format!("EXPLAIN UPDATE {name} SET {column} = {column} WHERE 1 = 0"));
         questions.push(format!("EXPLAIN DELETE FROM {name} WHERE 1 = 0"));
     }

@@ -48,6 +48,9 @@ pub fn execute(
     let began = Instant::now();
     let connect: Arc<dyn Connect> = Arc::new(plan.store.clone());
     let mut catalogue = Catalogue::open(Arc::clone(&connect))?;
+    if let Some(notice) = catalogue.take_notice() {
+        observer.event(&Event::Warning(notice));
+    }
     let (pipeline, is_new) = open_pipeline(&mut catalogue, &plan)?;
     if is_new && has_rows(&mut catalogue, &plan.table)? {
         observer.event(&Event::Warning(format!(

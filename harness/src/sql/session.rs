@@ -315,6 +315,9 @@ impl Session {
             Some(catalogue) => catalogue,
             None => {
                 let mut opened = Catalogue::open(Arc::new(self.wishes.url.clone()))?;
+                if let Some(notice) = opened.take_notice() {
+                    self.report.warn(&notice);
+                }
                 // What cannot be tidied up now is the next opening's; the statement does not depend on it.
                 drop(secrets::sweep(&mut opened, &self.wishes.url, self.surroundings.env));
                 opened
