@@ -28,6 +28,10 @@ const HANDLE_FIRST: u32 = 0x007e_0000;
 /// take; a VALUE is shorter than both.
 const ARRAY_LEN_MAX: usize = OFFSET_KEY_BYTES_MAX + OFFSET_VALUE_BYTES_MAX;
 
+/// Most bytes that references hand out again. Why 64 MiB: as many as the largest file has; Connect writes every
+/// KEY once, and the few VALUEs that are one object are short.
+const REFERRED_BYTES_MAX: usize = 64 << 20;
+
 /// The class `java.util.HashMap` from its name to its fields: serialVersionUID, flags (serializable, own
 /// writeObject), `float loadFactor` and `int threshold`, the end of annotations, no superclass.
 const HASH_MAP: &[u8] = b"\x00\x11java.util.HashMap\x05\x07\xda\xc1\xc3\x16\x60\xd1\x03\x00\x02\
@@ -43,7 +47,7 @@ pub(super) fn is_java(bytes: &[u8]) -> bool {
 
 /// The offsets of a file, in its order.
 pub(super) fn parse(bytes: &[u8]) -> Result<Vec<Found>, ImportError> {
-    let mut stream = Stream { bytes, at: 0, handles: Vec::new() };
+    let mut stream = Stream { bytes, at: 0, handles: Vec::new(), referred: 0 };
     stream.expect(&MAGIC, "Java's stream header")?;
     stream.expect(&[TC_OBJECT, TC_CLASSDESC], "an object")?;
     stream.expect(HASH_MAP, "a java.util.HashMap, as Kafka Connect writes it")?;
@@ -110,6 +114,8 @@ struct Stream<'b> {
     bytes: &'b [u8],
     at: usize,
     handles: Vec<Handle<'b>>,
+    /// Bytes that references have handed out again.
+    referred: usize,
 }
 
 impl<'b> Stream<'b> {
@@ -151,7 +157,7 @@ impl<'b> Stream<'b> {
             TC_NULL => return Ok(None),
             TC_REFERENCE => {
                 return match self.handle()? {
-                    Handle::Array(bytes) => Ok(Some(bytes)),
+                    Handle::Array(bytes) => self.refer(at, bytes).map(Some),
                     Handle::BytesClass | Handle::Other => {
                         Err(ImportError::new(at, "a reference to something that is no byte array"))
                     }
@@ -170,6 +176,16 @@ impl<'b> Stream<'b> {
         let bytes = self.take(len, "a byte array")?;
         self.handles.push(Handle::Array(bytes));
         Ok(Some(bytes))
+    }
+
+    /// An array once more: a small file must not stand for more than a large one holds.
+    fn refer(&mut self, at: At, bytes: &'b [u8]) -> Result<&'b [u8], ImportError> {
+        self.referred = self.referred.saturating_add(bytes.len());
+        if self.referred > REFERRED_BYTES_MAX {
+            let reason = format!("references to more than {REFERRED_BYTES_MAX} bytes of arrays");
+            return Err(ImportError::new(at, reason));
+        }
+        Ok(bytes)
     }
 
     /// The class of an array: in full the first time, a reference after that.

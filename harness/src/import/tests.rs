@@ -66,6 +66,29 @@ fn a_damaged_file_is_refused_with_its_place() {
     fails(&long, None, "byte 100: a byte array of 4294967295 bytes; at most ");
 }
 
+/// A small file whose references stand for more than the largest file holds.
+#[test]
+fn references_hand_out_no_more_than_a_file_could_hold() {
+    const LEN: usize = 4096;
+    let of = |references: usize| {
+        let mut bytes = written_by_connect()[..77].to_vec();
+        bytes.extend(u32::try_from(references + 1).unwrap().to_be_bytes());
+        bytes.extend(b"\x75\x72\x00\x02[B\xac\xf3\x17\xf8\x06\x08\x54\xe0\x02\x00\x00xp");
+        bytes.extend(u32::try_from(LEN).unwrap().to_be_bytes());
+        bytes.extend([b'k'; LEN]);
+        bytes.push(0x70);
+        for _ in 0..references {
+            bytes.extend(b"\x71\x00\x7e\x00\x03\x70");
+        }
+        bytes.push(0x78);
+        bytes
+    };
+    let most = (64 << 20) / LEN;
+    let error = pairs(&of(most), None).unwrap_err().to_string();
+    assert!(!error.contains("references"), "{error}");
+    fails(&of(most + 1), None, "references to more than 67108864 bytes of arrays");
+}
+
 #[test]
 fn rows_of_clients_are_read_and_the_newest_batch_counts() {
     let wanted = [shard(0, "12"), shard(1, "7")];
