@@ -109,8 +109,12 @@ pub(crate) fn beat(
     let sql = format!(
         "INSERT INTO s2x_heartbeats (process, health, reason, rows_per_s, bytes_per_s, memory_bytes, \
          retries, restarts, pipeline_id, leaf, beat_us, started_us) \
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, {now}, {now})"
+         SELECT ?, ?, ?, ?, ?, ?, ?, ?, pipeline_id, ?, {now}, {now} FROM s2x_pipelines \
+         WHERE pipeline_id = ?"
     );
+    // Nothing is left of a pipeline that was dropped.
+    let [before @ .., pipeline, leaf] = params;
+    let params: Vec<Param<'_>> = before.into_iter().chain([leaf, pipeline]).collect();
     store.execute(&sql, &params).map(|_| ())
 }
 

@@ -114,6 +114,20 @@ fn lags_are_the_last_that_were_told_and_go_with_their_pipeline() {
     let late = Behind { rows: Some(1), ms: None };
     note_lags(store, id, [(keys[0].as_str(), late)].into_iter()).expect("notes");
     assert_eq!(catalogue.lags(id), Ok(Vec::new()), "what comes late finds no pipeline");
+    let pulse = Pulse {
+        leaf: 0,
+        process: "host 1".to_owned(),
+        health: "running".to_owned(),
+        reason: None,
+        rows_per_s: 0,
+        bytes_per_s: 0,
+        memory_bytes: 0,
+        retries: 0,
+        restarts: 0,
+    };
+    let store = catalogue.store().expect("connected");
+    beat(store, id, &pulse, Some(First::OfAllLeaves)).expect("beats");
+    assert_eq!(catalogue.heartbeats(id), Ok(Vec::new()), "as does a late sign of life");
 }
 
 #[test]
