@@ -1,6 +1,7 @@
 //! `harness status`: what every pipeline does, once or as long as a person watches.
 //!
-//! May touch: the store, stdout. Invariants: it changes nothing; a process that says nothing any more is
+//! May touch: the store, stdout. Invariants: it changes nothing but the version of an older catalogue,
+//! which it upgrades; a process that says nothing any more is
 //! called silent, whatever the state that it left behind.
 
 use std::time::Duration;

@@ -1,7 +1,7 @@
 //! Where splits begin and end: what people asked for becomes definite places, by the source's own
 //! clock, written down before anything is read (E5).
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use protocol::message::{Discovered, Start};
 use protocol::{OffsetKey, OffsetValue};
@@ -53,7 +53,8 @@ pub(super) fn places(
 
 /// Every split must have got a start: one that was left out would be read from a place that nobody named.
 pub(super) fn require_all(new: &[OffsetKey], pairs: &Pairs) -> Result<(), Stop> {
-    let missing = |key: &&OffsetKey| pairs.iter().all(|(it, _)| it != *key);
+    let named: HashSet<&str> = pairs.iter().map(|(key, _)| key.as_str()).collect();
+    let missing = |key: &&OffsetKey| !named.contains(key.as_str());
     let mut missing: Vec<&str> = new.iter().filter(missing).map(OffsetKey::as_str).collect();
     if missing.is_empty() {
         return Ok(());
