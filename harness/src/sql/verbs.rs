@@ -76,9 +76,8 @@ impl Session {
     fn discard(&mut self, kept: Option<Kept>) {
         let Some(kept) = kept else { return };
         let Ok(catalogue) = self.catalogue() else { return };
-        match secrets::let_go(catalogue, kept.path()) {
-            Err(error @ SqlError::Refused(..)) => self.report.warn(&error.to_string()),
-            Ok(()) | Err(_) => {}
+        if let Err(error @ SqlError::Refused(..)) = secrets::let_go(catalogue, kept.path()) {
+            self.report.warn(&error.to_string());
         }
     }
 
