@@ -8,6 +8,7 @@
     reason = "a test ends where it fails"
 )]
 
+#[path = "serve/python.rs"]
 mod python;
 #[expect(dead_code, reason = "shared with the fault tests, of which this uses a part")]
 #[path = "faults/support.rs"]

@@ -12,7 +12,6 @@ mod clients;
 mod hostile;
 mod login;
 mod pipelines;
-#[path = "../python/mod.rs"]
 mod python;
 mod server;
 mod stored;
