@@ -1,4 +1,4 @@
-//! The numbers as OpenMetrics text. The names are part of what is documented in README.md.
+//! The numbers as OpenMetrics text. The names are part of what is documented in WATCHING.md.
 //!
 //! Touches nothing but the clock, for one time of day. Invariant: a handful of series for each pipeline, and
 //! no more than [`SPLITS_TOLD_MAX`] splits of each.
