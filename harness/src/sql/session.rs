@@ -328,15 +328,9 @@ impl Session {
 
     /// Pipeline statements commit, as the documentation says; what only looks does not.
     fn commit_open(&mut self, statement: &Statement) -> Result<(), SqlError> {
-        let looks = matches!(
-            statement,
-            Statement::ShowPipelines
-                | Statement::ShowCreate { .. }
-                | Statement::ShowVariables { .. }
-                | Statement::Test { .. }
-                | Statement::Infer(_)
-        );
-        let Some(store) = self.store.as_mut().filter(|_| !looks) else { return Ok(()) };
+        let Some(store) = self.store.as_mut().filter(|_| redact::changes(statement)) else {
+            return Ok(());
+        };
         match store.dialect() {
             Dialect::Sqlite if !store.in_transaction()? => {}
             _ => store.commit()?,
