@@ -17,7 +17,8 @@ pub(crate) fn relay(to: String) -> (String, Arc<AtomicUsize>) {
         for client in listener.incoming() {
             seen.fetch_add(1, Ordering::Relaxed);
             let client = client.unwrap();
-            let server = TcpStream::connect(&to).unwrap();
+            // A broker that has ended: the client is told by the end of its connection.
+            let Ok(server) = TcpStream::connect(&to) else { continue };
             for (from, to) in [(&client, &server), (&server, &client)] {
                 let (mut from, mut to) = (from.try_clone().unwrap(), to.try_clone().unwrap());
                 thread::spawn(move || {
