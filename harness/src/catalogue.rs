@@ -72,6 +72,7 @@ pub struct Catalogue {
     connect: Arc<dyn Connect>,
     store: Option<Box<dyn Store>>,
     notice: Option<String>,
+    attempts_max: u32,
 }
 
 impl Catalogue {
@@ -80,9 +81,28 @@ impl Catalogue {
     /// # Errors
     /// The database cannot be reached, or its catalogue is newer than this program.
     pub fn open(connect: Arc<dyn Connect>) -> Result<Self, StoreError> {
-        let mut catalogue = Self { connect, store: None, notice: None };
+        let mut catalogue = Self::new(connect);
         catalogue.notice = catalogue.read("open the catalogue", schema::migrate)?;
         Ok(catalogue)
+    }
+
+    fn new(connect: Arc<dyn Connect>) -> Self {
+        Self { connect, store: None, notice: None, attempts_max: ATTEMPTS_MAX }
+    }
+
+    /// As [`Self::open`], for last words: everything is tried once, so that a run whose database is gone ends soon.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub(crate) fn for_last_words(connect: Arc<dyn Connect>) -> Result<Self, StoreError> {
+        let mut catalogue = Self { attempts_max: 1, ..Self::new(connect) };
+        catalogue.read("open the catalogue", schema::migrate)?;
+        Ok(catalogue)
+    }
+
+    /// What follows is tried once.
+    pub(crate) fn says_last_words(&mut self) {
+        self.attempts_max = 1;
     }
 
     /// What a person should know of how it was opened; told once.
@@ -96,7 +116,7 @@ impl Catalogue {
     /// # Errors
     /// The database cannot be reached, or has no catalogue of this program's version.
     pub(crate) fn of_current(connect: Arc<dyn Connect>) -> Result<Self, StoreError> {
-        let mut catalogue = Self { connect, store: None, notice: None };
+        let mut catalogue = Self::new(connect);
         match catalogue.read("look at the catalogue", version)? {
             Some(CATALOGUE_VERSION) => Ok(catalogue),
             Some(older) => Err(StoreError::new(
@@ -163,7 +183,7 @@ impl Catalogue {
             if let Some(mut store) = self.store.take() {
                 drop(store.rollback());
             }
-            if !error.is_transient() || attempt >= ATTEMPTS_MAX {
+            if !error.is_transient() || attempt >= self.attempts_max {
                 return Err(error.context(doing));
             }
             thread::sleep(pause.mul_f64(0.5 + fastrand::f64()));

@@ -11,6 +11,8 @@
 
 #[path = "../../extractor/tests/kinesis_support/canned.rs"]
 mod canned;
+#[path = "kinesis/namespaces.rs"]
+mod namespaces;
 #[path = "../../extractor/tests/kinesis_support/server.rs"]
 mod server;
 #[expect(dead_code, reason = "shared with the fault tests, of which this uses a part")]

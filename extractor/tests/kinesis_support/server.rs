@@ -54,10 +54,15 @@ impl Server {
     }
 
     pub(crate) fn with(options: StoreOptions, shards: i32) -> Self {
+        Self::on("127.0.0.1:0", options, shards)
+    }
+
+    /// A server that listens there.
+    pub(crate) fn on(address: &str, options: StoreOptions, shards: i32) -> Self {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
         let runtime = runtime.unwrap();
-        let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
+        let listener = runtime.block_on(tokio::net::TcpListener::bind(address)).unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let (app, _store) = ferrokinesis::create_app(options);
         runtime.spawn(ferrokinesis::serve_plain_http(listener, app, std::future::pending()));

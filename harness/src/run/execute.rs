@@ -81,6 +81,10 @@ pub fn execute(
     let mut heartbeat = Heartbeat::start(Arc::clone(&setup.connect), id, &setup.plan.share, tally);
     let mut coordinator = Coordinator::new(Arc::clone(&setup), catalogue);
     let result = coordinator.run();
+    if matches!(&result, Err(RunError::Store(error)) if error.may_pass()) {
+        // It was waited for in vain: what is left to say is said once.
+        coordinator.catalogue.says_last_words();
+    }
     match setup.control.is_now() {
         true => heartbeat.abandon(),
         false => heartbeat.stop(),

@@ -272,7 +272,8 @@ impl Task {
     /// Writes down a batch that the database refused; what cannot be written is in the error of
     /// the run anyway.
     fn book_failed(&self, job: &Job, error: &StoreError) {
-        let Ok(mut catalogue) = Catalogue::open(Arc::clone(&self.setup.connect)) else { return };
+        let connect = Arc::clone(&self.setup.connect);
+        let Ok(mut catalogue) = Catalogue::for_last_words(connect) else { return };
         let code = error.kind().class().name();
         let reason = error.to_string();
         let _best_effort = catalogue.record_failed_batch(

@@ -66,6 +66,11 @@ pub(crate) struct Own {
 
 impl Own {
     pub(crate) fn start(test: &str, name: Name) -> Option<Self> {
+        Self::with(test, name, &Extra::default())
+    }
+
+    /// With settings of its own.
+    pub(crate) fn with(test: &str, name: Name, extra: &Extra) -> Option<Self> {
         let real = std::env::var("S2X_REAL").is_ok_and(|value| value == "1");
         let reason = if real { name.unavailable() } else { Some("S2X_REAL is not 1".to_owned()) };
         if let Some(reason) = reason {
@@ -74,7 +79,7 @@ impl Own {
         }
         let path = std::env::temp_dir().join(format!("faults-{test}-{}", std::process::id()));
         let own = Self { services: Services::open(Some(&path)).unwrap(), path };
-        own.services.up(&[name], &Extra::default()).unwrap();
+        own.services.up(&[name], extra).unwrap();
         Some(own)
     }
 }
@@ -209,10 +214,18 @@ impl Pipeline {
 
     /// Starts `harness sql` with these statements and more arguments.
     pub(crate) fn start_sql(&self, statements: &str, args: &[&str]) -> Run {
+        self.start_sql_by(&[], statements, args)
+    }
+
+    /// The same, started by another program, which is given with its arguments and becomes the harness.
+    pub(crate) fn start_sql_by(&self, by: &[String], statements: &str, args: &[&str]) -> Run {
         self.runs.set(self.runs.get() + 1);
         let log = self.dir.path().join(format!("run-{}.log", self.runs.get()));
-        let mut command = Command::new(env!("CARGO_BIN_EXE_harness"));
+        let harness = env!("CARGO_BIN_EXE_harness").to_owned();
+        let mut words = by.iter().chain([&harness]);
+        let mut command = Command::new(words.next().unwrap());
         command
+            .args(words)
             .args(["sql", "-e", statements, "--store", &self.store, "--extractor"])
             .arg(&self.extractor)
             .args(args)
