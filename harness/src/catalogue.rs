@@ -10,6 +10,7 @@
 //! claims, and the insert of new splits. Such an insert can meet the lock that fencing holds on the range of a
 //! pipeline's offsets; the server then ends one of the two, which `attempt` runs again.
 
+mod alter;
 mod audit;
 mod claims;
 mod ends;
@@ -30,6 +31,7 @@ use std::time::Duration;
 
 use crate::store::{Connect, Store, StoreError, StoreErrorKind};
 
+pub(crate) use alter::Altered;
 pub use audit::{AuditEntry, ENTRIES_KEPT};
 pub(crate) use audit::{EntryId, NewEntry};
 pub use claims::Claim;
@@ -52,7 +54,7 @@ pub use schema::CATALOGUE_VERSION;
 pub(crate) use schema::{TABLES, version};
 pub(crate) use secret_files::Files;
 pub use splits::{KEY_LEN_MAX, SPLITS_MAX, TakenEpoch, VALUE_LEN_MAX};
-pub(crate) use splits::{check_key, check_value};
+pub(crate) use splits::{Places, check_key, check_value};
 pub use views::VIEWS;
 
 /// How often one piece of work is tried when the connection or a lock is lost.

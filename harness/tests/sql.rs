@@ -14,6 +14,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+#[path = "sql/altered.rs"]
+mod altered;
 #[path = "sql/hostile.rs"]
 mod hostile;
 #[path = "sql/lifecycle.rs"]

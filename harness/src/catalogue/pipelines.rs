@@ -3,6 +3,7 @@
 //! Touches the database through `Store` alone. Invariant: whatever makes the owners of a pipeline's splits
 //! wrong (a drop, another count of leaves) fences them in the same transaction.
 
+use super::alter::write_incarnation;
 use super::ids::{fresh, hex, now_us};
 use super::record::{Creation, NewPipeline, Pipeline, PipelineState};
 use super::secret_files::Files;
@@ -20,7 +21,7 @@ const COLUMNS: &str = "pipeline_id, name, state, config_json, credentials, incar
      error_total, created_us, altered_us";
 
 /// What ALTER assigns.
-const ALTERED: &str = "config_json = ?, credentials = ?, tasks_max = ?";
+pub(super) const ALTERED: &str = "config_json = ?, credentials = ?, tasks_max = ?";
 
 impl Catalogue {
     /// Creates a pipeline, stopped, or answers the one of that name.
@@ -167,35 +168,6 @@ impl Catalogue {
         })
     }
 
-    /// The same of a pipeline as it was read, with the files of secrets that change sides.
-    ///
-    /// # Errors
-    /// As [`Self::alter_config`]; or it was altered since it was read.
-    pub(crate) fn alter_defined(
-        &mut self,
-        read: &Pipeline,
-        config_json: &str,
-        definition: &str,
-        tasks_max: u32,
-        files: Files<'_>,
-    ) -> Result<(), StoreError> {
-        require_positive("tasks.max", tasks_max)?;
-        self.transact("alter the pipeline", |store| {
-            fence_all(store, read.id)?;
-            // What an attempt wrote whose answer was lost.
-            let is_done = stored_definition(store, read.id)?
-                .is_some_and(|stored| stored.as_deref() == Some(definition));
-            if is_done {
-                return Ok(());
-            }
-            require_as_read(store, read)?;
-            files.change_sides(store)?;
-            let values =
-                [Param::Text(config_json), Param::Text(definition), Param::from(tasks_max)];
-            update(store, read.id, ALTERED, &values)
-        })
-    }
-
     /// Remembers which life of the source the pipeline reads.
     ///
     /// # Errors
@@ -206,7 +178,7 @@ impl Catalogue {
         incarnation: &str,
     ) -> Result<(), StoreError> {
         self.transact("set the pipeline's incarnation", |store| {
-            update(store, pipeline_id, "incarnation = ?", &[Param::Text(incarnation)])
+            write_incarnation(store, pipeline_id, incarnation)
         })
     }
 
@@ -231,7 +203,7 @@ impl Catalogue {
             if let Ok(text) = merged.as_ref()
                 && text != stored
             {
-                update(store, pipeline_id, "incarnation = ?", &[Param::Text(text)])?;
+                write_incarnation(store, pipeline_id, text)?;
             }
             Ok(merged)
         })
@@ -327,7 +299,7 @@ fn remove_as_read(store: &mut dyn Store, read: &Pipeline) -> Result<(), StoreErr
 
 /// Refuses a pipeline whose definition is another one than was read: what was decided by that, the files of
 /// secrets above all, does not hold any more. Locks its row.
-fn require_as_read(store: &mut dyn Store, read: &Pipeline) -> Result<(), StoreError> {
+pub(super) fn require_as_read(store: &mut dyn Store, read: &Pipeline) -> Result<(), StoreError> {
     match stored_definition(store, read.id)? {
         Some(stored) if stored != read.credentials => Err(StoreError::new(
             StoreErrorKind::Fenced,
@@ -341,7 +313,7 @@ fn require_as_read(store: &mut dyn Store, read: &Pipeline) -> Result<(), StoreEr
 }
 
 /// How a pipeline is defined now, its row locked.
-fn stored_definition(
+pub(super) fn stored_definition(
     store: &mut dyn Store,
     pipeline_id: u64,
 ) -> Result<Option<Option<String>>, StoreError> {
@@ -352,7 +324,7 @@ fn stored_definition(
 }
 
 /// Assigns columns of a pipeline's row.
-fn update(
+pub(super) fn update(
     store: &mut dyn Store,
     pipeline_id: u64,
     assignments: &str,
@@ -400,7 +372,7 @@ fn refuse_own_name(table: &str) -> Result<(), StoreError> {
     Ok(())
 }
 
-fn require_positive(what: &str, number: u32) -> Result<(), StoreError> {
+pub(super) fn require_positive(what: &str, number: u32) -> Result<(), StoreError> {
     if number == 0 {
         return Err(StoreError::new(StoreErrorKind::Config, format!("{what} must be 1 or more")));
     }

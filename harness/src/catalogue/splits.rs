@@ -4,6 +4,7 @@
 //! pipeline's id and the hash of its key, and changed only together with `rev`; its value is never null; an
 //! owner's epoch is written into the rows in the transaction that takes it.
 
+use super::alter::write_incarnation;
 use super::claims::{Claim, require_held};
 use super::ids::{key_hash, now_us};
 use super::pipelines::gone;
@@ -135,38 +136,81 @@ impl Catalogue {
         pipeline_id: u64,
         values: &[(&str, &str)],
     ) -> Result<Vec<Split>, StoreError> {
-        let keys: Vec<&str> = values.iter().map(|(key, _)| *key).collect();
-        let hashed = hash_keys(&keys)?;
-        for (key, value) in values {
-            check_value(key, value)?;
-        }
+        self.place(pipeline_id, Places { values, incarnation: None })
+    }
+
+    /// The same, together with the life of the source that the offsets are of.
+    ///
+    /// # Errors
+    /// As [`Self::set_offsets`].
+    pub(crate) fn place(
+        &mut self,
+        pipeline_id: u64,
+        places: Places<'_>,
+    ) -> Result<Vec<Split>, StoreError> {
+        places.check()?;
         self.transact("set the offsets", |store| {
             let epoch = fence_all(store, pipeline_id)?;
-            insert_absent(store, pipeline_id, values, &hashed)?;
-            let batch_id = next_batch(store, pipeline_id, 0, 0, 0)?.batch_id;
-            for (key, value) in values {
-                set_value(store, pipeline_id, (key, value), epoch)?;
-            }
-            let splits = read_splits(store, pipeline_id, &keys)?;
-            let traces: Vec<Trace<'_>> = splits.iter().map(Trace::of).collect();
-            insert_history(store, pipeline_id, batch_id, &traces)?;
-            let batch = NewBatch {
-                task_id: 0,
-                leaf: 0,
-                state: BatchState::Succeeded,
-                epoch,
-                start_us: now_us(),
-                batch_us: 0,
-                load_us: 0,
-                row_count: 0,
-                byte_count: 0,
-                error_count: 0,
-                split_count: splits.len() as u64,
-                error: None,
-            };
-            insert_batch(store, pipeline_id, batch_id, &batch)?;
-            Ok(splits)
+            places.write(store, pipeline_id, epoch)
         })
+    }
+}
+
+/// Offsets that are set by hand.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Places<'a> {
+    /// KEYs and VALUEs.
+    pub(crate) values: &'a [(&'a str, &'a str)],
+    /// The life of the source that they are of, where another one may have been stored.
+    pub(crate) incarnation: Option<&'a str>,
+}
+
+impl Places<'_> {
+    /// Refuses what is no offset, before anything is begun.
+    pub(super) fn check(self) -> Result<(), StoreError> {
+        hash_keys(&self.keys())?;
+        self.values.iter().try_for_each(|(key, value)| check_value(key, value))
+    }
+
+    /// Inside a transaction that has fenced all owners under this epoch.
+    pub(super) fn write(
+        self,
+        store: &mut dyn Store,
+        pipeline_id: u64,
+        epoch: u64,
+    ) -> Result<Vec<Split>, StoreError> {
+        let keys = self.keys();
+        insert_absent(store, pipeline_id, self.values, &hash_keys(&keys)?)?;
+        let batch_id = next_batch(store, pipeline_id, 0, 0, 0)?.batch_id;
+        for (key, value) in self.values {
+            set_value(store, pipeline_id, (key, value), epoch)?;
+        }
+        let splits = read_splits(store, pipeline_id, &keys)?;
+        let traces: Vec<Trace<'_>> = splits.iter().map(Trace::of).collect();
+        insert_history(store, pipeline_id, batch_id, &traces)?;
+        let batch = NewBatch {
+            task_id: 0,
+            leaf: 0,
+            state: BatchState::Succeeded,
+            epoch,
+            start_us: now_us(),
+            batch_us: 0,
+            load_us: 0,
+            row_count: 0,
+            byte_count: 0,
+            error_count: 0,
+            split_count: splits.len() as u64,
+            error: None,
+        };
+        insert_batch(store, pipeline_id, batch_id, &batch)?;
+        if let Some(incarnation) = self.incarnation {
+            write_incarnation(store, pipeline_id, incarnation)?;
+        }
+        Ok(splits)
+    }
+
+    fn keys(&self) -> Vec<&str> {
+        self.values.iter().map(|(key, _)| *key).collect()
     }
 }
 

@@ -256,6 +256,10 @@ fn a_pipeline_is_replaced_at_once_and_its_files_change_sides() {
     assert_eq!(catalogue.pipelines().expect("reads").len(), 1);
 }
 
+fn altered<'a>(definition: &'a str, files: Files<'a>) -> Altered<'a> {
+    Altered { config_json: "{}", definition, tasks_max: 2, files }
+}
+
 /// Two people alter a pipeline that both read before: the later one is told, and no file of secrets is let go
 /// that the pipeline names.
 #[test]
@@ -265,15 +269,15 @@ fn what_was_altered_meanwhile_is_not_overwritten() {
     let read = catalogue.create_pipeline(&new("p")).expect("creates").into_pipeline();
     catalogue.note_secret_file("/second", "s").expect("notes");
     let files = Files { made: Some("/second"), left: Some(("/first", "s")) };
-    catalogue.alter_defined(&read, "{}", "names /second", 2, files).expect("alters");
-    catalogue.alter_defined(&read, "{}", "names /second", 2, files).expect("is done already");
+    catalogue.alter_defined(&read, altered("names /second", files), None).expect("alters");
+    catalogue.alter_defined(&read, altered("names /second", files), None).expect("is done already");
     assert_eq!(catalogue.noted_secret_files("s"), Ok(vec!["/first".to_owned()]));
 
     let late = Files { made: None, left: Some(("/second", "s")) };
     let other = NewPipeline { credentials: Some("names /third"), ..new("p") };
     let refusals = [
-        catalogue.alter_defined(&read, "{}", "names /first", 2, Files::default()).err(),
-        catalogue.alter_defined(&read, "{}", "names /third", 2, late).err(),
+        catalogue.alter_defined(&read, altered("names /first", Files::default()), None).err(),
+        catalogue.alter_defined(&read, altered("names /third", late), None).err(),
         catalogue.drop_defined(&read, late).err(),
         catalogue.define_pipeline(&other, Some(&read), late).err(),
     ];
@@ -289,7 +293,7 @@ fn what_was_altered_meanwhile_is_not_overwritten() {
     assert_eq!(now.credentials.as_deref(), Some("names /second"));
     assert_eq!(catalogue.noted_secret_files("s"), Ok(vec!["/first".to_owned()]));
     catalogue.drop_defined(&now, late).expect("drops");
-    let gone = catalogue.alter_defined(&now, "{}", "names /third", 2, Files::default());
+    let gone = catalogue.alter_defined(&now, altered("names /third", Files::default()), None);
     assert_eq!(gone.expect_err("refused").kind(), StoreErrorKind::Fenced);
 }
 

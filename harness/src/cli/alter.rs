@@ -17,13 +17,12 @@ use super::args::{SetLeavesArgs, SetOffsetsArgs};
 use super::error::CliError;
 use super::show::{find, open};
 use crate::audit;
-use crate::catalogue::{Pipeline, SPLITS_MAX, Split};
+use crate::catalogue::{Pipeline, Places, SPLITS_MAX, Split};
 use crate::exit::Exit;
 use crate::import;
 use crate::report::{Style, Verbosity, counted, out};
 use crate::run::Control;
 use crate::sql::{HostAccess, Imported, Session, Wishes};
-use crate::store::StoreError;
 
 /// Longest file of offsets, bytes.
 ///
@@ -51,11 +50,8 @@ pub(super) fn set_offsets(args: &SetOffsetsArgs) -> Result<Exit, CliError> {
     let texts: Vec<(&str, &str)> =
         pairs.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
     let splits = audit::recorded(&mut catalogue, &statement(args, &texts), |catalogue| {
-        let splits = catalogue.set_offsets(pipeline.id, &texts)?;
-        if args.reset_incarnation {
-            catalogue.set_incarnation(pipeline.id, "")?;
-        }
-        Ok::<_, StoreError>(splits)
+        let incarnation = args.reset_incarnation.then_some("");
+        catalogue.place(pipeline.id, Places { values: &texts, incarnation })
     })?;
     for split in &splits {
         out::line(&format!("{} {}", split.key, split.value))?;

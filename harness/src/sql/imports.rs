@@ -10,7 +10,7 @@ use protocol::{OffsetKey, OffsetValue};
 
 use super::error::SqlError;
 use super::session::Session;
-use crate::catalogue::Split;
+use crate::catalogue::{Places, Split};
 use crate::run::{Point, Points, Until};
 
 /// KEYs that an error names.
@@ -74,11 +74,9 @@ impl Session {
             values.extend(others.iter().map(|split| (split.key.as_str(), split.value.as_str())));
         }
         let catalogue = self.catalogue()?;
-        let mut splits = catalogue.set_offsets(pipeline.id, &values)?;
+        let places = Places { values: &values, incarnation: incarnation.as_deref() };
+        let mut splits = catalogue.place(pipeline.id, places)?;
         splits.truncate(named.len());
-        if let Some(incarnation) = incarnation {
-            catalogue.set_incarnation(pipeline.id, &incarnation)?;
-        }
         Ok(Imported { splits, gone, others })
     }
 }

@@ -1,9 +1,9 @@
 //! ALTER PIPELINE: clauses, CONFIG and CREDENTIALS, offsets.
 //!
-//! May touch: what its parent does. Invariants: what is altered is checked as at CREATE; offsets are set after
-//! everything else, in a transaction of their own.
+//! May touch: what its parent does. Invariants: what is altered is checked as at CREATE; whatever
+//! fails, everything that one statement says is done, or nothing of it.
 
-use crate::catalogue::{Files, Pipeline, Split};
+use crate::catalogue::{Altered, Files, Pipeline, Places, Split};
 use crate::report::counted;
 use crate::run::{Plan, Until};
 use crate::sql::definition::Definition;
@@ -41,22 +41,28 @@ impl Session {
                 Change::Offsets(_) | Change::Config(_) | Change::Credentials(_) => {}
             }
         }
-        let mut told = Vec::new();
         let is_updated =
             changes.iter().any(|it| matches!(it, Change::Config(_) | Change::Credentials(_)));
-        if definition != older || is_updated {
-            let done = self.write_altered(&pipeline, &definition, is_updated);
-            if done.is_err() {
-                self.discard(kept);
-            }
-            done?;
+        let wanted: Vec<&Offsets> = changes
+            .iter()
+            .filter_map(|it| match it {
+                Change::Offsets(offsets) => Some(offsets),
+                _ => None,
+            })
+            .collect();
+        let is_another = definition != older || is_updated;
+        let done =
+            self.write_altered(&pipeline, &definition, (is_another, is_updated), (&wanted, &shown));
+        if done.is_err() {
+            self.discard(kept);
+        }
+        let moved = done?;
+        let mut told = Vec::new();
+        if is_another {
             told.push("what was set holds from its next start on".to_owned());
         }
-        for change in changes {
-            let Change::Offsets(wanted) = change else { continue };
-            let plan = self.plan_of(&pipeline, &definition, Until::Stopped)?;
-            let splits = self.set_offsets(&pipeline, &plan, wanted, &shown)?;
-            told.push(format!("{} set", counted(splits as u64, "offset is", "offsets are")));
+        if !wanted.is_empty() {
+            told.push(format!("{} set", counted(moved as u64, "offset is", "offsets are")));
         }
         Ok(match told.is_empty() {
             true => format!(
@@ -99,60 +105,86 @@ impl Session {
         Ok((definition, kept))
     }
 
-    /// Writes a definition down in the place of the one that is there. `is_updated`: it has another CONFIG or
-    /// other CREDENTIALS, which the source is asked about first.
+    /// Writes a definition down in the place of the one that is there, and moves the pipeline, at once; answers how
+    /// many splits were moved. `is_updated`: it has another CONFIG or other CREDENTIALS, which the source is asked
+    /// about first.
     fn write_altered(
         &mut self,
         pipeline: &Pipeline,
         definition: &Definition,
-        is_updated: bool,
-    ) -> Result<(), SqlError> {
+        (is_another, is_updated): (bool, bool),
+        (wanted, shown): (&[&Offsets], &dyn Fn(Syntax) -> SqlError),
+    ) -> Result<usize, SqlError> {
+        if !is_another && wanted.is_empty() {
+            return Ok(0);
+        }
         let plan = self.plan_of(pipeline, definition, Until::Stopped)?;
         let mut left = None;
         if is_updated {
             self.probe(&plan)?.splits(None)?;
             left = left_by(pipeline, &self.wishes.url, &self.surroundings)?;
         }
+        let mut all = Found::default();
+        for offsets in wanted {
+            let found = self.places_of(pipeline, &plan, offsets, shown)?;
+            all.incarnation = found.incarnation.or(all.incarnation);
+            // What is said last of a split holds.
+            all.splits.retain(|split| found.splits.iter().all(|it| it.key != split.key));
+            all.splits.extend(found.splits);
+        }
+        let values: Vec<(&str, &str)> =
+            all.splits.iter().map(|split| (split.key.as_str(), split.value.as_str())).collect();
+        let places = Places { values: &values, incarnation: all.incarnation.as_deref() };
+        if !is_another {
+            return Ok(self.catalogue()?.place(pipeline.id, places)?.len());
+        }
         let files = Files {
             made: definition.secrets_file.as_deref().filter(|_| is_updated),
             left: left.as_ref().and_then(Left::noted),
         };
-        let text = definition.text();
-        let config_json = &plan.source.redacted_json;
-        let tasks = plan.share.tasks;
-        self.catalogue()?.alter_defined(pipeline, config_json, &text, tasks, files)?;
+        let altered = Altered {
+            config_json: &plan.source.redacted_json,
+            definition: &definition.text(),
+            tasks_max: plan.share.tasks,
+            files,
+        };
+        let places = Some(places).filter(|_| !wanted.is_empty());
+        self.catalogue()?.alter_defined(pipeline, altered, places)?;
         self.let_go(left);
-        Ok(())
+        Ok(values.len())
     }
 
-    /// Moves a pipeline; answers how many splits were moved.
-    fn set_offsets(
+    /// Where a pipeline is to stand.
+    fn places_of(
         &mut self,
         pipeline: &Pipeline,
         plan: &Plan,
         wanted: &Offsets,
         shown: &dyn Fn(Syntax) -> SqlError,
-    ) -> Result<usize, SqlError> {
+    ) -> Result<Found, SqlError> {
         let known = self.catalogue()?.splits(pipeline.id)?;
-        let (splits, incarnation) = match wanted {
+        match wanted {
             Offsets::Points(points) => {
                 let found = self.probe(plan)?.splits(Some(points.clone()))?;
-                (found.splits, Some(found.incarnation))
+                Ok(Found { splits: found.splits, incarnation: Some(found.incarnation) })
             }
             Offsets::Json(json) if known.is_empty() => {
                 // What the JSON does not name begins where the pipeline says.
                 let found = self.probe(plan)?.splits(None)?;
-                (offsets::moved(json, &found.splits, true).map_err(shown)?, Some(found.incarnation))
+                let splits = offsets::moved(json, &found.splits, true).map_err(shown)?;
+                Ok(Found { splits, incarnation: Some(found.incarnation) })
             }
-            Offsets::Json(json) => (offsets::moved(json, &known, false).map_err(shown)?, None),
-        };
-        let values: Vec<(&str, &str)> =
-            splits.iter().map(|split: &Split| (split.key.as_str(), split.value.as_str())).collect();
-        let catalogue = self.catalogue()?;
-        catalogue.set_offsets(pipeline.id, &values)?;
-        if let Some(incarnation) = incarnation {
-            catalogue.set_incarnation(pipeline.id, &incarnation)?;
+            Offsets::Json(json) => {
+                let splits = offsets::moved(json, &known, false).map_err(shown)?;
+                Ok(Found { splits, incarnation: None })
+            }
         }
-        Ok(splits.len())
     }
+}
+
+/// Places for splits, and the life of the source that they are of, where it was asked.
+#[derive(Default)]
+struct Found {
+    splits: Vec<Split>,
+    incarnation: Option<String>,
 }
