@@ -188,6 +188,17 @@ impl Link {
         self.send(sent)
     }
 
+    /// Sends PING, to see whether it lives.
+    pub fn ping(&mut self) -> Result<u32, Fault> {
+        let sent = self.session.ping(b"host")?;
+        self.send(sent)
+    }
+
+    /// Whether a request waits for its answer.
+    pub fn is_waiting(&self) -> bool {
+        self.session.is_waiting()
+    }
+
     fn send(&mut self, sent: Sent) -> Result<u32, Fault> {
         self.child.write(&sent.bytes).map_err(|what| Fault::Gone(format!("extractor {what}")))?;
         Ok(sent.seq)
@@ -254,9 +265,8 @@ impl Link {
                 Err(Fault::Gone(format!("extractor shows no sign of life for {silent} s")))
             }
             None if now - self.last_byte > PING_AFTER => {
-                let sent = self.session.ping(b"host")?;
                 self.ping_sent = Some(now);
-                self.send(sent).map(|_| ())
+                self.ping().map(|_| ())
             }
             Some(_) | None => Ok(()),
         }

@@ -11,6 +11,7 @@ mod living;
 mod load;
 mod patience;
 mod points;
+mod pool;
 mod refused;
 mod setup;
 mod share;
@@ -35,6 +36,7 @@ pub use heartbeat::SILENT_AFTER;
 pub(crate) use heartbeat::is_silent;
 pub use living::Living;
 pub use points::{Point, Points};
+pub use pool::Pool;
 pub(crate) use tally::REACHING;
 pub use tally::{Health, Snapshot, Tally, rate};
 
@@ -70,6 +72,18 @@ pub struct Plan {
     /// What the catalogue keeps of a pipeline that was created by SQL: the run then needs the pipeline to
     /// be there with this definition, and ends when STOP PIPELINE says so. `None` for a pipeline file.
     pub definition: Option<String>,
+    /// Whose extractors that wait in this process may serve it, and whose its own are when it has ended well;
+    /// `None` keeps none.
+    pub pooled: Option<PooledFor>,
+}
+
+/// A pipeline as it is in the catalogue now: one that is altered is another one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PooledFor {
+    /// Its id, which is never used again.
+    pub id: u64,
+    /// Its definition.
+    pub definition: String,
 }
 
 impl Plan {
@@ -98,7 +112,7 @@ impl std::fmt::Debug for SourceConfig {
 }
 
 /// How the extractor is started.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ExtractorCommand {
     /// The program; an absolute path.
     pub program: PathBuf,
@@ -206,6 +220,7 @@ pub struct Control {
     /// The one that ends this run together with others.
     parent: Option<Arc<AtomicU8>>,
     living: Living,
+    pool: Pool,
     /// Whether a pipeline that ends with its parent stays Running.
     stays: bool,
 }
@@ -215,12 +230,18 @@ impl Control {
     #[must_use]
     pub fn child(&self) -> Self {
         let parent = Some(Arc::clone(&self.wish));
-        Self { wish: Arc::default(), parent, living: self.living.clone(), stays: false }
+        let (living, pool) = (self.living.clone(), self.pool.clone());
+        Self { wish: Arc::default(), parent, living, pool, stays: false }
     }
 
     /// The extractors of this run and of those that it was made beside.
     pub const fn living(&self) -> &Living {
         &self.living
+    }
+
+    /// The extractors that wait for another run beside this one.
+    pub const fn pool(&self) -> &Pool {
+        &self.pool
     }
 
     /// One for a run that the end of a server interrupts only: its pipeline stays Running, and the next

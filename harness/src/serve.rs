@@ -90,11 +90,13 @@ pub(crate) fn serve(options: Options, control: &Control) -> Result<(), SqlError>
     while hub.count() > 0 && !control.is_now() {
         thread::sleep(DRAIN_TICK);
     }
-    if !control.is_now() {
-        drop(revived.join());
-        hub.running.wait()?;
+    if control.is_now() {
+        return Ok(());
     }
-    Ok(())
+    drop(revived.join());
+    let ended = hub.running.wait();
+    control.pool().close();
+    ended
 }
 
 /// What the server calls its version: that of the database behind it, which clients go by.

@@ -36,6 +36,7 @@ use fastrand::Rng;
 use ferrokinesis as _;
 use harness::catalogue::Catalogue;
 use harness::store::StoreUrl;
+use mysql::prelude::Queryable as _;
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 use tokio as _;
@@ -418,5 +419,32 @@ fn keys_of_the_environment_reach_the_extractor_by_references() {
     let has = |text: &str| stored.windows(text.len()).any(|piece| piece == text.as_bytes());
     assert!(has("kinesis.stream"), "the configuration is there");
     assert!(!has("canary"), "and its secrets are not");
+    pipeline.assert_no_process_left();
+}
+
+/// The extractors of a stream wait when their run ends, and read on with the next one: each record once.
+#[test]
+fn extractors_of_kinesis_wait_for_the_next_run() {
+    let server = Server::start(4);
+    let config = documented(&server);
+    let pipeline = Pipeline::new("waits", None, &config);
+    let statements = format!(
+        "SET GLOBAL experimental_features_config = 'kafka_connect_enabled=true'; CREATE INFERRED PIPELINE waits \
+         AS LOAD DATA KAFKACONNECT 'x' CONFIG '{config}' CREDENTIALS '{{}}' FORMAT AVRO"
+    );
+    pipeline.sql(&statements, &[]);
+    let (mut serve, mut client) = pipeline.serve();
+    let mut waiting: Option<BTreeSet<i32>> = None;
+    for round in 0..3 {
+        let key = |n: u32| (format!("user-{}", round * 100 + n), format!("{{\"seq\":{n}}}"));
+        server.put(&(0..100).map(key).collect::<Vec<_>>());
+        client.query_drop("START PIPELINE waits FOREGROUND").unwrap();
+        let now: BTreeSet<i32> = pipeline.extractors().into_iter().collect();
+        assert_eq!(now.len(), 4, "{}", serve.log());
+        assert_eq!(waiting.get_or_insert_with(|| now.clone()), &now);
+    }
+    pipeline.assert_exactly_once((0..300).map(|n| format!("{{\"partitionKey\":\"user-{n}\"}}")));
+    signal(serve.pid(), Signal::SIGTERM);
+    assert_eq!(serve.wait(), Some(0), "{}", serve.log());
     pipeline.assert_no_process_left();
 }

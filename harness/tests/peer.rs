@@ -70,6 +70,7 @@ impl Bench {
             retry: Retry::default(),
             metrics: None,
             definition: None,
+            pooled: None,
         }
     }
 

@@ -85,11 +85,16 @@ pub(super) fn sql(args: &SqlArgs) -> Result<Exit, CliError> {
         return ask(&mut session, &url, &control, &mut tell);
     }
     let done = scripts.iter().try_for_each(|(name, text)| session.script(name, text, &mut tell));
-    if done.is_err() {
-        session.give_up();
-    }
+    let ended = match &done {
+        Ok(()) => session.finish(),
+        Err(_) => {
+            session.give_up();
+            Ok(())
+        }
+    };
+    control.pool().close();
     done?;
-    session.finish()?;
+    ended?;
     Ok(Exit::Done)
 }
 
@@ -112,6 +117,7 @@ fn ask(
     }
     control.drain();
     let ended = session.end();
+    control.pool().close();
     done?;
     ended?;
     Ok(Exit::Done)

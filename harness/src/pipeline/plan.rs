@@ -171,6 +171,7 @@ pub fn plan(
         retry,
         metrics,
         definition,
+        pooled: None,
     })
 }
 

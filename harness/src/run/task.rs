@@ -9,9 +9,9 @@
 //! ```
 
 use std::collections::{HashSet, VecDeque};
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use protocol::message::{Extract, Partitions, Split};
@@ -29,7 +29,11 @@ use crate::link::{Fault, Link, REQUEST_WAIT};
 use crate::stage::{StageBudget, Staged};
 
 mod extract;
+mod line;
 mod session;
+
+pub(super) use line::{Line, Waker};
+use line::{Lines, Queue};
 
 /// Batches that are extracted or loaded at the same time: one is loaded while the next one is
 /// extracted.
@@ -48,15 +52,13 @@ const DRY_REST: Duration = Duration::from_millis(500);
 const EVENTS_MAX: usize = 64;
 
 /// What wakes a task.
-enum Wake {
+pub(super) enum Wake {
     /// The extractor with this number sent something.
     Child { number: u64, what: FromChild },
     /// A batch ended.
     Loaded(Box<Done>),
-    /// The coordinator decided which splits this task reads.
-    Assign(Order),
-    /// The run is complete: look at once, and not at the next tick.
-    Complete,
+    /// There are other splits to read, or the run is complete: look at once, and not at the next tick.
+    Look,
 }
 
 /// What a task tells the coordinator.
@@ -84,19 +86,26 @@ pub(super) struct Order {
     pub look: bool,
 }
 
+/// Splits that the coordinator wants a task to read; `None` when there is nothing new.
+type Wanted = Arc<Mutex<Option<Order>>>;
+
 /// Gives a task its splits.
 #[derive(Clone)]
-pub(super) struct Orders(SyncSender<Wake>);
+pub(super) struct Orders {
+    wanted: Wanted,
+    waker: Waker,
+}
 
 impl Orders {
     /// Replaces the splits of the task. A task that is gone does not mind.
     pub(super) fn assign(&self, order: Order) {
-        let _gone = self.0.send(Wake::Assign(order));
+        *self.wanted.lock().unwrap_or_else(PoisonError::into_inner) = Some(order);
+        self.waker.wake();
     }
 
-    /// Has the task see at once that the run is complete. One whose queue is full is awake anyway.
+    /// Has the task see at once that the run is complete.
     pub(super) fn complete(&self) {
-        let _awake_or_gone = self.0.try_send(Wake::Complete);
+        self.waker.wake();
     }
 }
 
@@ -112,8 +121,11 @@ pub(super) struct Task {
     link_number: u64,
     /// The mark of the extractor among those that live.
     mark: u64,
-    /// Splits that the coordinator wants read; `None` when there is nothing new.
-    wanted: Option<Order>,
+    /// Where its lines of standard error go.
+    lines: Lines,
+    /// What the extractor said to its configuration.
+    told: Vec<String>,
+    wanted: Wanted,
     order: Order,
     jobs: SyncSender<Job>,
     loading: usize,
@@ -140,18 +152,21 @@ pub(super) struct Task {
 }
 
 impl Task {
-    /// A task without an extractor.
+    /// A task with an extractor that waited for this pipeline, or without one.
     pub(super) fn new(
         slot: u32,
         claim: Claim,
         setup: Arc<Setup>,
         news: SyncSender<News>,
     ) -> Result<Self, RunError> {
+        let waited = line::take(&setup, slot, claim);
         let (wake, events) = sync_channel(EVENTS_MAX);
+        let none = || (None, Queue { wake, events, lines: Lines::default() });
+        let (own, Queue { wake, events, lines }) = waited.map_or_else(none, Line::split);
         let loaded = wake.clone();
         let done = move |done| loaded.send(Wake::Loaded(Box::new(done))).is_ok();
         let jobs = load::start(Arc::clone(&setup), slot, claim.leaf, done)?;
-        Ok(Self {
+        let mut task = Self {
             slot,
             claim,
             setup,
@@ -161,7 +176,9 @@ impl Task {
             link: None,
             link_number: 0,
             mark: 0,
-            wanted: None,
+            lines,
+            told: Vec::new(),
+            wanted: Wanted::default(),
             order: Order::default(),
             jobs,
             loading: 0,
@@ -178,24 +195,28 @@ impl Task {
             was_caught_up: false,
             tick: Instant::now(),
             measured: Instant::now(),
-        })
+        };
+        if let Some(own) = own {
+            task.take_over(own);
+        }
+        Ok(task)
     }
 
     /// Lets the coordinator give it splits.
     pub(super) fn orders(&self) -> Orders {
-        Orders(self.wake.clone())
+        Orders { wanted: Arc::clone(&self.wanted), waker: Waker::of(&self.wake) }
     }
 
     /// Runs until the run ends, and tells the coordinator how.
     pub(super) fn run(mut self) {
         let result = self.serve();
-        if let Some(mut link) = self.link.take() {
-            if result.is_ok() {
-                self.stop(&mut link);
-            }
-            self.drop_link(link);
+        let (task, news) = (self.slot, self.news.clone());
+        match self.link.take() {
+            Some(link) if result.is_ok() => self.release(link),
+            Some(link) => self.drop_link(link),
+            None => {}
         }
-        let _gone = self.news.send(News::Finished { task: self.slot, result });
+        let _gone = news.send(News::Finished { task, result });
     }
 
     fn serve(&mut self) -> Result<(), RunError> {
@@ -203,7 +224,8 @@ impl Task {
             if self.setup.control.is_now() {
                 return Err(RunError::Interrupted);
             }
-            if let Some(order) = self.wanted.take() {
+            let wanted = self.order_of_coordinator().take();
+            if let Some(order) = wanted {
                 self.looked &= !order.look;
                 self.leave(&order);
                 self.order = order;
@@ -260,8 +282,8 @@ impl Task {
             if let Some(answer) = self.next()? {
                 self.aside(answer)?;
             }
-        } else if let Ok(Wake::Assign(order)) = self.events.recv_timeout(TICK) {
-            self.wanted = Some(order);
+        } else {
+            let _woken_or_not = self.events.recv_timeout(TICK);
         }
         Ok(())
     }
@@ -276,9 +298,8 @@ impl Task {
                     // What failed is read again from the committed offsets.
                     let _read_again = self.loaded(*done);
                 }
-                Ok(Wake::Assign(order)) => self.wanted = Some(order),
                 Ok(Wake::Child { number, what }) => self.keep_up(number, what),
-                Ok(Wake::Complete) | Err(RecvTimeoutError::Timeout) => {}
+                Ok(Wake::Look) | Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,
             }
         }
@@ -375,12 +396,8 @@ impl Task {
                 FromChild::End(error) => Err(self.link()?.ended(error).into()),
             },
             Ok(Wake::Loaded(done)) => self.loaded(*done).map(|()| None),
-            Ok(Wake::Assign(order)) => {
-                self.wanted = Some(order);
-                Ok(None)
-            }
             // An extractor that was replaced, or something that the loop looks at anyway.
-            Ok(Wake::Child { .. } | Wake::Complete) | Err(RecvTimeoutError::Timeout) => Ok(None),
+            Ok(Wake::Child { .. } | Wake::Look) | Err(RecvTimeoutError::Timeout) => Ok(None),
             Err(RecvTimeoutError::Disconnected) => {
                 Err(RunError::Internal("the event queue of a task is gone".to_owned()).into())
             }
@@ -418,9 +435,19 @@ impl Task {
         Ok(None)
     }
 
+    /// The order that the coordinator gave last, until it is taken.
+    fn order_of_coordinator(&self) -> MutexGuard<'_, Option<Order>> {
+        self.wanted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether there are other splits to read.
+    pub(super) fn has_order(&self) -> bool {
+        self.order_of_coordinator().is_some()
+    }
+
     /// Whether the extractor is to end between two batches, and another one to take its place.
     pub(super) fn is_flushed(&self) -> bool {
-        self.link.is_some() && self.setup.control.living().is_flushed(self.mark)
+        self.link.is_some() && self.is_marked()
     }
 
     /// Lets an extractor that is of no use go.

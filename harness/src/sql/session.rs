@@ -21,7 +21,7 @@ use crate::audit;
 use crate::catalogue::{Catalogue, Pipeline, PipelineState};
 use crate::pipeline::{Overrides, Surroundings, nearest};
 use crate::report::{Report, Style, Verbosity};
-use crate::run::{Control, Plan, Until};
+use crate::run::{Control, Plan, PooledFor, Until};
 use crate::store::{
     Cell, CellRow, Connect, Dialect, RowSet, SERVER_FUNCTIONS, ServerCode, Store, StoreError,
     StoreErrorKind, StoreUrl, ToRead,
@@ -424,7 +424,10 @@ impl Session {
     ) -> Result<Plan, SqlError> {
         self.require_confined(&pipeline.name, definition)?;
         let leaves = Some(pipeline.leaf_count);
-        self.plan(&pipeline.name, &pipeline.target_table, definition, (until, leaves))
+        let plan =
+            self.plan(&pipeline.name, &pipeline.target_table, definition, (until, leaves))?;
+        let pooled = Some(PooledFor { id: pipeline.id, definition: definition.text() });
+        Ok(Plan { pooled, ..plan })
     }
 
     /// The plan of a run of a definition: until when, by how many leaves.

@@ -142,6 +142,9 @@ impl Session {
             // How its last run ended does not matter any more.
             drop(self.running.stop(name));
         }
+        if let Some(pipeline) = existing {
+            self.control.pool().let_go(pipeline.id);
+        }
         let files = Files {
             made: definition.secrets_file.as_deref(),
             left: left.as_ref().and_then(Left::noted),
@@ -195,6 +198,7 @@ impl Session {
         let pipeline = self.pipeline(name)?;
         // How its last run ended does not matter any more.
         drop(self.running.stop(name));
+        self.control.pool().let_go(pipeline.id);
         let url = self.wishes.url.clone();
         if let Some(note) = super::drop_pipeline(self.catalogue()?, &url, &pipeline)? {
             self.report.warn(&note);

@@ -15,6 +15,7 @@ mod kafka;
 mod kills;
 mod races;
 mod restarts;
+mod serve;
 mod sql;
 mod stalls;
 mod support;

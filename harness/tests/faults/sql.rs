@@ -17,24 +17,24 @@ const SPLITS: u32 = 12;
 /// Rows of one test, over all splits.
 const ROWS: u64 = 24_000;
 
-const LEAVES: u32 = 3;
+pub(crate) const LEAVES: u32 = 3;
 
 /// Kills of one test.
 const KILLS: u32 = 25;
 
-fn generator() -> Value {
+pub(crate) fn generator() -> Value {
     json!({
         "connector.class": "test", "test.splits": SPLITS, "test.rows": ROWS / u64::from(SPLITS), "tasks.max": 4,
         "batch.rows": 61,
     })
 }
 
-fn ids() -> Vec<String> {
+pub(crate) fn ids() -> Vec<String> {
     generated_ids(SPLITS, ROWS / u64::from(SPLITS)).collect()
 }
 
 /// Makes the pipeline by SQL, for three leaves.
-fn create(pipeline: &Pipeline, config: &Value) {
+pub(crate) fn create(pipeline: &Pipeline, config: &Value) {
     let statements = format!(
         "SET GLOBAL experimental_features_config = 'kafka_connect_enabled=true'; \
          CREATE INFERRED PIPELINE {} AS LOAD DATA KAFKACONNECT 'x' CONFIG '{config}' \

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::Write;
+use std::io::{BufRead as _, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
@@ -234,6 +234,33 @@ impl Pipeline {
             .stdout(Stdio::null())
             .stderr(File::create(&log).unwrap());
         Run { child: command.spawn().unwrap(), log }
+    }
+
+    /// Starts `harness serve`, and waits until it listens.
+    pub(crate) fn serve(&self) -> (Run, mysql::Conn) {
+        self.runs.set(self.runs.get() + 1);
+        let log = self.dir.path().join(format!("run-{}.log", self.runs.get()));
+        let mut command = Command::new(env!("CARGO_BIN_EXE_harness"));
+        command
+            .args(["serve", "--listen", "127.0.0.1:0", "--store", &self.store, "--extractor"])
+            .arg(&self.extractor)
+            .env("S2X_SECRETS", self.dir.path().join("secrets"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(File::create(&log).unwrap());
+        let mut child = command.spawn().unwrap();
+        let mut first = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut first).unwrap();
+        let run = Run { child, log };
+        let port =
+            first.strip_prefix("listening on 127.0.0.1:").and_then(|it| it.split(',').next());
+        let port = port.and_then(|it| it.parse().ok());
+        let options = mysql::OptsBuilder::new()
+            .ip_or_hostname(Some("127.0.0.1"))
+            .tcp_port(port.unwrap_or_else(|| panic!("it does not listen: {}", run.log())))
+            .user(Some("root"))
+            .prefer_socket(false);
+        (run, mysql::Conn::new(options).unwrap())
     }
 
     /// Runs statements to their end.

@@ -12,6 +12,7 @@ mod clients;
 mod hostile;
 mod login;
 mod pipelines;
+mod pool;
 mod python;
 mod server;
 mod stored;

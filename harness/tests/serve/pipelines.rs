@@ -6,11 +6,12 @@ use nix::sys::signal::Signal;
 
 use super::server::{Bench, Server, number, refused, skipped, wait_until};
 
-const ON: &str = "SET GLOBAL experimental_features_config = \"kafka_connect_enabled=true\"";
-const COUNT: &str = "SELECT COUNT(*) FROM p";
-const IDS: &str = "SELECT COUNT(DISTINCT id) FROM p";
+pub(crate) const ON: &str =
+    "SET GLOBAL experimental_features_config = \"kafka_connect_enabled=true\"";
+pub(crate) const COUNT: &str = "SELECT COUNT(*) FROM p";
+pub(crate) const IDS: &str = "SELECT COUNT(DISTINCT id) FROM p";
 
-fn create(rows: u64, batch: u64) -> String {
+pub(crate) fn create(rows: u64, batch: u64) -> String {
     format!(
         "CREATE INFERRED PIPELINE p AS LOAD DATA KAFKACONNECT 'test' CONFIG '{{\"connector.class\": \"test\", \
          \"test.splits\": 3, \"test.rows\": {rows}, \"tasks.max\": 2, \"batch.rows\": {batch}}}' \
@@ -24,7 +25,7 @@ fn state(client: &mut Conn) -> String {
 }
 
 /// Whether the Python peer can run; says so where not.
-fn has_python(test: &str) -> bool {
+pub(crate) fn has_python(test: &str) -> bool {
     let is_there = ["/usr/bin/python3", "/usr/local/bin/python3"]
         .iter()
         .any(|path| std::path::Path::new(path).exists());

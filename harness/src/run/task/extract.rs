@@ -53,7 +53,7 @@ impl Task {
             if self.setup.control.is_now() {
                 return Err(RunError::Interrupted.into());
             }
-            let closing = self.setup.is_draining() || self.wanted.is_some() || self.is_flushed();
+            let closing = self.setup.is_draining() || self.has_order() || self.is_flushed();
             if assignment.reached || closing && lap.is_none() {
                 self.close(&mut assignment)?;
                 if assignment.open.is_empty() && self.loading == 0 {

@@ -5,12 +5,11 @@ use std::time::{Duration, Instant};
 
 use protocol::OffsetKey;
 use protocol::message::{
-    AddedSplit, Configure, Configured, Discovered, GetOffsets, OffsetEntry, Partitions, Settings,
-    Start,
+    AddedSplit, Configured, Discovered, GetOffsets, OffsetEntry, Partitions, Settings, Start,
 };
 use protocol::wire::Kind;
 
-use super::{Answer, Event, FromChild, News, RunError, Stop, TICK, Task, Wake};
+use super::{Answer, Event, FromChild, News, RunError, Stop, TICK, Task, Wake, line};
 use crate::catalogue::Catalogue;
 use crate::link::{
     CONFIGURE_WAIT, Fault, HELLO_WAIT, Link, REQUEST_WAIT, REQUEST_WAIT_MAX, STOP_WAIT,
@@ -26,15 +25,11 @@ impl Task {
         self.link_number += 1;
         let number = self.link_number;
         let wake = self.wake.clone();
-        let setup = Arc::clone(&self.setup);
         let frames = move |what| wake.send(Wake::Child { number, what }).is_ok();
-        let lines = move |line: &str| {
-            setup.tell(&Event::Log { level: "stderr".to_owned(), line: line.to_owned() });
-        };
-        let mut command = self.setup.plan.extractor.clone();
-        // Nobody reads them: they tell the processes of a machine apart.
-        let name = ["--pipeline".to_owned(), self.setup.plan.name.clone()];
-        command.args.extend(name.into_iter().chain(["--task".to_owned(), self.slot.to_string()]));
+        self.lines.set(Some(Arc::clone(&self.setup)));
+        let lines = self.lines.clone();
+        let lines = move |line: &str| lines.tell(line);
+        let command = line::command(&self.setup, self.slot);
         let link = Link::start(&command, frames, lines).map_err(|error| {
             let program = command.program.display().to_string();
             RunError::Spawn { program, reason: error.to_string() }
@@ -47,18 +42,7 @@ impl Task {
         self.link()?.hello(&session, "info")?;
         self.answer(HELLO_WAIT, |answer| matches!(answer, Answer::HelloOk(_)).then_some(()))
             .map_err(|stop| self.not_an_extractor(stop))?;
-        let plan = &self.setup.plan;
-        let configure = Configure {
-            config: plan.source.config.clone(),
-            credentials: plan.source.credentials.clone(),
-            settings: Settings {
-                pipeline: plan.name.clone(),
-                leaf: self.claim.leaf,
-                task: self.slot,
-                max_row_bytes: plan.limits.row_bytes,
-                retry_ms: retry_ms(plan.retry),
-            },
-        };
+        let configure = line::configure(&self.setup, self.slot, self.claim);
         self.link()?.configure(&configure)?;
         let configured = self.answer(CONFIGURE_WAIT, |answer| match answer {
             Answer::Configured(configured) => Some(configured),
@@ -116,12 +100,18 @@ impl Task {
         Ok(())
     }
 
-    fn accept(&self, configured: &Configured) -> Result<(), Stop> {
-        for warning in &configured.warnings {
-            self.setup.tell(&Event::Warning(warning.clone()));
-        }
+    fn accept(&mut self, configured: &Configured) -> Result<(), Stop> {
+        self.told.clone_from(&configured.warnings);
+        self.tell_warnings();
         let Some(unknown) = configured.unknown_config.first() else { return Ok(()) };
         Err(RunError::Config(crate::pipeline::unknown_key(unknown)).into())
+    }
+
+    /// Tells what the extractor said to its configuration.
+    pub(super) fn tell_warnings(&self) {
+        for warning in &self.told {
+            self.setup.tell(&Event::Warning(warning.clone()));
+        }
     }
 
     /// CHECK.
@@ -206,8 +196,6 @@ impl Task {
                     }
                     FromChild::End(_) => return,
                 },
-                // A task whose extractor is flushed goes on.
-                Ok(Wake::Assign(order)) => self.wanted = Some(order),
                 _ if self.setup.control.is_now() => return,
                 _ => {}
             }
@@ -223,7 +211,7 @@ fn is_of_old_credit(answer: &Answer) -> bool {
 
 /// How long an extractor tries again itself what may pass. Where the pauses between retries were said, it is the
 /// host that counts and waits.
-fn retry_ms(retry: Retry) -> u64 {
+pub(super) fn retry_ms(retry: Retry) -> u64 {
     let most = Settings::default().retry_ms;
     let first = retry.pauses.map(|pauses| pauses.first.as_millis());
     first.map_or(most, |first| u64::try_from(first).unwrap_or(most).min(most))

@@ -135,6 +135,8 @@ impl Session {
         let values: Vec<(&str, &str)> =
             all.splits.iter().map(|split| (split.key.as_str(), split.value.as_str())).collect();
         let places = Places { values: &values, incarnation: all.incarnation.as_deref() };
+        // Those that wait were configured for what it was.
+        self.control.pool().let_go(pipeline.id);
         if !is_another {
             return Ok(self.catalogue()?.place(pipeline.id, places)?.len());
         }
