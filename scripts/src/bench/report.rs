@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use super::chart::{self, Chart};
 use super::gate::{Gate, Verdict};
+use super::median;
 
 const BEGIN: &str = "<!-- figures: begin -->";
 const END: &str = "<!-- figures: end -->";
@@ -21,13 +22,23 @@ pub(super) struct Figure {
     value: f64,
     unit: &'static str,
     baseline: Option<(String, f64)>,
+    /// The lowest and the highest of several rounds: ratios where there is a baseline, else values.
+    spread: Option<(f64, f64)>,
+    rounds: Vec<f64>,
     gate: Option<Gate>,
     is_detail: bool,
 }
 
 impl Figure {
     pub(super) fn new(name: &str, value: f64, unit: &'static str) -> Self {
-        Self { name: name.to_owned(), value, unit, baseline: None, gate: None, is_detail: false }
+        let (name, baseline, spread, gate) = (name.to_owned(), None, None, None);
+        Self { name, value, unit, baseline, spread, rounds: Vec::new(), gate, is_detail: false }
+    }
+
+    /// The middle of several rounds, and how far they lie apart.
+    pub(super) fn of_rounds(name: &str, rounds: Vec<f64>, unit: &'static str) -> Self {
+        let middle = median(&mut rounds.clone());
+        Self { spread: extremes(&rounds), rounds, ..Self::new(name, middle, unit) }
     }
 
     /// Left out of README.md.
@@ -40,6 +51,14 @@ impl Figure {
     #[must_use]
     pub(super) fn beside(self, what: &str, value: f64) -> Self {
         Self { baseline: Some((what.to_owned(), value)), ..self }
+    }
+
+    /// The same of something else, which took turns with it.
+    #[must_use]
+    pub(super) fn beside_rounds(self, what: &str, mut theirs: Vec<f64>) -> Self {
+        let ratios: Vec<_> =
+            self.rounds.iter().zip(&theirs).map(|(it, other)| it / other).collect();
+        Self { spread: extremes(&ratios), ..self.beside(what, median(&mut theirs)) }
     }
 
     /// What it must be, or `--gate` fails: the ratio where there is a baseline, else the value.
@@ -60,16 +79,32 @@ impl Figure {
         );
         json!({
             "name": self.name, "value": self.value, "unit": self.unit, "baseline": baseline,
+            "spread": self.spread.map(|(least, most)| [least, most]),
             "gate": self.gate.map(|gate| gate.to_string()),
             "verdict": self.verdict(is_quiet).map(|verdict| verdict.to_string()),
         })
     }
 
+    /// How far the rounds lie apart, where there were some.
+    fn apart(&self, unit: &str) -> String {
+        self.spread.map_or_else(String::new, |(least, most)| {
+            format!(
+                " ({} to {})",
+                with_unit(least, unit).trim_end(),
+                with_unit(most, unit).trim_end()
+            )
+        })
+    }
+
     fn cells(&self, is_quiet: bool) -> [String; 4] {
         let baseline = self.baseline.as_ref().map_or_else(String::new, |(what, value)| {
-            format!("{} ({what}): {:.2}×", with_unit(*value, self.unit), self.value / value)
+            let ratio = format!("{:.2}×", self.value / value);
+            format!("{} ({what}): {ratio}{}", with_unit(*value, self.unit), self.apart(""))
         });
-        let value = with_unit(self.value, self.unit);
+        let mut value = with_unit(self.value, self.unit);
+        if self.baseline.is_none() {
+            value += &self.apart(self.unit);
+        }
         let gate = self.gate.zip(self.verdict(is_quiet));
         let target = gate.map_or_else(String::new, |(gate, verdict)| format!("{gate}: {verdict}"));
         [self.name.clone(), value, baseline, target]
@@ -200,6 +235,12 @@ impl Report {
         );
         std::fs::write(path, text).context("write README.md")
     }
+}
+
+/// The lowest and the highest.
+fn extremes(values: &[f64]) -> Option<(f64, f64)> {
+    let least = values.iter().copied().reduce(f64::min)?;
+    Some((least, values.iter().copied().reduce(f64::max)?))
 }
 
 fn text_of(value: &Value) -> String {

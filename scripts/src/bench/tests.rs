@@ -108,6 +108,17 @@ fn a_pause_after_a_burst_is_seen() {
 }
 
 #[test]
+fn rounds_are_told_with_their_middle_and_how_far_they_lie_apart() {
+    let mut report = Report::new(&json!({"quiet": true}));
+    let cost = Figure::of_rounds("cost", vec![3.0, 1.0, 2.0], "s");
+    report.add(cost.beside_rounds("other", vec![4.0, 10.0, 8.0]));
+    report.add(Figure::of_rounds("memory", vec![3.0, 1.0, 2.0], "MiB"));
+    let table = report.table();
+    assert!(table.contains("8.00 s (other): 0.25× (0.10 to 0.75)"), "{table}");
+    assert!(table.contains("2.00 MiB (1.00 MiB to 3.00 MiB)"), "{table}");
+}
+
+#[test]
 fn missed_gates_are_told() {
     let mut report = Report::new(&json!({"quiet": true}));
     let gate = gate::Gate::at_most(1.5, "×");

@@ -1,5 +1,7 @@
 //! Reading any source from its start, by its CONFIG. May touch what `host` may.
 
+use std::time::{Duration, Instant};
+
 use anyhow::{Result, bail};
 use protocol::avro::Marker;
 use protocol::message::{Configure, GetOffsets, Settings, Start};
@@ -27,5 +29,19 @@ impl Host {
         let sent = self.session.assign(1, Marker(*b"marker of bench!"), &found.incarnation, &parts);
         self.ask(sent, |event| matches!(event, Event::Assigned(_)))?;
         Ok(())
+    }
+
+    /// Reads on until a batch ends at the end of every split, or `patience` is over, which is an error.
+    pub(in crate::bench) fn catch_up(&mut self, patience: Duration) -> Result<()> {
+        let begun = Instant::now();
+        while begun.elapsed() < patience {
+            if let Event::BatchEnd(batch) = self.event()? {
+                if batch.end.caught_up {
+                    return Ok(());
+                }
+                self.credit()?;
+            }
+        }
+        bail!("the extractor did not come to the end within {patience:?}")
     }
 }
