@@ -19,6 +19,7 @@ use std::time::{Duration, Instant};
 use extractor::source::Source;
 use protocol::Code;
 use protocol::message::{Extract, Settings, StopMode};
+use protocol::session::host::Event;
 use rdkafka::ClientConfig;
 use rdkafka::message::ToBytes;
 use rdkafka::mocking::MockCluster;
@@ -196,7 +197,8 @@ fn f29_a_registry_in_the_settings_is_refused_by_name_and_never_asked() {
         let mut host = Host::spawn();
         host.greet();
         host.send_configure(config, credentials.clone(), Settings::default());
-        let failure = host.raw_failure();
+        let answer = host.event();
+        let Event::Failed { failure, .. } = answer else { panic!("{key} is taken: {answer:?}") };
         assert_eq!(failure.code, Code::ConfigInvalid, "{failure}");
         assert!(failure.message.starts_with(key), "{failure}");
         assert!(failure.message.contains("possible are json, string and bytes"), "{failure}");
