@@ -223,6 +223,10 @@ impl KafkaSettings {
             ("check.crcs", "true".to_owned()),
             ("enable.metrics.push", "false".to_owned()),
             ("socket.keepalive.enable", "true".to_owned()),
+            // librdkafka begins no second connection within half of this, and the first one to a
+            // broker follows at once on that to the address it was found at: with the default of
+            // 100 ms every start waits 50. It grows twofold, to the limit below, from attempt to attempt.
+            ("reconnect.backoff.ms", "22".to_owned()),
             ("reconnect.backoff.max.ms", "2000".to_owned()),
         ];
         for (key, value) in defaults {
@@ -240,8 +244,10 @@ impl KafkaSettings {
             ("client.id", self.client_id.clone()),
             ("isolation.level", isolation.to_owned()),
             // The default of 1000 ms stops the fetcher for a second whenever the queue was full.
-            // How long fetching rests when the queue is full: less than what it holds lasts.
-            ("fetch.queue.backoff.ms", "2".to_owned()),
+            // Fetching rests this long whenever the queue is full: less than what it holds lasts. Of
+            // records of 100 B it holds 8192, which are read in less than 2 ms; a rest of 2 ms cost a
+            // fifth of the throughput.
+            ("fetch.queue.backoff.ms", "1".to_owned()),
             ("queued.max.messages.kbytes", memory.queue_kbytes.to_string()),
             ("queued.min.messages", memory.queue_records.to_string()),
             ("enable.partition.eof", "true".to_owned()),
