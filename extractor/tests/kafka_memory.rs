@@ -1,7 +1,7 @@
 //! Memory and threads of a whole extractor process while its host does not read, as `KAFKA.md`
-//! promises them. Peaks are those of the process (`VmHWM`), which is the debug build here: its heap
-//! is the same as a release's, since librdkafka is compiled alike for both, and its program and
-//! stacks are larger, so that what holds here holds there.
+//! promises them. Peaks are those of the process (`VmHWM`), which is the debug build unless the tests
+//! are run with `--release`: its heap is the same as a release's, since librdkafka is compiled alike for
+//! both, and its program and stacks are larger, so that what holds there holds for the release.
 //!
 //! The mock cluster serves every test; with `KAFKA_BOOTSTRAP=host:port` a real broker serves them
 //! again, with answers as large as a client may ask for.
