@@ -62,6 +62,8 @@ impl Control {
     /// Takes another level.
     pub fn set_level(&self, level: Level) {
         self.level.store(rank(level), Ordering::Relaxed);
+        // Who remembers the answer asks again.
+        tracing::callsite::rebuild_interest_cache();
     }
 
     /// From now on the host gets the lines.
@@ -130,9 +132,10 @@ fn cut(text: &str, bytes: usize) -> &str {
 }
 
 impl<S: Subscriber> Layer<S> for ToHost {
-    // The level may change, so nobody may remember the answer.
-    fn register_callsite(&self, _: &'static Metadata<'static>) -> Interest {
-        Interest::sometimes()
+    // Remembered until the level changes: the AWS SDK has some hundred places for each call that are
+    // never written.
+    fn register_callsite(&self, metadata: &'static Metadata<'static>) -> Interest {
+        if self.control.takes(*metadata.level()) { Interest::always() } else { Interest::never() }
     }
 
     fn enabled(&self, metadata: &Metadata<'_>, _: Context<'_, S>) -> bool {

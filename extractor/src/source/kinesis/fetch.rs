@@ -30,7 +30,7 @@ use super::limit::Limit;
 use super::pace::{ANSWER_BYTES_MAX, Pace, Size};
 use super::position::{Position, Sequence};
 use super::read::{Call, NoAnswer};
-use super::records::{ENTRIES_BYTES_MAX, Records};
+use super::records::Records;
 use super::scan::Answer;
 use super::shards::{self, Listing};
 use super::spare::Spare;
@@ -394,9 +394,8 @@ impl Fetch {
         let asked = self.shared.clock.moment();
         let what = format!("read {} of stream {}", self.shard, self.stream);
         let (limit, timeout) = (self.limit.now(), self.timeout);
-        let bytes_max = room.bytes().saturating_sub(ENTRIES_BYTES_MAX);
         let spare = &self.spare;
-        let call = Call { what: &what, iterator, limit, bytes_max, spare, timeout };
+        let call = Call { what: &what, iterator, limit, room, spare, timeout };
         match call.send(&self.shared).await {
             Ok(answer) => Ok((asked, answer)),
             Err(NoAnswer::TooLarge(body)) => Err(Some(Missed::TooLarge(body))),

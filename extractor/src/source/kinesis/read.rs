@@ -16,8 +16,10 @@ use aws_smithy_types::body::SdkBody;
 use aws_smithy_types::byte_stream::ByteStream;
 use protocol::{Code, Failure};
 
+use super::budget::Room;
 use super::client::Shared;
 use super::failure::{self, Kind};
+use super::records::ENTRIES_BYTES_MAX;
 use super::scan::{Answer, scan};
 use super::spare::Spare;
 
@@ -46,8 +48,8 @@ pub(super) struct Call<'a> {
     pub(super) iterator: &'a str,
     /// Records at most.
     pub(super) limit: i32,
-    /// Bytes of the body, and of what is copied out of it, at most.
-    pub(super) bytes_max: usize,
+    /// Where the body, what is copied out of it, and the places of its records lie.
+    pub(super) room: &'a Room,
     /// Where memory for the body comes from.
     pub(super) spare: &'a Spare,
     /// Time from the request to the last byte of its answer; a second more is waited.
@@ -65,7 +67,7 @@ impl Call<'_> {
             Ok(body) => {
                 let body = body?;
                 let bytes = body.len();
-                scan(body, self.bytes_max, self.spare).map_err(|error| {
+                scan(body, self.bytes_max(), self.spare).map_err(|error| {
                     if error.is_no_room() {
                         return NoAnswer::TooLarge(bytes);
                     }
@@ -78,6 +80,11 @@ impl Call<'_> {
                 Err(NoAnswer::Failed(Kind::Other, Failure::new(Code::Timeout, text)))
             }
         }
+    }
+
+    /// Bytes of the body, and of what is copied out of it, at most.
+    fn bytes_max(&self) -> usize {
+        self.room.bytes().saturating_sub(ENTRIES_BYTES_MAX)
     }
 
     async fn body(&self, shared: &Shared) -> Result<Vec<u8>, NoAnswer> {
@@ -96,12 +103,13 @@ impl Call<'_> {
         self.collect(body).await
     }
 
-    /// Reads a body into one buffer that never has more than `bytes_max`.
+    /// Reads a body into one buffer that never has more than it may.
     async fn collect(&self, body: SdkBody) -> Result<Vec<u8>, NoAnswer> {
         let told = body.content_length();
         let all = usize::try_from(told.unwrap_or(0)).unwrap_or(usize::MAX);
-        let mut buffer =
-            Buffer::new(told, self.bytes_max, self.spare).ok_or(NoAnswer::TooLarge(all))?;
+        self.room.fill();
+        let buffer = Buffer::new(told, self.bytes_max(), self.spare);
+        let mut buffer = buffer.ok_or(NoAnswer::TooLarge(all))?;
         let mut stream = ByteStream::new(body);
         while let Some(bytes) = stream.next().await {
             let bytes = bytes.map_err(|error| {
@@ -189,14 +197,19 @@ impl Intercept for TakeBody {
 mod tests {
     use std::borrow::Cow;
 
+    use super::super::budget::Budget;
     use super::*;
+
+    fn nothing() -> Spare {
+        Spare::new(&Budget::new(0))
+    }
 
     /// Without a length that is told (a chunked body), and with one that is wrong.
     #[test]
     fn a_body_never_has_more_room_than_was_set_aside() {
         const MAX: usize = 100_000;
         for told in [None, Some(10), Some(70_000)] {
-            let mut buffer = Buffer::new(told, MAX, &Spare::default()).unwrap();
+            let mut buffer = Buffer::new(told, MAX, &nothing()).unwrap();
             let mut sent = Vec::new();
             for number in 0..99_u8 {
                 let piece = [number; 1_009];
@@ -208,10 +221,10 @@ mod tests {
             let bytes = buffer.whole();
             assert!(bytes == sent && bytes.capacity() <= MAX);
         }
-        let mut small = Buffer::new(None, MAX, &Spare::default()).unwrap();
+        let mut small = Buffer::new(None, MAX, &nothing()).unwrap();
         small.add(&[1; 50]).unwrap();
         assert!(small.whole().capacity() < 1_000, "what is not needed is given back");
-        assert!(Buffer::new(Some(MAX as u64 + 1), MAX, &Spare::default()).is_none());
+        assert!(Buffer::new(Some(MAX as u64 + 1), MAX, &nothing()).is_none());
     }
 
     /// A body of half the room and more keeps what it does not need, and so does one in used memory.
@@ -221,9 +234,9 @@ mod tests {
         let (data, key) = ("QUJD".repeat(MAX * 6 / 40), "a\\u0041".repeat(20));
         let record = format!(r#""SequenceNumber":"5","PartitionKey":"{key}","Data":"{data}""#);
         let body = format!(r#"{{"Records":[{{{record}}}],"MillisBehindLatest":0}}"#);
-        let used = Spare::new(64 * MAX as u64);
+        let used = Spare::new(&Budget::new(64 * MAX as u64));
         used.give(Vec::with_capacity(MAX), Vec::new());
-        for (told, spare) in [(None, Spare::default()), (Some(body.len() as u64), used)] {
+        for (told, spare) in [(None, nothing()), (Some(body.len() as u64), used)] {
             let mut buffer = Buffer::new(told, MAX, &spare).unwrap();
             body.as_bytes().chunks(10_000).for_each(|piece| buffer.add(piece).unwrap());
             let whole = buffer.whole();
@@ -231,7 +244,7 @@ mod tests {
             let answer = scan(whole, MAX, &spare).unwrap();
             let key = answer.records.get(0).unwrap().key_text().map(Cow::into_owned);
             assert_eq!(key, Some("aA".repeat(20)));
-            assert!(answer.records.bytes() <= MAX + super::super::records::ENTRIES_BYTES_MAX);
+            assert!(answer.records.bytes() <= MAX + ENTRIES_BYTES_MAX);
         }
     }
 }

@@ -82,12 +82,13 @@ pub(super) struct Reader {
 impl Reader {
     /// Reads nothing yet.
     pub(super) fn new(settings: &KinesisSettings) -> Self {
+        let budget = Budget::new(settings.memory_bytes);
         Self {
             parts: Vec::new(),
             topic: settings.topic.clone(),
             stream: settings.stream.clone(),
-            budget: Budget::new(settings.memory_bytes),
-            spare: Spare::new(settings.memory_bytes),
+            spare: Spare::new(&budget),
+            budget,
             freed: false,
             news: None,
             stuck: Vec::new(),

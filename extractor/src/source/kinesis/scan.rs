@@ -87,17 +87,15 @@ struct Found {
     next: Option<String>,
     behind_ms: Option<i64>,
     children: Listing,
-    /// Where memory comes from.
-    spare: Spare,
 }
 
 impl Found {
     /// Reads a body; there are records.
     fn of(body: &Vec<u8>, bytes_max: usize, spare: &Spare) -> Result<Self, ScanError> {
         let aside = Aside::new(bytes_max.saturating_sub(body.capacity()));
-        let mut found = Self { aside, spare: spare.clone(), ..Self::default() };
+        let mut found = Self { aside, ..Self::default() };
         let mut cursor = Cursor::new(body);
-        cursor.object(|cursor, key| found.member(cursor, key))?;
+        cursor.object(|cursor, key| found.member(cursor, key, spare))?;
         cursor.end()?;
         match found.records {
             Some(_) => Ok(found),
@@ -105,9 +103,14 @@ impl Found {
         }
     }
 
-    fn member(&mut self, cursor: &mut Cursor<'_>, key: &[u8]) -> Result<(), ScanError> {
+    fn member(
+        &mut self,
+        cursor: &mut Cursor<'_>,
+        key: &[u8],
+        spare: &Spare,
+    ) -> Result<(), ScanError> {
         match key {
-            b"Records" => self.records(cursor),
+            b"Records" => self.records(cursor, spare),
             b"NextShardIterator" => {
                 self.next = cursor.string_or_null()?;
                 Ok(())
@@ -121,11 +124,11 @@ impl Found {
         }
     }
 
-    fn records(&mut self, cursor: &mut Cursor<'_>) -> Result<(), ScanError> {
+    fn records(&mut self, cursor: &mut Cursor<'_>, spare: &Spare) -> Result<(), ScanError> {
         /// Bytes of a small record: how many there may be is guessed from them.
         const RECORD_BYTES: usize = 256;
         let guess = (cursor.left() / RECORD_BYTES).min(RECORDS_MAX);
-        let mut records = self.spare.entries(guess).unwrap_or_else(|| Vec::with_capacity(guess));
+        let mut records = spare.entries(guess).unwrap_or_else(|| Vec::with_capacity(guess));
         cursor.array(|cursor| {
             if records.len() == RECORDS_MAX {
                 return Err(cursor.error("more records than the service sends"));

@@ -357,6 +357,7 @@ impl Fetch {
             room = self.budget.take(bytes as u64).await;
         }
         room.shrink_to(bytes);
+        room.fill();
         if sent > 0 {
             progress.false_ends = 0;
         }

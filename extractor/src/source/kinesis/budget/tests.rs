@@ -1,27 +1,16 @@
 //! Tests of the shared bytes.
 
-use std::future::Future;
-use std::pin::pin;
-use std::task::{Context, Poll, Waker};
-
 use super::*;
-
-fn now<T>(future: impl Future<Output = T>) -> Option<T> {
-    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(value) => Some(value),
-        Poll::Pending => None,
-    }
-}
 
 #[test]
 fn the_budget_is_shared_and_comes_back() {
     let budget = Budget::new(10 * UNIT);
     let other = budget.clone();
-    let mut first = now(budget.take(6 * UNIT)).unwrap();
-    assert!(now(other.take(5 * UNIT)).is_none());
+    let mut first = budget.take_now(6 * UNIT).unwrap();
+    assert!(other.take_now(5 * UNIT).is_none());
     first.shrink_to(1025);
     assert_eq!(other.free(), 8 * UNIT);
-    let second = now(other.take(8 * UNIT)).unwrap();
+    let second = other.take_now(8 * UNIT).unwrap();
     assert_eq!(budget.free(), 0);
     drop((first, second));
     assert_eq!(budget.free(), 10 * UNIT);
@@ -30,8 +19,26 @@ fn the_budget_is_shared_and_comes_back() {
 #[test]
 fn more_than_there_is_counts_as_all() {
     let budget = Budget::new(10 * UNIT);
-    let room = now(budget.take(u64::MAX)).unwrap();
+    let room = budget.take_now(u64::MAX).unwrap();
     assert_eq!(budget.free(), 0);
     drop(room);
     assert_eq!(budget.free(), 10 * UNIT);
+}
+
+#[test]
+fn what_is_filled_counts_until_it_is_given_back() {
+    let budget = Budget::new(10 * UNIT);
+    let unfilled = || budget.unfilled() as u64;
+    let mut room = budget.take_now(6 * UNIT).unwrap();
+    assert_eq!((unfilled(), budget.free()), (10 * UNIT, 4 * UNIT), "it is taken and empty");
+    room.fill();
+    room.fill();
+    assert_eq!(unfilled(), 4 * UNIT);
+    room.shrink_to(2 * 1024);
+    assert_eq!((unfilled(), budget.free()), (8 * UNIT, 8 * UNIT));
+    let empty = budget.take_now(8 * UNIT).unwrap();
+    drop(room);
+    assert_eq!((unfilled(), budget.free()), (10 * UNIT, 2 * UNIT));
+    drop(empty);
+    assert_eq!((unfilled(), budget.free()), (10 * UNIT, 10 * UNIT));
 }

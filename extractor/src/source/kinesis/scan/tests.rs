@@ -12,13 +12,14 @@ use base64::engine::general_purpose::STANDARD;
 use fastrand::Rng;
 use serde_json::{Value, json};
 
+use super::super::budget::Budget;
 use super::super::records::Data;
 use super::super::row::Frame;
 use super::*;
 
 /// Reads a body with as much memory as it needs.
 fn scan(body: Vec<u8>) -> Result<Answer, ScanError> {
-    super::scan(body, usize::MAX, &Spare::default())
+    super::scan(body, usize::MAX, &Spare::new(&Budget::new(0)))
 }
 
 /// What the SDK makes of a body, by the settings of its awsJson1_1.
@@ -478,7 +479,7 @@ fn texts_with_escapes_stay_within_the_memory_of_an_answer() {
     let places = RECORDS_MAX * size_of::<super::super::records::Entry>();
     let mut read = None;
     for room in (len..len * 2).step_by(1_000) {
-        match super::scan(body.clone(), room, &Spare::default()) {
+        match super::scan(body.clone(), room, &Spare::new(&Budget::new(0))) {
             Ok(answer) => {
                 let held = answer.records.bytes();
                 assert!(held <= room + places, "{held} of {room}");
