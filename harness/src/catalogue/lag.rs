@@ -13,6 +13,10 @@ use crate::store::{Param, StoreError};
 /// limit.
 const CHUNK: usize = 50;
 
+/// The sides of `s2x_source_ends`.
+const EARLIEST: &str = "earliest";
+const LATEST: &str = "latest";
+
 /// What is left to be read in one split, as far as its source can tell.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Behind {
@@ -20,6 +24,8 @@ pub struct Behind {
     pub rows: Option<u64>,
     /// Milliseconds.
     pub ms: Option<u64>,
+    /// The offset after the last record that the source has, where offsets are numbers.
+    pub latest: Option<u64>,
 }
 
 /// One split of a pipeline, and how far it was behind.
@@ -44,10 +50,25 @@ impl Catalogue {
                        WHERE pipeline_id = ? ORDER BY key_text";
             let answer = store.query(sql, &[Param::from(pipeline_id)])?;
             let lags = answer.rows.iter().map(|row| {
-                let behind = Behind { rows: row.count_or_null(1)?, ms: row.count_or_null(2)? };
+                let (rows, ms) = (row.count_or_null(1)?, row.count_or_null(2)?);
+                let behind = Behind { rows, ms, latest: None };
                 Ok(SplitLag { key: row.text(0)?.to_owned(), behind, told_us: row.count(3)? })
             });
             lags.collect()
+        })
+    }
+
+    /// Notes where splits begin at their source, by KEY.
+    ///
+    /// # Errors
+    /// The database cannot be reached.
+    pub(crate) fn note_earliest(
+        &mut self,
+        pipeline_id: u64,
+        places: &[(&str, u64)],
+    ) -> Result<(), StoreError> {
+        self.transact("note where splits begin", |store| {
+            note_ends(store, pipeline_id, EARLIEST, places)
         })
     }
 }
@@ -81,6 +102,37 @@ pub(crate) fn note_lags<'a>(
                 Param::Text(key),
                 number(behind.rows),
                 number(behind.ms),
+                Param::from(now),
+            ]
+        });
+        store.execute(&sql, &values.collect::<Vec<_>>())?;
+    }
+    let latest: Vec<_> =
+        lags.iter().filter_map(|(_, key, behind)| Some((*key, behind.latest?))).collect();
+    note_ends(store, pipeline_id, LATEST, &latest)
+}
+
+/// Notes one end of splits at their source.
+fn note_ends(
+    store: &mut dyn Store,
+    pipeline_id: u64,
+    side: &str,
+    places: &[(&str, u64)],
+) -> Result<(), StoreError> {
+    let now = now_us();
+    let places: Vec<_> = places.iter().map(|(key, place)| (key_hash(key), *place)).collect();
+    for chunk in places.chunks(CHUNK) {
+        let row = format!("({})", marks(5));
+        let rows = vec![row; chunk.len()].join(", ");
+        let sql = format!(
+            "REPLACE INTO s2x_source_ends (pipeline_id, key_hash, side, place, told_us) VALUES {rows}"
+        );
+        let values = chunk.iter().flat_map(|(hash, place)| {
+            [
+                Param::from(pipeline_id),
+                Param::Bytes(hash),
+                Param::Text(side),
+                Param::from(*place),
                 Param::from(now),
             ]
         });

@@ -280,6 +280,7 @@ fn remove(store: &mut dyn Store, pipeline_id: u64) -> Result<(), StoreError> {
         "s2x_errors",
         "s2x_ends",
         "s2x_lags",
+        "s2x_source_ends",
         "s2x_heartbeats",
     ] {
         let sql = format!("DELETE FROM {table} WHERE pipeline_id = ?");

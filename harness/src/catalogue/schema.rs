@@ -8,13 +8,13 @@ use super::{audit, heartbeats, views};
 use crate::store::{Dialect, Param, Store, StoreError, StoreErrorKind, require_transactional};
 
 /// The version of the catalogue that this program reads and writes.
-pub const CATALOGUE_VERSION: u32 = 5;
+pub const CATALOGUE_VERSION: u32 = 6;
 
 /// How long a creator waits for another one, in seconds.
 const CREATE_WAIT_S: i64 = 30;
 
 /// The tables that a load writes; each must be able to roll back.
-pub(crate) const TABLES: [&str; 13] = [
+pub(crate) const TABLES: [&str; 14] = [
     "s2x_catalogue",
     "s2x_pipelines",
     "s2x_leaves",
@@ -28,6 +28,7 @@ pub(crate) const TABLES: [&str; 13] = [
     "s2x_heartbeats",
     "s2x_audit",
     "s2x_secret_files",
+    "s2x_source_ends",
 ];
 
 /// Version 1. `{…}` stands for a type that the databases spell differently.
@@ -163,6 +164,17 @@ const VERSION_5: [&str; 1] = ["CREATE TABLE IF NOT EXISTS s2x_secret_files (
         noted_us BIGINT NOT NULL
     ){engine}"];
 
+/// Version 6: where splits begin and end at the source, for those whose offsets are numbers. `side` is one of
+/// `earliest` and `latest`.
+const VERSION_6: [&str; 1] = ["CREATE TABLE IF NOT EXISTS s2x_source_ends (
+        pipeline_id BIGINT NOT NULL,
+        key_hash {hash} NOT NULL,
+        side {name} NOT NULL,
+        place BIGINT NOT NULL,
+        told_us BIGINT NOT NULL,
+        PRIMARY KEY (pipeline_id, key_hash, side)
+    ){engine}"];
+
 /// Makes the catalogue or brings it up to [`CATALOGUE_VERSION`]; other creators may do so at once. Answers what a
 /// person should know of it.
 ///
@@ -219,8 +231,8 @@ fn upgrade(store: &mut dyn Store) -> Result<Option<String>, StoreError> {
     if from.unwrap_or(0) < 1 {
         make_tables(store, &VERSION_1)?;
     }
-    let later: [(u32, &[&str]); 4] =
-        [(2, &VERSION_2), (3, &VERSION_3), (4, &VERSION_4), (5, &VERSION_5)];
+    let later: [(u32, &[&str]); 5] =
+        [(2, &VERSION_2), (3, &VERSION_3), (4, &VERSION_4), (5, &VERSION_5), (6, &VERSION_6)];
     for (version, templates) in later {
         if from.unwrap_or(0) < version {
             make_tables(store, templates)?;

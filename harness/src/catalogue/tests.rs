@@ -74,7 +74,14 @@ fn a_catalogue_of_version_1_is_brought_up_to_date_with_its_pipelines_and_views()
     let mut catalogue = bed.catalogue();
     let id = catalogue.create_pipeline(&new("p")).expect("creates").into_pipeline().id;
     let store = catalogue.store().expect("connected");
-    for table in ["s2x_ends", "s2x_lags", "s2x_heartbeats", "s2x_audit", "s2x_secret_files"] {
+    for table in [
+        "s2x_ends",
+        "s2x_lags",
+        "s2x_heartbeats",
+        "s2x_audit",
+        "s2x_secret_files",
+        "s2x_source_ends",
+    ] {
         store.execute(&format!("DROP TABLE {table}"), &[]).expect("drops");
     }
     store.execute("DROP VIEW PIPELINES_CURSORS", &[]).expect("drops");
@@ -98,7 +105,8 @@ fn lags_are_the_last_that_were_told_and_go_with_their_pipeline() {
     let keys: Vec<String> = (0..120).map(|n| format!("{{\"shardId\":\"{n:03}\"}}")).collect();
     let mut note = |rows: Option<u64>, ms: Option<u64>, count: usize| {
         let store = catalogue.store().expect("connected");
-        let lags = keys.iter().take(count).map(|key| (key.as_str(), Behind { rows, ms }));
+        let lags =
+            keys.iter().take(count).map(|key| (key.as_str(), Behind { rows, ms, latest: None }));
         note_lags(store, id, lags).expect("notes");
         catalogue.lags(id).expect("reads")
     };
@@ -106,12 +114,12 @@ fn lags_are_the_last_that_were_told_and_go_with_their_pipeline() {
     let lags = note(None, Some(7), 2);
     let of = |index: usize| lags[index].behind;
     assert_eq!((lags.len(), lags[1].key.as_str()), (120, keys[1].as_str()));
-    assert_eq!(of(1), Behind { rows: None, ms: Some(7) });
-    assert_eq!(of(2), Behind { rows: Some(5), ms: None });
+    assert_eq!(of(1), Behind { rows: None, ms: Some(7), latest: None });
+    assert_eq!(of(2), Behind { rows: Some(5), ms: None, latest: None });
     catalogue.drop_pipeline("p").expect("drops");
     assert_eq!(catalogue.lags(id), Ok(Vec::new()));
     let store = catalogue.store().expect("connected");
-    let late = Behind { rows: Some(1), ms: None };
+    let late = Behind { rows: Some(1), ms: None, latest: None };
     note_lags(store, id, [(keys[0].as_str(), late)].into_iter()).expect("notes");
     assert_eq!(catalogue.lags(id), Ok(Vec::new()), "what comes late finds no pipeline");
     let pulse = Pulse {
@@ -450,10 +458,29 @@ fn cursors_have_the_documented_columns_and_numbers() {
         ]
     );
     let row = &cursors.rows[0];
+    assert_eq!(
+        (row.count_or_null(4), row.count_or_null(5)),
+        (Ok(None), Ok(None)),
+        "nothing was told"
+    );
     assert_eq!((row.text(2), row.text(3)), (Ok("KAFKA"), Ok("0")));
     assert_eq!(row.int(6), Ok(2), "CURSOR_OFFSET");
     let both = r#"{"key":{"partition":0,"topic":"orders"},"value":{"offset":2}}"#;
     assert_eq!(row.text(9), Ok(both));
+    // What the source tells; one that was read beyond it since ends there at least.
+    catalogue.note_earliest(id, &[(KEY, 1)]).expect("notes");
+    for (told, shown) in [(7, 7), (1, 2)] {
+        let behind = Behind { latest: Some(told), ..Behind::default() };
+        let store = catalogue.store().expect("connected");
+        note_lags(store, id, [(KEY, behind)].into_iter()).expect("notes");
+        let sql = "SELECT EARLIEST_OFFSET, LATEST_OFFSET FROM PIPELINES_CURSORS";
+        let row = store.query(sql, &[]).expect("answers").rows.remove(0);
+        assert_eq!((row.int(0), row.int(1)), (Ok(1), Ok(shown)));
+    }
+    catalogue.drop_pipeline("p").expect("drops");
+    let store = catalogue.store().expect("connected");
+    let left = store.query("SELECT * FROM s2x_source_ends", &[]).expect("answers");
+    assert!(left.rows.is_empty());
 }
 
 /// The query of the documentation: how splits are spread over tasks.

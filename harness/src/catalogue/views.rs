@@ -59,18 +59,25 @@ const BODIES: [&str; 7] = [
         e.split_key AS BATCH_SOURCE_PARTITION_ID, e.position AS BATCH_EARLIEST_OFFSET,
         e.leaf AS `PARTITION`
      FROM s2x_errors e JOIN s2x_pipelines p ON p.pipeline_id = e.pipeline_id",
-    // What the catalogue does not know of the source is NULL; KEY and VALUE are in EXTRA_FIELDS.
+    // What the source did not tell is NULL; KEY and VALUE are in EXTRA_FIELDS. A split that was read beyond the
+    // end that was told last ends there at least.
     "SELECT {db} AS DATABASE_NAME, p.name AS PIPELINE_NAME,
         CASE WHEN {field:o.key_text shardId} IS NOT NULL THEN 'KINESIS'
             WHEN {field:o.key_text partition} IS NOT NULL THEN 'KAFKA' END AS SOURCE_TYPE,
         COALESCE({field:o.key_text shardId}, {field:o.key_text partition}, o.key_text)
             AS SOURCE_PARTITION_ID,
-        NULL AS EARLIEST_OFFSET, NULL AS LATEST_OFFSET,
+        lo.place AS EARLIEST_OFFSET,
+        CASE WHEN hi.place < {field:o.value_text offset} + 0
+            THEN {field:o.value_text offset} + 0 ELSE hi.place END AS LATEST_OFFSET,
         {field:o.value_text offset} + 0 AS CURSOR_OFFSET,
         {field:o.value_text offset} + 0 AS SUCCESSFUL_CURSOR_OFFSET,
         o.updated_us / 1000000.0 AS UPDATED_UNIX_TIMESTAMP,
         {pair:o.key_text o.value_text} AS EXTRA_FIELDS
-     FROM s2x_offsets o JOIN s2x_pipelines p ON p.pipeline_id = o.pipeline_id",
+     FROM s2x_offsets o JOIN s2x_pipelines p ON p.pipeline_id = o.pipeline_id
+     LEFT JOIN s2x_source_ends lo ON lo.pipeline_id = o.pipeline_id
+        AND lo.key_hash = o.key_hash AND lo.side = 'earliest'
+     LEFT JOIN s2x_source_ends hi ON hi.pipeline_id = o.pipeline_id
+        AND hi.key_hash = o.key_hash AND hi.side = 'latest'",
 ];
 
 /// Makes every view, replacing older ones. One that is not there needs no right to replace.

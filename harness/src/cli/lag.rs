@@ -46,7 +46,7 @@ impl PipelineLag {
             known.push(lag.clone());
         }
         if unknown == 0 && known.is_empty() && !splits.is_empty() {
-            behind = Behind { rows: Some(0), ms: Some(0) };
+            behind = Behind { rows: Some(0), ms: Some(0), latest: None };
         }
         known.sort_by(|a, b| {
             let far = |lag: &SplitLag| (lag.behind.ms, lag.behind.rows);
@@ -123,7 +123,11 @@ mod tests {
     }
 
     fn told(key: &str, rows: Option<u64>, ms: Option<u64>) -> SplitLag {
-        SplitLag { key: key.to_owned(), behind: Behind { rows, ms }, told_us: 1_000_000 }
+        SplitLag {
+            key: key.to_owned(),
+            behind: Behind { rows, ms, latest: None },
+            told_us: 1_000_000,
+        }
     }
 
     #[test]

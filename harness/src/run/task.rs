@@ -28,7 +28,7 @@ use crate::child::FromChild;
 use crate::link::{Fault, Link, REQUEST_WAIT};
 use crate::stage::{StageBudget, Staged};
 
-mod extract;
+pub(super) mod extract;
 mod line;
 mod session;
 

@@ -103,6 +103,7 @@ fn extractors_of_kafka_wait_for_the_next_run() {
     let ids = produce(&bootstrap, &topic, 1_000);
     let mut config = kafka(&bootstrap, &topic);
     config["tasks.max"] = json!(2);
+    config["batch.rows"] = json!(50);
     let pipeline = Pipeline::new("waits", None, &config);
     let statements = format!(
         "SET GLOBAL experimental_features_config = 'kafka_connect_enabled=true'; CREATE INFERRED PIPELINE waits \
@@ -111,7 +112,22 @@ fn extractors_of_kafka_wait_for_the_next_run() {
     pipeline.sql(&statements, &[]);
     let (mut server, mut client) = pipeline.serve();
     client.query_drop("START PIPELINE waits FOREGROUND LIMIT 1 BATCHES").unwrap();
+    // PIPELINES_CURSORS: from where to where the source has records, which all are read by then.
+    let cursors = || {
+        pipeline.query(
+            "SELECT SOURCE_PARTITION_ID, EARLIEST_OFFSET, LATEST_OFFSET, CURSOR_OFFSET FROM PIPELINES_CURSORS \
+             ORDER BY SOURCE_PARTITION_ID",
+        )
+    };
+    let before = cursors();
     client.query_drop("START PIPELINE waits FOREGROUND").unwrap();
+    let after = cursors();
+    assert_eq!((before.len(), after.len()), (4, 4));
+    assert!(before.iter().chain(&after).all(|it| it[1] == "0"), "{before:?} {after:?}");
+    assert!(after.iter().all(|it| it[2] == it[3]), "everything is read: {after:?}");
+    let told: Vec<_> = before.iter().zip(&after).filter(|(it, _)| it[2] != "Null").collect();
+    assert!(told.iter().any(|(it, _)| it[2] != it[3]), "not everything was read: {before:?}");
+    assert!(told.iter().all(|(it, end)| it[2] == end[3]), "{before:?} {after:?}");
     let waiting: BTreeSet<i32> = pipeline.extractors().into_iter().collect();
     assert_eq!(waiting.len(), 2, "{}", server.log());
     for _ in 0..3 {

@@ -23,8 +23,8 @@ fn numbers(name: &str) -> Numbers {
         caught_up: false,
     };
     tally.add(&Event::Committed(batch), begin);
-    let behind = Behind { rows: Some(7), ms: Some(1500) };
-    let unknown = Behind { rows: None, ms: None };
+    let behind = Behind { rows: Some(7), ms: Some(1500), latest: None };
+    let unknown = Behind { rows: None, ms: None, latest: None };
     let splits = vec![("{\"p\":0}".to_owned(), behind), ("{\"p\":1}".to_owned(), unknown)];
     tally.add(&Event::Lag { task: 0, splits }, begin);
     let now = tally.snapshot(begin + Duration::from_secs(2));
@@ -75,7 +75,7 @@ fn a_hostile_name_cannot_make_a_line_of_its_own() {
 #[test]
 fn series_of_splits_are_bounded_and_the_farthest_are_told() {
     let mut pipeline = numbers("p");
-    let behind = |split: u64| Behind { rows: Some(split), ms: None };
+    let behind = |split: u64| Behind { rows: Some(split), ms: None, latest: None };
     pipeline.lags = (0..2000).map(|split| (format!("s{split}"), behind(split))).collect();
     let text = render(&[pipeline]).unwrap();
     let count = text.lines().filter(|line| line.starts_with("s2x_lag_records{")).count();

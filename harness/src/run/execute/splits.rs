@@ -10,6 +10,7 @@ use crate::run::failure::Stop;
 use crate::run::patience::persist;
 use crate::run::share::own_slots;
 use crate::run::task::Task;
+use crate::run::task::extract::offset_number;
 use crate::run::{Event, Point, Points, RunError, incarnation};
 use protocol::message::{self, Discovered, Partitions, Start};
 use protocol::{OffsetKey, OffsetValue};
@@ -59,9 +60,36 @@ impl Coordinator {
             self.catalogue.insert_splits(self.setup.pipeline.id, &starts)?;
         }
         self.leave_ended(ends)?;
+        self.note_earliest(task, &discovered)?;
         let share = &self.setup.plan.share;
         let tasks = own_slots(share).len().min(discovered.splits.len());
         self.setup.tell(&Event::Discovered { splits: discovered.splits.len(), tasks });
+        Ok(())
+    }
+
+    /// Notes where splits begin at their source, for people, where offsets are numbers.
+    fn note_earliest(&mut self, task: &mut Task, discovered: &Discovered) -> Result<(), Stop> {
+        let id = self.setup.pipeline.id;
+        let mut numbered = HashSet::new();
+        for split in self.catalogue.splits(id)? {
+            let value = OffsetValue::parse(&split.value).ok();
+            if value.as_ref().and_then(offset_number).is_some() {
+                numbered.insert(split.key);
+            }
+        }
+        let listed = discovered.splits.iter().map(|split| &split.key);
+        let keys: Vec<OffsetKey> =
+            listed.filter(|key| numbered.contains(key.as_str())).cloned().collect();
+        if keys.is_empty() {
+            return Ok(());
+        }
+        let found = task.offsets(Start::Earliest, keys)?;
+        let places: Vec<(&str, u64)> = found
+            .iter()
+            .filter_map(|entry| Some((entry.key.as_str(), offset_number(&entry.value)?)))
+            .collect();
+        // Nothing depends on it.
+        drop(self.catalogue.note_earliest(id, &places));
         Ok(())
     }
 

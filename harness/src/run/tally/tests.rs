@@ -107,7 +107,7 @@ fn lag_of_splits_that_were_left_is_forgotten() {
     let start = Instant::now();
     let tally = Tally::new(start, None);
     let lag = |task: u32, keys: [&str; 2], rows: u64| {
-        let behind = Behind { rows: Some(rows), ms: None };
+        let behind = Behind { rows: Some(rows), ms: None, latest: None };
         let splits = keys.map(|key| (key.to_owned(), behind)).to_vec();
         tally.add(&Event::Lag { task, splits }, start);
     };

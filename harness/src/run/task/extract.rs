@@ -22,7 +22,7 @@ const STALL_MAX: Duration = Duration::from_secs(300);
 struct Assignment {
     number: u64,
     epoch: u64,
-    splits: Vec<(OffsetKey, u64)>,
+    splits: Vec<At>,
     /// Open EXTRACTs, oldest first.
     open: VecDeque<Credit>,
     cancelled: bool,
@@ -31,6 +31,14 @@ struct Assignment {
     is_lap: bool,
     /// Every split with a stop has reached it.
     reached: bool,
+}
+
+/// Where a split stands, as far as it was extracted.
+struct At {
+    key: OffsetKey,
+    /// The revision that the next batch moves from.
+    rev: u64,
+    value: OffsetValue,
 }
 
 struct Credit {
@@ -94,7 +102,11 @@ impl Task {
         Ok(Assignment {
             number: self.assignments,
             epoch: taken.epoch,
-            splits: parts.into_iter().map(|(key, _)| key).zip(revs).collect(),
+            splits: parts
+                .into_iter()
+                .zip(revs)
+                .map(|((key, value), rev)| At { key, rev, value })
+                .collect(),
             open: VecDeque::new(),
             cancelled: false,
             until,
@@ -208,27 +220,35 @@ impl Task {
 /// What the batch tells of the lag of each split, by KEY; of a split that is not assigned, nothing.
 fn lags_of(assignment: &Assignment, end: &BatchEnd) -> Vec<(String, Behind)> {
     let named = end.lags.iter().filter_map(|lag| {
-        let (key, _) = assignment.splits.get(lag.part as usize)?;
-        Some((key.as_str().to_owned(), Behind { rows: lag.rows, ms: lag.ms }))
+        let at = assignment.splits.get(lag.part as usize)?;
+        let latest = lag.rows.zip(offset_number(&at.value));
+        let latest = latest.and_then(|(rows, offset)| offset.checked_add(rows));
+        Some((at.key.as_str().to_owned(), Behind { rows: lag.rows, ms: lag.ms, latest }))
     });
     named.collect()
+}
+
+/// The offset of a VALUE whose offsets are numbers, and whose lag counts them (`SPEC.md` section 6.2).
+pub(in crate::run) fn offset_number(value: &OffsetValue) -> Option<u64> {
+    value.to_map().get("offset")?.as_u64()
 }
 
 fn plan_moves(assignment: &mut Assignment, end: &BatchEnd) -> Result<Vec<PlannedMove>, Stop> {
     let mut moves = Vec::with_capacity(end.offsets.len());
     for step in &end.offsets {
-        let Some((key, rev)) = assignment.splits.get_mut(step.part as usize) else {
+        let Some(at) = assignment.splits.get_mut(step.part as usize) else {
             return Err(internal("a batch moves a split that was not assigned"));
         };
         moves.push(PlannedMove {
             part: step.part,
-            key: key.as_str().to_owned(),
-            rev: *rev,
+            key: at.key.as_str().to_owned(),
+            rev: at.rev,
             from: step.from.as_str().to_owned(),
             to: step.to.as_str().to_owned(),
             is_end: step.to.is_end(),
         });
-        *rev += 1;
+        at.rev += 1;
+        at.value = step.to.clone();
     }
     Ok(moves)
 }
