@@ -76,6 +76,8 @@ pub struct Link {
     last_byte: Instant,
     last_progress: Instant,
     ping_sent: Option<Instant>,
+    is_configured: bool,
+    has_splits: bool,
     memory: u64,
     peak_memory: u64,
 }
@@ -102,6 +104,8 @@ impl Link {
             last_byte: now,
             last_progress: now,
             ping_sent: None,
+            is_configured: false,
+            has_splits: false,
             memory: 0,
             peak_memory: 0,
         })
@@ -166,6 +170,7 @@ impl Link {
             return Err(Fault::Failed(Failure::new(Code::ConfigInvalid, text)));
         }
         let sent = self.session.assign(epoch, marker, incarnation, parts)?;
+        self.has_splits = !parts.is_empty();
         self.send(sent)
     }
 
@@ -194,6 +199,16 @@ impl Link {
         self.send(sent)
     }
 
+    /// Whether it has answered CONFIGURE.
+    pub fn is_configured(&self) -> bool {
+        self.is_configured
+    }
+
+    /// Whether the last ASSIGN gave it splits.
+    pub fn has_splits(&self) -> bool {
+        self.has_splits
+    }
+
     /// Whether a request waits for its answer.
     pub fn is_waiting(&self) -> bool {
         self.session.is_waiting()
@@ -213,6 +228,7 @@ impl Link {
                 self.last_progress = Instant::now();
                 self.peak_memory = self.peak_memory.max(progress.rss_bytes);
             }
+            Event::Configured(_) => self.is_configured = true,
             Event::Stopped(stopped) => {
                 self.peak_memory = self.peak_memory.max(stopped.max_rss_bytes);
             }

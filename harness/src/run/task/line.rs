@@ -7,14 +7,15 @@ use std::time::{Duration, Instant};
 
 use super::{Answer, Event, FromChild, Link, Ordering, Setup, TICK, Task, Wake};
 use crate::catalogue::Claim;
+use crate::link::STOP_WAIT;
 use crate::run::ExtractorCommand;
 use crate::run::living::Living;
 use crate::run::pool::Purpose;
 use protocol::message::{Configure, Settings};
 
-/// How long an extractor may take to let go of its splits, and to show that it lives. Why 2 s: who stops a pipeline
-/// waits; one that asks a slow source takes longer, and is ended instead.
-const REST_WAIT: Duration = Duration::from_secs(2);
+/// How long an extractor may take to let go of its splits, and to show that it lives. Why as long as STOP: who stops a
+/// pipeline waits; one that asks a slow source takes longer, and is ended instead.
+const REST_WAIT: Duration = STOP_WAIT;
 
 /// The epoch under which an extractor has nothing to read. Those of the catalogue begin at 1.
 const EPOCH_OF_REST: u64 = 0;
@@ -104,8 +105,8 @@ impl Line {
 
     /// Itself, if it answers.
     pub(in crate::run) fn if_alive(mut self, living: &Living) -> Option<Self> {
-        let is_alive =
-            self.own.link.ping().is_ok() && self.says(&|answer| matches!(answer, Answer::Pong(_)));
+        let is_alive = self.own.link.ping().is_ok()
+            && self.says(&|answer| matches!(answer, Answer::Pong(_)), Instant::now() + REST_WAIT);
         if !is_alive {
             self.end(living);
             return None;
@@ -113,16 +114,25 @@ impl Line {
         Some(self)
     }
 
-    /// Takes all splits from it. Whether it has let go of them, so that it may wait.
+    /// Lets it answer what is open, and takes all splits from it. Whether it has let go of them, so that it may
+    /// wait.
     fn rests(&mut self, setup: &Setup) -> bool {
+        let until = Instant::now() + REST_WAIT;
+        while self.own.link.is_waiting() {
+            if Instant::now() > until || matches!(self.listen(TICK), Said::Gone) {
+                return false;
+            }
+        }
+        if !self.own.link.has_splits() {
+            return true;
+        }
         let (marker, incarnation) = (setup.marker, setup.incarnation());
         self.own.link.assign(EPOCH_OF_REST, marker, &incarnation, &[]).is_ok()
-            && self.says(&|answer| matches!(answer, Answer::Assigned(_)))
+            && self.says(&|answer| matches!(answer, Answer::Assigned(_)), until)
     }
 
     /// Whether it says this in time.
-    fn says(&mut self, is_it: &dyn Fn(&Answer) -> bool) -> bool {
-        let until = Instant::now() + REST_WAIT;
+    fn says(&mut self, is_it: &dyn Fn(&Answer) -> bool, until: Instant) -> bool {
         while Instant::now() < until {
             match self.listen(TICK) {
                 Said::Answer(answer) if is_it(&answer) => return true,
@@ -214,7 +224,7 @@ impl Task {
     /// Lets the extractor of a task that is over go: to wait for another run of the pipeline, or to its end.
     pub(super) fn release(mut self, mut link: Link) {
         let purpose = purpose(&self.setup, self.slot, self.claim);
-        let is_kept = !self.setup.control.is_now() && !self.is_marked() && !link.is_waiting();
+        let is_kept = link.is_configured() && !self.setup.control.is_now() && !self.is_marked();
         let Some(purpose) = purpose.filter(|_| is_kept) else {
             self.stop(&mut link);
             self.drop_link(link);
@@ -222,11 +232,11 @@ impl Task {
         };
         self.setup.counters.peak_memory.fetch_max(link.peak_memory(), Ordering::AcqRel);
         self.lines.set(None);
-        let Self { setup, assignments, events, wake, lines, told, mark, link_number, .. } = self;
+        let Self { setup, events, wake, lines, told, mark, link_number, .. } = self;
         let own = Own { link, number: link_number, mark, told };
         let mut line = Line { own, queue: Queue { wake, events, lines } };
         let living = setup.control.living();
-        match assignments == 0 || line.rests(&setup) {
+        match line.rests(&setup) {
             true => setup.control.pool().park(purpose, line, living),
             false => line.end(living),
         }
