@@ -27,7 +27,7 @@ mod views;
 
 use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::store::{Connect, Store, StoreError, StoreErrorKind};
 
@@ -62,6 +62,12 @@ pub use views::VIEWS;
 /// Why 5: with the pauses below it rides out a restart of the server of about two seconds; a longer
 /// absence is the caller's to wait for.
 const ATTEMPTS_MAX: u32 = 5;
+
+/// A connection attempt that fails after this time hung, and is not made again at once.
+///
+/// Why 5 s: a server that starts refuses connections within milliseconds; one that is cut off says nothing for
+/// the ten seconds that an attempt is given. Who can wait longer does so, and says what for.
+const SILENCE: Duration = Duration::from_secs(5);
 
 /// The first pause between attempts; each next one is twice as long, with jitter.
 const PAUSE_FIRST: Duration = Duration::from_millis(100);
@@ -177,6 +183,7 @@ impl Catalogue {
     ) -> Result<T, StoreError> {
         let mut pause = PAUSE_FIRST;
         for attempt in 1.. {
+            let asked = Instant::now();
             let error = match self.store().and_then(&work) {
                 Ok(done) => return Ok(done),
                 Err(error) => error,
@@ -185,7 +192,9 @@ impl Catalogue {
             if let Some(mut store) = self.store.take() {
                 drop(store.rollback());
             }
-            if !error.is_transient() || attempt >= self.attempts_max {
+            // A server that gave no answer at all was waited for already.
+            let is_cut_off = error.is_unreachable() && asked.elapsed() >= SILENCE;
+            if !error.is_transient() || is_cut_off || attempt >= self.attempts_max {
                 return Err(error.context(doing));
             }
             thread::sleep(pause.mul_f64(0.5 + fastrand::f64()));

@@ -68,6 +68,7 @@ pub struct StoreError {
     kind: StoreErrorKind,
     message: String,
     code: Option<ServerCode>,
+    is_unreachable: bool,
 }
 
 /// An error's number and SQLSTATE, as MySQL and MariaDB have them.
@@ -95,7 +96,7 @@ impl fmt::Display for StoreError {
 impl StoreError {
     /// An error of this kind; line breaks in the message become spaces.
     pub fn new(kind: StoreErrorKind, message: impl AsRef<str>) -> Self {
-        Self { kind, message: one_line(message.as_ref()), code: None }
+        Self { kind, message: one_line(message.as_ref()), code: None, is_unreachable: false }
     }
 
     /// What the caller may do.
@@ -158,6 +159,17 @@ impl StoreError {
     #[must_use]
     pub(crate) fn with_code(self, code: Option<ServerCode>) -> Self {
         Self { code, ..self }
+    }
+
+    /// The same error of a server that no connection could be made to.
+    #[must_use]
+    pub(crate) fn unreachable(self) -> Self {
+        Self { is_unreachable: true, ..self }
+    }
+
+    /// Whether no connection could be made to the server.
+    pub(crate) fn is_unreachable(&self) -> bool {
+        self.is_unreachable
     }
 
     /// A rule of this program was broken.

@@ -25,6 +25,10 @@ const INSIDE: &str = "S2X_INSIDE_NAMESPACE";
 /// How long a leaf may take to notice that its database is gone: 75 s by the kernel, and what a slow machine adds.
 const NOTICED: Duration = Duration::from_secs(180);
 
+/// How long one with a second of patience may take to give up: until it is noticed, then 75 s for a commit whose answer
+/// was lost, some connection attempts of 10 s, and what a slow machine adds.
+const GIVEN_UP: Duration = Duration::from_secs(300);
+
 const SHARDS: i32 = 6;
 
 /// Runs the body in a private network namespace, or says why not.
@@ -343,6 +347,7 @@ fn a_leaf_that_stays_cut_off_ends_in_bounded_time() {
         machines[1].cut();
         let cut_at = Instant::now();
         puts.push(world.put(2000..4000));
+        wait_for("it gives up", GIVEN_UP, &[], || runs[1].ended().is_some());
         assert_eq!(runs[1].wait(), Some(75), "{}", runs[1].log());
         say(&format!("cut off, ended after {} s", cut_at.elapsed().as_secs()));
         let log = runs[1].log();

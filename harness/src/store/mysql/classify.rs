@@ -72,6 +72,7 @@ fn unreachable_server(shown: &str, error: &DriverError) -> StoreError {
         StoreErrorKind::Transient,
         format!("{shown} cannot be reached: {reason}; is the server running there?"),
     )
+    .unreachable()
 }
 
 /// The kind of a server error, and what to do where the server's text does not say it.
