@@ -9,20 +9,25 @@
 //! Invariants: rows + errors ≤ `max_rows`; bytes ≤ `max_bytes` unless one row alone is larger; no
 //! frame over the agreed limit; nothing is appended while the pipe is full.
 
+mod refusals;
+
 use std::sync::Arc;
 
 use crc_fast::{CrcAlgorithm, Digest};
+use protocol::Code;
 use protocol::OffsetValue;
 use protocol::avro::container::{MARKER_LEN, put_block_start};
 use protocol::avro::row::{ERROR_SCHEMA_NUMBER, STATIC_SCHEMA_NUMBER};
 use protocol::avro::{ErrorRow, Marker};
 use protocol::limits::{DATA_FRAME_BYTES_MAX, HEADER_LEN, ROW_BYTES_MAX};
-use protocol::message::{BATCH_PREFIX_LEN, BatchPrefix, Extract, Move, Operation, Reason};
+use protocol::message::{BATCH_PREFIX_LEN, BatchPrefix, Extract, Move, Operation, Reason, Refused};
 use protocol::wire::checksum::combine;
 use protocol::wire::{Head, Kind};
 
 use crate::pipe::{Link, OutFrame, Pool, ROOM};
 use crate::source::{RowSink, Taken};
+
+use refusals::Refusals;
 
 /// Rows in one buffer at which it becomes a frame. Why 768 KiB: frames between 256 KiB and 1 MiB
 /// move fastest, and a buffer of 1 MiB need not grow for the last row.
@@ -150,6 +155,8 @@ pub struct Batch {
     full: Option<Reason>,
     pipe_full: bool,
     digests: bool,
+    /// Rows that come as error rows, because the host could not load them.
+    refusals: Refusals,
 }
 
 impl Batch {
@@ -172,6 +179,7 @@ impl Batch {
             full: None,
             pipe_full: false,
             digests: false,
+            refusals: Refusals::default(),
         }
     }
 
@@ -188,9 +196,10 @@ impl Batch {
         self.row_bytes_max = wanted.min(self.frame_rows_max).min(ROW_BYTES_MAX);
     }
 
-    /// Begins an assignment of `parts` splits.
-    pub fn assign(&mut self, marker: Marker, parts: usize) {
+    /// Begins an assignment of `parts` splits, of which these rows come as error rows.
+    pub fn assign(&mut self, marker: Marker, parts: usize, refused: &[Refused]) {
         self.drop_rows();
+        self.refusals = Refusals::new(refused);
         self.marker = marker;
         self.parts.clear();
         self.parts.resize_with(parts, Part::default);
@@ -290,6 +299,11 @@ impl Batch {
             block.buffer.truncate(start);
             return Taken::TooLarge { bytes };
         }
+        let is_row = content == Content::Rows && !self.refusals.is_empty();
+        if is_row && self.refusals.has(part, block.buffer.get(start..).unwrap_or_default()) {
+            block.buffer.truncate(start);
+            return Taken::Refused;
+        }
         if !first_in_batch && self.row_bytes + bytes as u64 > self.bytes_max {
             block.buffer.truncate(start);
             self.full = Some(Reason::Bytes);
@@ -298,6 +312,9 @@ impl Batch {
         block.count += 1;
         self.row_bytes += bytes as u64;
         self.pending_bytes += bytes;
+        if is_row {
+            self.refusals.pass(part);
+        }
         match content {
             Content::Rows => {
                 (slot.row_count, self.counts.rows) = (slot.row_count + 1, self.counts.rows + 1)
@@ -407,6 +424,21 @@ impl RowSink for Batch {
     }
 
     fn error(&mut self, part: u32, row: &ErrorRow<'_>) -> Taken {
+        if row.code != Code::RowRefused.name() {
+            return self.error_row(part, row);
+        }
+        let reason = self.refusals.reason(part);
+        let taken = self.error_row(part, &ErrorRow { reason: &reason, ..row.clone() });
+        if taken == Taken::Yes {
+            self.refusals.pass(part);
+        }
+        taken
+    }
+}
+
+impl Batch {
+    /// Appends an error row, without its larger parts where it would not fit into a frame.
+    fn error_row(&mut self, part: u32, row: &ErrorRow<'_>) -> Taken {
         let max = self.frame_rows_max.min(ROW_BYTES_MAX);
         let taken = self.append(part, Content::Errors, max, &mut |out| row.write(out));
         let Taken::TooLarge { bytes } = taken else { return taken };

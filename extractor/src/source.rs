@@ -110,6 +110,9 @@ pub enum Taken {
         /// Bytes of the datum.
         bytes: usize,
     },
+    /// The host could not load this row before; nothing was taken. Deliver it as an error row with
+    /// [`Code::RowRefused`]; the sink knows the reason.
+    Refused,
 }
 
 /// Where a source delivers rows. The one implementation outside tests is the batch.

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use protocol::avro::Marker;
 use protocol::limits::PARTS_MAX;
 use protocol::message::{
-    Configure, Extract, FEATURE_DIGEST, GetOffsets, Hello, PROTOCOL, Peer, Stop, StopMode,
-    WireLimits,
+    Configure, Extract, FEATURE_DIGEST, FEATURE_REFUSE, GetOffsets, Hello, PROTOCOL, Peer, Refused,
+    Stop, StopMode, WireLimits,
 };
 use protocol::session::host::{Event, HostSession, Sent, SessionError};
 use protocol::wire::{Frame, FrameError};
@@ -116,7 +116,7 @@ impl Link {
         let hello = Hello {
             protocols: vec![PROTOCOL],
             // What an extractor does to its rows before the checksum of a frame is found out by it.
-            features: vec![FEATURE_DIGEST.to_owned()],
+            features: vec![FEATURE_DIGEST.to_owned(), FEATURE_REFUSE.to_owned()],
             limits: WireLimits::default(),
             host: Peer {
                 name: "harness".to_owned(),
@@ -153,13 +153,19 @@ impl Link {
         self.send(sent)
     }
 
-    /// Sends ASSIGN.
+    /// Whether the extractor can hand a refused row over as it was received.
+    pub fn can_refuse(&self) -> bool {
+        self.session.can_refuse()
+    }
+
+    /// Sends ASSIGN; rows that are `refused` come as error rows.
     pub fn assign(
         &mut self,
         epoch: u64,
         marker: Marker,
         incarnation: &str,
         parts: &[(OffsetKey, OffsetValue)],
+        refused: &[Refused],
     ) -> Result<u32, Fault> {
         if parts.len() > PARTS_MAX {
             let text = format!(
@@ -169,7 +175,7 @@ impl Link {
             );
             return Err(Fault::Failed(Failure::new(Code::ConfigInvalid, text)));
         }
-        let sent = self.session.assign(epoch, marker, incarnation, parts)?;
+        let sent = self.session.assign_without(epoch, marker, incarnation, parts, refused)?;
         self.has_splits = !parts.is_empty();
         self.send(sent)
     }

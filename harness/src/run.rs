@@ -12,6 +12,7 @@ mod load;
 mod patience;
 mod points;
 mod pool;
+mod refusals;
 mod refused;
 mod setup;
 mod share;

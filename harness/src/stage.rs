@@ -3,7 +3,7 @@
 //!
 //! Bound: credits × (batch bytes + largest row), which the session enforces on the extractor.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -13,8 +13,8 @@ use std::time::SystemTime;
 
 use bytes::Bytes;
 use protocol::avro::row::for_each_row;
-use protocol::avro::{Block, Blocks, ContainerError, ErrorRow, Marker, RowRef};
-use protocol::message::Operation;
+use protocol::avro::{Block, Blocks, ContainerError, Cursor, ErrorRow, Marker, RowRef};
+use protocol::message::{Operation, Refused};
 use protocol::session::host::Rows as RowsFrame;
 
 use crate::store::{self, RowSink, Rows, StoreError, StoreErrorKind};
@@ -120,6 +120,32 @@ impl Staged {
             *of_part += count;
         }
         None
+    }
+
+    /// Digests of the datums of these rows, as ASSIGN names them.
+    ///
+    /// # Errors
+    /// A block is damaged or cannot be read back.
+    pub fn digests(&self, wanted: &BTreeSet<u64>) -> Result<HashMap<u64, String>, StoreError> {
+        let mut digests = HashMap::new();
+        let mut index = 0;
+        self.for_each_block(&self.rows, &mut |block| {
+            let data = block.data;
+            let read = |cursor: &mut Cursor<'_>| {
+                let start = cursor.at();
+                RowRef::read(cursor)?;
+                Ok(start..cursor.at())
+            };
+            for_each_row(block, read, |place| {
+                if wanted.contains(&index) {
+                    let datum = data.get(place).unwrap_or_default();
+                    digests.insert(index, Refused::digest_of(datum));
+                }
+                index += 1;
+                Ok::<(), StoreError>(())
+            })
+        })?;
+        Ok(digests)
     }
 
     /// Reads every error row.

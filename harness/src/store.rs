@@ -16,7 +16,7 @@ mod value;
 pub use answer::{Answers, CHARSET_BINARY, CHARSET_TEXT, Column, Datum, Done, flag, gone, kind};
 pub use error::{MESSAGE_CHARS_MAX, ServerCode, StoreError, StoreErrorKind};
 pub use functions::SERVER_FUNCTIONS;
-pub(crate) use table::is_there;
+pub(crate) use table::{STATIC_COLUMNS, is_there};
 pub use table::{
     TABLE_NAME_CHARS_MAX, check_table, create_static_table, require_transactional, static_table_ddl,
 };

@@ -13,6 +13,8 @@
 //!                                                                          answer lost ─► resolve
 //! ```
 
+mod find;
+mod insert;
 mod resolve;
 
 use std::sync::Arc;
@@ -24,6 +26,8 @@ use crate::catalogue::{
     key_hash, next_batch, now_us, prune_batches, prune_history, us,
 };
 use crate::store::{Connect, LoadMethod, Param, Rows, Store, StoreError, StoreErrorKind};
+
+pub use find::Refused;
 
 /// One split's step from the revision that its owner read to a new value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -130,6 +134,9 @@ pub fn fenced_pause(fenced: u32) -> Duration {
 /// The longest pause after the first time; each next one is up to twice as long, 64 times at most.
 const FENCED_PAUSE_FIRST: Duration = Duration::from_millis(200);
 
+/// What is done last before a commit.
+pub type Last<'a> = dyn FnMut() -> Result<(), StoreError> + 'a;
+
 /// Commits batches over one connection; one per task.
 ///
 /// It connects when it needs to, and again between transactions when the connection is lost.
@@ -156,17 +163,53 @@ impl Loader {
     /// # Errors
     /// See [`LoadError`]: each variant says what the owner does next.
     pub fn commit(&mut self, batch: &BatchCommit<'_>) -> Result<Committed, LoadError> {
+        self.commit_after(batch, &mut || Ok(()))
+    }
+
+    /// As [`Loader::commit`]; `last` is done inside the transaction when everything else in it is, and the commit
+    /// follows only where it succeeds. It may be done again where an attempt fails after it.
+    ///
+    /// # Errors
+    /// As [`Loader::commit`]; whatever `last` reports ends the transaction.
+    pub fn commit_after(
+        &mut self,
+        batch: &BatchCommit<'_>,
+        last: &mut Last<'_>,
+    ) -> Result<Committed, LoadError> {
         if batch.moves.is_empty() && batch.row_count == 0 && batch.errors.is_empty() {
             return Ok(Committed { batch_id: None });
         }
         let swaps = swaps(batch)?;
-        match self.attempt(batch, &swaps, None) {
+        match self.attempt(batch, &swaps, None, last) {
             // The fast load miscounted: load again by checked inserts, which name the row (E2).
             Err(LoadError::Refused(error)) if error.kind() == StoreErrorKind::LoadMismatch => {
-                self.attempt(batch, &swaps, Some(LoadMethod::Insert))
+                self.attempt(batch, &swaps, Some(LoadMethod::Insert), last)
             }
             other => other,
         }
+    }
+
+    /// The first `most` rows of a batch that the database refuses, after [`Loader::commit`] said that it
+    /// refuses one. Looked for in a transaction that holds the batch's splits and is rolled back.
+    ///
+    /// # Errors
+    /// Anything but the refusal of a row; it is then not known whether there is one.
+    pub fn find_refused(
+        &mut self,
+        batch: &BatchCommit<'_>,
+        most: usize,
+    ) -> Result<Vec<Refused>, LoadError> {
+        let swaps = swaps(batch)?;
+        let nonce = fresh();
+        let mut store = self.begin()?;
+        let found = swaps
+            .iter()
+            .try_for_each(|swap| swap_offset(store.as_mut(), batch, swap, &nonce))
+            .and_then(|()| require_transaction(store.as_mut(), "after the swap"))
+            .and_then(|()| find::find(store.as_mut(), batch, most));
+        // The connection is dropped whatever this says (E3).
+        drop(store.rollback());
+        Ok(found?)
     }
 
     fn attempt(
@@ -174,6 +217,7 @@ impl Loader {
         batch: &BatchCommit<'_>,
         swaps: &[Swap<'_>],
         method: Option<LoadMethod>,
+        last: &mut Last<'_>,
     ) -> Result<Committed, LoadError> {
         let nonce = fresh();
         let mut store = self.begin()?;
@@ -184,6 +228,7 @@ impl Loader {
             swaps,
             &Attempt { nonce, method, batches_kept: self.batches_kept },
         );
+        let written = written.and_then(|batch_id| last().map(|()| batch_id));
         let batch_id = match written {
             Ok(batch_id) => batch_id,
             Err(error) => {

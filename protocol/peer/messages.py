@@ -14,7 +14,7 @@ CODES = {
     "source": ["SOURCE_NOT_FOUND", "SOURCE_RECREATED"],
     "transient": ["SOURCE_UNAVAILABLE", "SOURCE_THROTTLED", "TIMEOUT", "TLS_HANDSHAKE", "DNS"],
     "offset": ["OFFSET_OUT_OF_RANGE", "OFFSET_INVALID", "OFFSET_INCARNATION"],
-    "data": ["DECODE_FAILED", "ROW_TOO_LARGE", "SCHEMA_INCOMPATIBLE", "INVALID_UTF8"],
+    "data": ["DECODE_FAILED", "ROW_TOO_LARGE", "ROW_REFUSED", "SCHEMA_INCOMPATIBLE", "INVALID_UTF8"],
     "resource": ["OUT_OF_MEMORY", "BUFFER_LIMIT", "FD_LIMIT"],
     "cancelled": ["CANCELLED", "STOPPING"],
     "internal": ["PANIC", "BUG"],
@@ -111,6 +111,8 @@ MOVE = fields(part=(U32, REQUIRED), rows=(U64, REQUIRED), errors=(U64, 0), diges
               **{"from": (place, REQUIRED), "to": (place, REQUIRED)})
 LAG = fields(rows=(U64, None), ms=(U64, None))
 PART_LAG = fields(part=(U32, REQUIRED), rows=(U64, None), ms=(U64, None))
+REFUSED = fields(part=(U32, REQUIRED), row=(U64, REQUIRED), digest=(TEXT, REQUIRED),
+                 reason=(TEXT, REQUIRED))
 EMPTY = fields()
 
 PAYLOADS = {
@@ -135,7 +137,8 @@ PAYLOADS = {
                                              closed=(FLAG, False))), REQUIRED)),
     "GET_OFFSETS": fields(start=(start, REQUIRED), keys=(many(key), REQUIRED)),
     "OFFSETS": fields(offsets=(many(ENTRY), REQUIRED)),
-    "ASSIGN": fields(sync=(TEXT, REQUIRED), incarnation=(TEXT, ""), parts=(many(ENTRY), REQUIRED)),
+    "ASSIGN": fields(sync=(TEXT, REQUIRED), incarnation=(TEXT, ""), parts=(many(ENTRY), REQUIRED),
+                     refused=(many(REFUSED), list)),
     "ASSIGNED": fields(parts=(U32, REQUIRED)),
     "EXTRACT": fields(max_rows=(U64, REQUIRED), max_bytes=(U64, REQUIRED),
                       max_interval_ms=(U64, REQUIRED), until=(many(PART_VALUE), list)),

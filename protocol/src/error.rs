@@ -145,6 +145,8 @@ code_table! {
     DecodeFailed = "DECODE_FAILED", Data;
     /// The record is larger than `max_row_bytes`.
     RowTooLarge = "ROW_TOO_LARGE", Data;
+    /// The row is one that ASSIGN names: the host could not load it.
+    RowRefused = "ROW_REFUSED", Data;
     /// The record's schema does not fit the announced one.
     SchemaIncompatible = "SCHEMA_INCOMPATIBLE", Data;
     /// Text that is not UTF-8.

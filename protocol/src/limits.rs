@@ -32,6 +32,14 @@ pub const PING_BYTES_MAX: u32 = 64;
 /// Splits in one ASSIGN. Why 4,096: ten times the largest topics seen in practice per task.
 pub const PARTS_MAX: usize = 4096;
 
+/// Rows that one ASSIGN names as refused.
+///
+/// Why 512: with the longest reasons they take a quarter of a control frame, and leave the splits their room.
+pub const REFUSED_MAX: usize = 512;
+
+/// Bytes of the reason of one of them. Why 256: the sentence of a database with a number and names.
+pub const REFUSED_REASON_BYTES_MAX: usize = 256;
+
 /// Open EXTRACT requests (credits). Why 8: more than two only adds memory.
 pub const CREDITS_MAX: usize = 8;
 
@@ -88,4 +96,8 @@ const _: () = assert!(ROW_BYTES_MAX + 1024 * 1024 <= DATA_FRAME_BYTES_MAX as usi
 const _: () = assert!(SCHEMA_BYTES_MAX <= DATA_FRAME_BYTES_MAX as usize);
 const _: () = assert!(LOG_FRAME_BYTES_MAX <= CONTROL_FRAME_BYTES_MAX);
 const _: () = assert!(PING_BYTES_MAX <= CONTROL_FRAME_BYTES_MAX);
+const _: () = assert!(
+    // Each byte of a reason may need an escape of two.
+    REFUSED_MAX * (2 * REFUSED_REASON_BYTES_MAX + 128) < CONTROL_FRAME_BYTES_MAX as usize / 2
+);
 const _: () = assert!(DATA_FRAME_BYTES_MIN <= DATA_FRAME_BYTES_MAX);

@@ -24,7 +24,7 @@ pub use flow::{
 };
 pub use setup::{
     Assign, Assigned, CheckLine, Checked, Configure, Configured, Discovered, GetOffsets, Hello,
-    HelloOk, OffsetEntry, Offsets, Peer, Settings, SourceClass, Split, Start, UnknownKey,
+    HelloOk, OffsetEntry, Offsets, Peer, Refused, Settings, SourceClass, Split, Start, UnknownKey,
     WireLimits,
 };
 pub use words::{Phase, Reason};
@@ -34,6 +34,9 @@ pub const PROTOCOL: u32 = 1;
 
 /// The feature by which moves carry a digest of their rows (`SPEC.md` appendix D).
 pub const FEATURE_DIGEST: &str = "digest";
+
+/// The feature by which ASSIGN names rows that the host could not load (`SPEC.md` section 4.6).
+pub const FEATURE_REFUSE: &str = "refuse";
 
 /// A JSON object that no one here interprets.
 pub type Object = Map<String, Value>;

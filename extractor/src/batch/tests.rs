@@ -13,7 +13,7 @@ fn batch(parts: usize, max_frame: u32, max_row_bytes: u64) -> Batch {
     let mut batch = Batch::new(Link::alone());
     batch.tell_digests();
     batch.limit(max_frame, max_row_bytes);
-    batch.assign(MARKER, parts);
+    batch.assign(MARKER, parts, &[]);
     batch
 }
 
@@ -184,6 +184,68 @@ fn an_error_row_loses_its_parts_one_after_the_other() {
     check(row(&big, &big, &big), (false, false, false));
 }
 
+fn refused(part: u32, row: u64, datum: &[u8]) -> Refused {
+    let (digest, reason) = (Refused::digest_of(datum), format!("reason of {row}"));
+    Refused { part, row, digest, reason }
+}
+
+/// Offers a row, and where it is refused its error row, as sources do.
+fn offer(batch: &mut Batch, part: u32, datum: &[u8]) -> (Taken, bool) {
+    match put(batch, part, datum) {
+        Taken::Refused => {
+            let code = Code::RowRefused.name();
+            (batch.error(part, &ErrorRow { value: Some(datum), code, ..ErrorRow::default() }), true)
+        }
+        taken => (taken, false),
+    }
+}
+
+/// Rows are refused by their place since the assignment, over all batches, however often they are offered;
+/// a row with other bytes in that place is not.
+#[test]
+fn rows_are_refused_by_place_and_bytes() {
+    let mut batch = batch(2, 1 << 20, 1000);
+    let list = [refused(0, 1, b"b"), refused(0, 2, b"c"), refused(0, 4, b"x"), refused(1, 0, b"a")];
+    batch.assign(MARKER, 2, &list);
+    let mut errors = Vec::new();
+    for rows in [2, 1, 3] {
+        batch.begin(1, 1, &credit(rows, 1 << 20));
+        for datum in [b"a", b"b", b"c", b"d", b"e", b"f"].iter().skip(errors.len()) {
+            let (taken, was_refused) = offer(&mut batch, 0, *datum);
+            if taken == Taken::No {
+                break;
+            }
+            errors.push(was_refused);
+        }
+        let _frames = finish(&mut batch, 2);
+    }
+    assert_eq!(errors, [false, true, true, false, false, false]);
+    batch.begin(1, 1, &credit(9, 1 << 20));
+    assert_eq!(offer(&mut batch, 1, b"a"), (Taken::Yes, true));
+    assert!(batch.refusals.is_empty());
+}
+
+/// An error row that found no room in its batch is refused again in the next one, with its own reason.
+#[test]
+fn a_refused_row_without_room_comes_later_with_its_reason() {
+    let mut batch = batch(1, 1 << 20, 1000);
+    batch.assign(MARKER, 1, &[refused(0, 1, b"bb")]);
+    batch.begin(1, 1, &credit(9, 20));
+    assert_eq!(offer(&mut batch, 0, b"a"), (Taken::Yes, false));
+    assert_eq!(offer(&mut batch, 0, b"bb"), (Taken::No, true));
+    let _frames = finish(&mut batch, 1);
+    came(&batch);
+    batch.begin(1, 2, &credit(9, 1 << 20));
+    assert_eq!(offer(&mut batch, 0, b"bb"), (Taken::Yes, true));
+    assert_eq!(offer(&mut batch, 0, b"bb"), (Taken::Yes, false));
+    let (counts, _) = finish(&mut batch, 1);
+    assert_eq!((counts.rows, counts.errors), (1, 1));
+    let bytes = came(&batch).bytes.remove(&(0, ERROR_SCHEMA_NUMBER)).unwrap();
+    let mut cursor = protocol::avro::Cursor::new(&bytes);
+    let row = ErrorRow::read(&mut cursor).unwrap();
+    assert_eq!((row.code, row.reason, row.value), ("ROW_REFUSED", "reason of 1", Some(&b"bb"[..])));
+}
+
 proptest! {
     #[test]
     fn what_comes_out_is_what_went_in(
@@ -231,7 +293,9 @@ proptest! {
                         continue;
                     }
                     Taken::No => break,
-                    Taken::TooLarge { .. } => prop_assert!(false, "nothing here is too large"),
+                    Taken::TooLarge { .. } | Taken::Refused => {
+                        prop_assert!(false, "nothing here is too large or refused");
+                    }
                 }
                 rows.next();
             }

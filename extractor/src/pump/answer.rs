@@ -5,9 +5,9 @@ use std::time::Duration;
 use protocol::avro::row::{ERROR_SCHEMA, ERROR_SCHEMA_NUMBER, STATIC_SCHEMA, STATIC_SCHEMA_NUMBER};
 use protocol::avro::{ContainerHeader, Marker};
 use protocol::message::{
-    Assign, Assigned, CheckLine, Checked, Configure, Configured, Discovered, GetOffsets, Hello,
-    HelloOk, OffsetEntry, Offsets, PROTOCOL, Peer, Phase, Split, Start, UnknownKey, Update,
-    Updated, WireLimits,
+    Assign, Assigned, CheckLine, Checked, Configure, Configured, Discovered, FEATURE_DIGEST,
+    FEATURE_REFUSE, GetOffsets, Hello, HelloOk, OffsetEntry, Offsets, PROTOCOL, Peer, Phase, Split,
+    Start, UnknownKey, Update, Updated, WireLimits,
 };
 use protocol::session::extractor::Request;
 use protocol::wire::{Head, Kind};
@@ -19,8 +19,9 @@ use crate::log::parse_level;
 use crate::pipe::OutFrame;
 use crate::source::{self, Discovery, Probe};
 
-/// The one feature that is offered: BATCH_END has a checksum over the rows of each split.
-const DIGEST: &str = "digest";
+/// The features that are offered: BATCH_END has a checksum over the rows of each split, and ASSIGN may name
+/// rows that come as error rows.
+const OFFERED: [&str; 2] = [FEATURE_DIGEST, FEATURE_REFUSE];
 
 impl Pump {
     pub(super) fn handle(&mut self, item: Queued) -> Result<(), End> {
@@ -61,13 +62,14 @@ impl Pump {
     fn hello(&mut self, item: &Queued, hello: &Hello) {
         let ours = WireLimits::default().max_frame;
         self.max_frame = hello.limits.max_frame.min(ours);
-        let digest = hello.features.iter().any(|feature| feature == DIGEST);
-        if digest {
+        let is_wanted = |name: &&str| hello.features.iter().any(|wanted| wanted == name);
+        let features: Vec<&str> = OFFERED.into_iter().filter(is_wanted).collect();
+        if features.contains(&FEATURE_DIGEST) {
             self.batch.tell_digests();
         }
         let answer = HelloOk {
             protocol: PROTOCOL,
-            features: digest.then(|| DIGEST.to_owned()).into_iter().collect(),
+            features: features.into_iter().map(str::to_owned).collect(),
             limits: WireLimits { max_frame: self.max_frame },
             extractor: Peer {
                 name: env!("CARGO_PKG_NAME").to_owned(),
@@ -145,7 +147,7 @@ impl Pump {
         if done.is_none() {
             return Ok(());
         }
-        self.batch.assign(marker, parts.len());
+        self.batch.assign(marker, parts.len(), &assign.refused);
         let (keys, stands): (Vec<_>, Vec<_>) = parts.into_iter().unzip();
         let count = u32::try_from(keys.len()).unwrap_or(u32::MAX);
         self.assignment =

@@ -297,6 +297,7 @@ impl Part {
                 let reason = format!("row has {bytes} bytes, which is over the limit");
                 self.deliver_error(sink, number, tombstone, (Code::RowTooLarge, &reason))
             }
+            Taken::Refused => self.deliver_error(sink, number, tombstone, (Code::RowRefused, "")),
             taken => taken,
         }
     }

@@ -210,6 +210,63 @@ fn error_rows_carry_the_raw_record_and_its_place() {
     assert_eq!(batch.end.offsets[0].to, row_value(6));
 }
 
+/// A row that the host could not load comes as an error row with the record as it was received, at its place
+/// whatever the batches are; error rows of other kinds do not count.
+#[test]
+fn a_row_that_the_host_refuses_comes_as_it_was_received() {
+    let config = json!({"test.rows": 12, "test.error.every": 4});
+    let mut host = Host::configured(config);
+    let parts = [(key("p0"), row_value(2))];
+    host.assign(&parts);
+    let whole = host.extract(&credit(12));
+    let datums: Vec<Vec<u8>> = split_datums(&whole.blocks);
+    assert_eq!(datums.len(), 7);
+    let refuse = |row: u64, datum: &[u8]| Refused {
+        part: 0,
+        row,
+        digest: Refused::digest_of(datum),
+        reason: format!("no room for {row}"),
+    };
+    // Rows 2 4 5 6 8 9 10 are given from row 2 on; 3, 7 and 11 are declared bad.
+    let list = [refuse(0, &datums[0]), refuse(3, &datums[3]), refuse(5, &datums[0])];
+    for rows in [1, 2, 3, 12] {
+        host.assign_without(&parts, &list);
+        let (mut given, mut bad) = (Vec::new(), Vec::new());
+        while given.len() + bad.len() < whole.rows.len() + whole.errors.len() {
+            let batch = host.extract(&credit(rows));
+            given.extend(batch.rows);
+            bad.extend(batch.errors);
+        }
+        let kept: Vec<_> =
+            whole.rows.iter().enumerate().filter(|(i, _)| ![0, 3].contains(i)).collect();
+        assert_eq!(
+            given.iter().collect::<Vec<_>>(),
+            kept.iter().map(|it| it.1).collect::<Vec<_>>()
+        );
+        let refused: Vec<_> = bad.iter().filter(|it| it.code == "ROW_REFUSED").collect();
+        let places: Vec<_> = refused.iter().map(|it| it.position.as_str()).collect();
+        assert_eq!(places, [r#"{"row":2}"#, r#"{"row":6}"#]);
+        assert_eq!(refused[1].reason, "no room for 3");
+        let record = whole.rows[3].record.as_bytes();
+        assert_eq!(refused[1].value.as_deref(), Some(record));
+        assert_eq!(bad.len(), whole.errors.len() + 2);
+    }
+}
+
+fn split_datums(blocks: &[u8]) -> Vec<Vec<u8>> {
+    let mut datums = Vec::new();
+    for block in protocol::avro::Blocks::new(blocks, MARKER) {
+        let block = block.unwrap();
+        let mut cursor = protocol::avro::Cursor::new(block.data);
+        for _ in 0..block.rows {
+            let start = cursor.at();
+            protocol::avro::RowRef::read(&mut cursor).unwrap();
+            datums.push(block.data[start..cursor.at()].to_vec());
+        }
+    }
+    datums
+}
+
 #[test]
 fn a_row_over_the_limit_becomes_an_error_row() {
     let mut host = Host::spawn();

@@ -46,7 +46,7 @@ pub(crate) fn row_value(row: u64) -> OffsetValue {
 pub(crate) fn hello() -> Hello {
     Hello {
         protocols: vec![1],
-        features: vec!["digest".into()],
+        features: vec!["digest".into(), "refuse".into()],
         limits: WireLimits::default(),
         host: Peer { name: "tests".into(), version: "0".into() },
         session: "5f0e".into(),
@@ -224,6 +224,18 @@ impl Host {
     /// Assigns and waits for both schemas.
     pub(crate) fn assign(&mut self, parts: &[(OffsetKey, OffsetValue)]) {
         self.send_assign(parts);
+        self.assigned();
+    }
+
+    /// Assigns and names rows that are to come as error rows.
+    pub(crate) fn assign_without(
+        &mut self,
+        parts: &[(OffsetKey, OffsetValue)],
+        refused: &[Refused],
+    ) {
+        self.epoch += 1;
+        let sent = self.session.assign_without(self.epoch, MARKER, "", parts, refused).unwrap();
+        self.send(&sent);
         self.assigned();
     }
 

@@ -9,7 +9,7 @@ use super::ids::{key_hash, now_us};
 use super::pipelines::gone;
 use super::record::{Batch, BatchState, ErrorEntry, ErrorKind, ErrorRow, Split};
 use super::splits::marks;
-use crate::store::{CellRow, Param, Store, StoreError};
+use crate::store::{CellRow, Param, Store, StoreError, StoreErrorKind};
 
 /// The variable that says how many batches of a pipeline are kept.
 pub const VARIABLE_BATCHES_KEPT: &str = "pipelines_batches_metadata_to_keep";
@@ -328,19 +328,50 @@ pub(crate) fn insert_errors(
     place: (u32, u32),
     errors: &[ErrorRow<'_>],
 ) -> Result<(), StoreError> {
-    let now = now_us();
     for (error_id, error) in (numbers.first_error_id..).zip(errors) {
-        store.execute(
+        let ids = (pipeline_id, error_id, numbers.batch_id);
+        let written = insert_error(store, ids, place, error);
+        let Err(too_large) = written else { continue };
+        let is_too_large = matches!(too_large.kind(), StoreErrorKind::TooLarge { .. });
+        if !is_too_large || error.split_key.is_none() || error.position.is_none() {
+            return Err(too_large);
+        }
+        // Nothing was sent: a record that no statement can hold is found by its place (E14).
+        let reason = format!("{}; left out here, being too large: {LEFT_OUT}", error.reason);
+        let small = ErrorRow {
+            reason: &reason,
+            raw_key: None,
+            raw_value: None,
+            raw_headers: None,
+            ..*error
+        };
+        insert_error(store, ids, place, &small)?;
+    }
+    Ok(())
+}
+
+/// What an error row has not where its record is larger than a statement may be.
+const LEFT_OUT: &str = "its key, value and headers";
+
+/// `ids` are those of the pipeline, the error and the batch; `place` is the task and the leaf.
+fn insert_error(
+    store: &mut dyn Store,
+    ids: (u64, u64, u64),
+    place: (u32, u32),
+    error: &ErrorRow<'_>,
+) -> Result<(), StoreError> {
+    store
+        .execute(
             "INSERT INTO s2x_errors (pipeline_id, error_id, batch_id, task_id, leaf, time_us, \
              error_type, kind, code, reason, split_key, position, raw_key, raw_value, raw_headers) \
              VALUES (?, ?, ?, ?, ?, ?, 'Error', ?, ?, ?, ?, ?, ?, ?, ?)",
             &[
-                Param::from(pipeline_id),
-                Param::from(error_id),
-                Param::from(numbers.batch_id),
+                Param::from(ids.0),
+                Param::from(ids.1),
+                Param::from(ids.2),
                 Param::from(place.0),
                 Param::from(place.1),
-                Param::from(now),
+                Param::from(now_us()),
                 Param::Text(error.kind.as_str()),
                 Param::Text(error.code),
                 Param::Text(error.reason),
@@ -350,9 +381,8 @@ pub(crate) fn insert_errors(
                 Param::from(error.raw_value),
                 Param::from(error.raw_headers),
             ],
-        )?;
-    }
-    Ok(())
+        )
+        .map(|_| ())
 }
 
 /// Removes batches that are older than the number kept, now and then.

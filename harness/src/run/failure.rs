@@ -181,6 +181,8 @@ impl Task {
                 self.lap = Some(lap(&records)?);
                 Ok(())
             }
+            // Its rows are named to the extractor, which gives the records as they were received.
+            Stop::Load { job, .. } if !job.found.is_empty() && self.refusals.note(&job) => Ok(()),
             Stop::Load { error, job } => {
                 self.book_failed(&job, error.store_error());
                 Err(Stop::Load { error, job }.into_error())

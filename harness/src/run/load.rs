@@ -6,11 +6,13 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use protocol::message::Lag;
+use protocol::message::{Lag, Refused};
 
 use super::patience::Patience;
+use super::refusals::{self, Found};
+use super::refused::explain;
 use super::setup::Setup;
-use super::{Event, RunError, refused};
+use super::{Event, OnError, RunError};
 use crate::catalogue::{Behind, ErrorKind, ErrorRow};
 use crate::stage::Staged;
 use crate::store::StoreError;
@@ -25,6 +27,12 @@ pub(super) struct PlannedMove {
     pub from: String,
     pub to: String,
     pub is_end: bool,
+    /// Rows of the split in this batch.
+    pub rows: u64,
+    /// Rows of it that came as error rows because the assignment named them.
+    pub refused: u64,
+    /// Rows of the split, named ones counted, between the place of the assignment and this batch.
+    pub before: u64,
 }
 
 /// A finished batch on its way to the store.
@@ -42,6 +50,12 @@ pub(super) struct Job {
     /// Lag of single splits, by KEY.
     pub lags: Vec<(String, Behind)>,
     pub caught_up: bool,
+    /// The rows that the assignment named.
+    pub refused: Arc<[Refused]>,
+    /// Whether the extractor can give a refused row as it was received.
+    pub can_refuse: bool,
+    /// Rows that the database refuses, once they were looked for.
+    pub found: Vec<Found>,
 }
 
 /// How a batch ended.
@@ -84,7 +98,7 @@ impl Worker {
             let result = if self.failed == Some(job.assignment) {
                 None
             } else {
-                let result = self.commit(&job);
+                let result = self.commit(&mut job);
                 if result.is_err() {
                     self.failed = Some(job.assignment);
                 }
@@ -114,20 +128,52 @@ impl Worker {
     }
 
     /// Commits a batch; as long as the database is away, tries the same batch again.
-    fn commit(&mut self, job: &Job) -> Result<Committed, LoadError> {
+    fn commit(&mut self, job: &mut Job) -> Result<Committed, LoadError> {
         let errors = OwnedErrors::collect(job)?;
         let errors = errors.rows();
         let mut patience = Patience::default();
         loop {
-            let error = match self.attempt(job, &errors) {
+            let tried = self.with_batch(job, &errors, |loader, batch| loader.commit(batch));
+            let error = match tried {
                 Err(LoadError::NotCommitted(error)) => error,
-                other => return other,
+                Err(LoadError::Refused(error)) if self.is_skipped(&error) => {
+                    match self.find(job, &errors) {
+                        Err(LoadError::NotCommitted(error)) => error,
+                        Ok(()) => return Err(explain(LoadError::Refused(error), job)),
+                        Err(other) => return Err(other),
+                    }
+                }
+                Err(other) => return Err(explain(other, job)),
+                Ok(committed) => return Ok(committed),
             };
             patience.wait(&self.setup, self.task, error).map_err(LoadError::NotCommitted)?;
         }
     }
 
-    fn attempt(&mut self, job: &Job, errors: &[ErrorRow<'_>]) -> Result<Committed, LoadError> {
+    /// Whether rows of which the database says this are put aside.
+    fn is_skipped(&self, error: &StoreError) -> bool {
+        self.setup.plan.on_error == OnError::Skip && error.is_refusal()
+    }
+
+    /// Looks for the rows that the database refuses; nothing of the batch stays.
+    fn find(&mut self, job: &mut Job, errors: &[ErrorRow<'_>]) -> Result<(), LoadError> {
+        if !job.can_refuse {
+            return Ok(());
+        }
+        let search = |loader: &mut Loader, batch: &BatchCommit<'_>| {
+            loader.find_refused(batch, refusals::FOUND_MAX)
+        };
+        let found = self.with_batch(job, errors, search)?;
+        job.found = refusals::located(found, job)?;
+        Ok(())
+    }
+
+    fn with_batch<T>(
+        &mut self,
+        job: &Job,
+        errors: &[ErrorRow<'_>],
+        work: impl FnOnce(&mut Loader, &BatchCommit<'_>) -> Result<T, LoadError>,
+    ) -> Result<T, LoadError> {
         let moves: Vec<Move<'_>> = job
             .moves
             .iter()
@@ -136,7 +182,7 @@ impl Worker {
         let nothing: &[crate::store::RowRef<'_>] = &[];
         let started_at =
             job.staged.as_ref().map_or_else(std::time::SystemTime::now, |it| it.started_at);
-        let committed = self.loader.commit(&BatchCommit {
+        let batch = BatchCommit {
             pipeline_id: self.setup.pipeline.id,
             epoch: job.epoch,
             task_id: self.task,
@@ -151,8 +197,8 @@ impl Worker {
             byte_count: job.bytes,
             errors,
             started_at,
-        });
-        committed.map_err(|error| refused::explain(error, job))
+        };
+        work(&mut self.loader, &batch)
     }
 }
 
@@ -197,8 +243,12 @@ impl OwnedErrors {
 
 impl OwnedError {
     fn row(&self) -> ErrorRow<'_> {
+        let kind = match refusals::is_refused(&self.code) {
+            true => ErrorKind::Load,
+            false => ErrorKind::Transform,
+        };
         ErrorRow {
-            kind: ErrorKind::Transform,
+            kind,
             code: &self.code,
             reason: &self.reason,
             split_key: Some(&self.split),

@@ -14,9 +14,10 @@ const SHOWN_CHARS_MAX: usize = 100;
 /// What can be done about it. A smaller batch is what loads the records before it: the refused one
 /// took its whole batch along.
 const REMEDY: &str = "nothing of its batch was loaded. Change the table or the server so that it \
-                      takes the row, or go on without it: run with --batch-rows 1 to load what \
-                      comes before it, then set its split to behind it with harness set-offsets \
-                      (errors.tolerance=all does not skip rows that the database refuses)";
+                      takes the row; or have such records put aside into the errors table with \
+                      --on-error skip (errors.tolerance=all); or go on without it: run with \
+                      --batch-rows 1 to load what comes before it, then set its split to behind \
+                      it with harness set-offsets";
 
 /// Adds to a refusal of the database which record it is about.
 pub(super) fn explain(error: LoadError, job: &Job) -> LoadError {

@@ -21,6 +21,7 @@ use protocol::{OffsetKey, OffsetValue};
 use super::failure::{Failures, Lap, Stop};
 use super::load::{self, Done, Job};
 use super::patience::Patience;
+use super::refusals::Refusals;
 use super::setup::Setup;
 use super::{Batch, Event, RunError};
 use crate::catalogue::{Catalogue, Claim};
@@ -140,6 +141,8 @@ pub(super) struct Task {
     dry: Option<Instant>,
     /// Set when a bad record stops the pipeline: what to read before that.
     pub lap: Option<Lap>,
+    /// Rows that the database refuses, until they are written down.
+    pub refusals: Refusals,
     /// Whether the extractor was asked which splits there are.
     pub looked: bool,
     /// Whether all splits of the order have come to the ends of a bounded run, and that is committed.
@@ -189,6 +192,7 @@ impl Task {
             patience: Patience::default(),
             dry: None,
             lap: None,
+            refusals: Refusals::default(),
             looked: true,
             ended: false,
             fences: 0,
@@ -326,7 +330,10 @@ impl Task {
         self.loading -= 1;
         let Done { job, result } = done;
         let committed = match result {
-            Some(Ok(committed)) => committed,
+            Some(Ok(committed)) => {
+                self.refusals.forget();
+                committed
+            }
             Some(Err(error)) => return Err(Stop::Load { error, job: Box::new(job) }),
             None => return Ok(()),
         };

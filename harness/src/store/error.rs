@@ -109,6 +109,11 @@ impl StoreError {
         self.kind == StoreErrorKind::Transient
     }
 
+    /// Whether the database refuses a value, whichever row it is of.
+    pub fn is_refusal(&self) -> bool {
+        matches!(self.kind, StoreErrorKind::Data { .. } | StoreErrorKind::TooLarge { .. })
+    }
+
     /// Whether the database may only be away: asked again later, it may answer.
     pub fn may_pass(&self) -> bool {
         matches!(self.kind, StoreErrorKind::Transient | StoreErrorKind::InDoubt)

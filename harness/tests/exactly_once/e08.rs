@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use harness::catalogue::{ErrorKind, ErrorRow};
+use harness::store::RowRef;
 use harness::transaction::{BatchCommit, LoadError, Loader, Move};
 
-use crate::bed::{Bed, KEY, Owner, START, at, rows};
+use crate::bed::{Bed, KEY, Owner, START, TABLE, at, rows};
 use crate::fault::{Breaking, Fault, Verb};
 
 const POISON: ErrorRow<'static> = ErrorRow {
@@ -73,7 +74,7 @@ fn e08_failed_commits_move_nothing() {
 /// Take the check for moves out of `swaps` in `transaction.rs` to see it fail.
 #[test]
 fn e08_nothing_is_written_without_a_move() {
-    let none: &[harness::store::RowRef<'_>] = &[];
+    let none: &[RowRef<'_>] = &[];
     for bed in Bed::all() {
         let owner = Owner::of(&bed);
         let mut loader = Loader::new(bed.connect());
@@ -81,7 +82,7 @@ fn e08_nothing_is_written_without_a_move() {
         let sent = loader.commit(&BatchCommit { errors: &[POISON], ..batch });
         assert!(matches!(sent, Err(LoadError::Refused(_))), "{sent:?}");
         let one = rows(&["[1]"]);
-        let one: &[harness::store::RowRef<'_>] = &one;
+        let one: &[RowRef<'_>] = &one;
         let sent = loader.commit(&BatchCommit { row_count: 1, ..owner.batch(&[], &one) });
         assert!(matches!(sent, Err(LoadError::Refused(_))), "{sent:?}");
         let nothing = loader.commit(&owner.batch(&[], &none)).expect("nothing to do");
@@ -91,5 +92,83 @@ fn e08_nothing_is_written_without_a_move() {
         let moves = [Move { key: KEY, rev: 0, to_value: "{\"shardEnd\":true}" }];
         let moved = loader.commit(&owner.batch(&moves, &none)).expect("moves");
         assert_eq!(moved.batch_id, Some(1));
+    }
+}
+
+/// A table whose ids are unique, with one row, and a constraint.
+fn picky(bed: &Bed) {
+    let mut store = bed.store();
+    store.execute(&format!("DROP TABLE {TABLE}"), &[]).expect("drops");
+    let sql = format!(
+        "CREATE TABLE {TABLE} (topic TEXT, id VARCHAR(100) UNIQUE, record TEXT, CHECK (record <> 'bad'))"
+    );
+    store.execute(&sql, &[]).expect("makes");
+    store
+        .execute(&format!("INSERT INTO {TABLE} VALUES ('t', '7', 'before')"), &[])
+        .expect("inserts");
+}
+
+/// 600 rows with ids 0 to 599; rows 3 and 300 are bad, 7 is there already, 555 has the id of 554.
+fn mixed() -> Vec<(String, &'static str)> {
+    let id = |row: u32| if row == 555 { 554 } else { row };
+    let record = |row| if [3, 300].contains(&row) { "bad" } else { "good" };
+    (0..600).map(|row| (id(row).to_string(), record(row))).collect()
+}
+
+/// Whatever the database refuses is found, alone or beside another row, and the search leaves nothing behind.
+/// Let `find` keep its pieces, or halve without undoing, to see it fail.
+#[test]
+fn e08_refused_rows_are_found_and_nothing_stays() {
+    for bed in Bed::all() {
+        let mut owner = Owner::of(&bed);
+        picky(&bed);
+        let mixed = mixed();
+        let rows: Vec<RowRef<'_>> =
+            mixed.iter().map(|(id, record)| RowRef { topic: "t", id, record }).collect();
+        let mut loader = Loader::new(bed.connect());
+        let sent = owner.send(&mut loader, &at(600), &rows, &[]);
+        assert!(matches!(&sent, Err(LoadError::Refused(error)) if error.is_refusal()), "{sent:?}");
+        let rows: &[RowRef<'_>] = &rows;
+        let moves = [Move { key: KEY, rev: 0, to_value: &at(600) }];
+        let batch = BatchCommit { row_count: 600, ..owner.batch(&moves, &rows) };
+        let found = loader.find_refused(&batch, 100).expect("finds");
+        assert_eq!(found.iter().map(|it| it.index).collect::<Vec<_>>(), [3, 7, 300, 555]);
+        for it in &found {
+            let reason = it.reason.to_lowercase();
+            assert!(reason.contains("constraint") || reason.contains("duplicate"), "{reason}");
+        }
+        let few = loader.find_refused(&batch, 2).expect("finds");
+        assert_eq!(few.iter().map(|it| it.index).collect::<Vec<_>>(), [3, 7]);
+        assert_eq!((bed.row_count(), owner.stands_at().0), (1, 0));
+    }
+}
+
+/// A lost connection, a lock and a transaction that ended are held against no row.
+/// Let `find` take every error for the row's to see it fail.
+#[test]
+fn e08_what_is_no_rows_own_is_held_against_none() {
+    for bed in Bed::all() {
+        let mut owner = Owner::of(&bed);
+        picky(&bed);
+        let bad: &[RowRef<'_>] = &[RowRef { topic: "t", id: "1", record: "bad" }];
+        let moves = [Move { key: KEY, rev: 0, to_value: &at(1) }];
+        let batch = BatchCommit { row_count: 1, ..owner.batch(&moves, &bad) };
+        for fault in [Fault::LostBefore, Fault::LostAfter, Fault::Forgotten] {
+            let breaking = Breaking::at(bed.connect(), Verb::Swap, fault);
+            let found = Loader::new(breaking).find_refused(&batch, 9);
+            assert!(matches!(found, Err(LoadError::NotCommitted(_))), "{found:?}");
+        }
+        // A table that is away is the table's fault.
+        bed.store().execute(&format!("DROP TABLE {TABLE}"), &[]).expect("drops");
+        let found = Loader::new(bed.connect()).find_refused(&batch, 9);
+        assert!(
+            matches!(&found, Err(LoadError::Refused(error)) if !error.is_refusal()),
+            "{found:?}"
+        );
+        // One that another connection took over is looked at by nobody.
+        let fenced = BatchCommit { epoch: 0, ..batch };
+        let found = Loader::new(bed.connect()).find_refused(&fenced, 9);
+        assert!(matches!(found, Err(LoadError::Fenced(_))), "{found:?}");
+        assert_eq!(owner.stands_at().0, 0);
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use harness::store::{Connect, RowRef, Store, StoreError, StoreErrorKind, StoreUrl};
 use harness::transaction::{LoadError, Loader};
 
-use crate::bed::{Bed, Owner, TABLE, at};
+use crate::bed::{Bed, KEY, Owner, TABLE, at};
 
 /// Connections that were told a small limit. The limit is the server's alone, so it is lowered for
 /// the moment of the connection, by one test at a time on the whole server.
@@ -86,10 +86,11 @@ fn e14_a_row_of_twenty_mebibytes_is_stored() {
     }
 }
 
-/// An error row whose raw value is larger than a packet is refused too, and the batch with it.
+/// An error row whose raw value is larger than a packet is written with its place and without the value; one
+/// without a place is refused, and the batch with it.
 /// Take the call of `require_fits` out of `execute` in `store/mysql.rs` to see it fail.
 #[test]
-fn e14_an_error_row_that_cannot_fit_is_refused() {
+fn e14_an_error_row_that_cannot_fit_keeps_its_place() {
     use harness::catalogue::{ErrorKind, ErrorRow};
     let Some((_bed, mut owner, mut loader)) = small("") else { return };
     let raw = vec![7; SMALL + 1];
@@ -99,11 +100,18 @@ fn e14_an_error_row_that_cannot_fit_is_refused() {
         reason: "not Avro",
         split_key: None,
         position: None,
-        raw_key: None,
+        raw_key: Some(b"k"),
         raw_value: Some(&raw),
         raw_headers: None,
     };
     let error = owner.send(&mut loader, &at(1), &[], &[poison]).expect_err("too large");
     assert_eq!(error.store_error().kind(), StoreErrorKind::TooLarge { row: None }, "{error}");
     assert_eq!(owner.stands_at().0, 0);
+    let placed = ErrorRow { split_key: Some(KEY), position: Some("7"), ..poison };
+    owner.send(&mut loader, &at(1), &[], &[placed]).expect("commits");
+    let errors = owner.catalogue.errors(owner.pipeline.id, 9).expect("reads");
+    assert_eq!((errors.len(), errors[0].position.as_deref()), (1, Some("7")));
+    assert_eq!((&errors[0].raw_key, &errors[0].raw_value), (&None, &None));
+    assert!(errors[0].reason.starts_with("not Avro; left out here"), "{}", errors[0].reason);
+    assert_eq!(owner.stands_at().0, 1);
 }

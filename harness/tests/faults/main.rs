@@ -14,6 +14,7 @@
 mod kafka;
 mod kills;
 mod races;
+mod refused;
 mod restarts;
 mod serve;
 mod sql;

@@ -238,6 +238,30 @@ pub struct Assign {
     pub incarnation: String,
     /// The index in this list is the `part` of frames.
     pub parts: Vec<OffsetEntry>,
+    /// Rows that the host could not load, by part and row; only with feature `refuse`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub refused: Vec<Refused>,
+}
+
+/// A row that the host could not load: it comes as an error row instead, with the record as it was received.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refused {
+    /// The split, as an index of `parts`.
+    pub part: u32,
+    /// Which row of the split, from 0 at the VALUE of the ASSIGN; rows that are refused count, error rows do
+    /// not.
+    pub row: u64,
+    /// `crc32c:` and eight hexadecimal digits, over its datum; a row with another datum is not refused.
+    pub digest: String,
+    /// The reason of the error row, one line for people.
+    pub reason: String,
+}
+
+impl Refused {
+    /// The digest of a datum as [`Refused::digest`] has it.
+    pub fn digest_of(datum: &[u8]) -> String {
+        format!("crc32c:{:08x}", crc32c::crc32c(datum))
+    }
 }
 
 /// ASSIGNED: reading can begin.

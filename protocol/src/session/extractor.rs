@@ -9,7 +9,7 @@ use crate::avro::Marker;
 use crate::error::{Code, Failure};
 use crate::limits::{
     CREDITS_MAX, DATA_FRAME_BYTES_MIN, EXTRACT_BYTES_MAX, EXTRACT_INTERVAL_MS_MAX,
-    EXTRACT_ROWS_MAX, PARTS_MAX,
+    EXTRACT_ROWS_MAX, PARTS_MAX, REFUSED_MAX,
 };
 use crate::message::{
     Assign, Commit, Configure, Empty, Extract, GetOffsets, Hello, PROTOCOL, Stop, Update, decode,
@@ -194,6 +194,18 @@ fn check_assign(assign: &Assign) -> Result<Marker, Failure> {
     keys.sort_unstable();
     if let Some([twice, _]) = keys.array_windows().find(|[a, b]| a == b) {
         return Err(refuse(Kind::Assign, format!("names the split {twice} twice")));
+    }
+    if assign.refused.len() > REFUSED_MAX {
+        let text =
+            format!("names {} refused rows, the limit is {REFUSED_MAX}", assign.refused.len());
+        return Err(refuse(Kind::Assign, text));
+    }
+    let places = || assign.refused.iter().map(|it| (it.part, it.row));
+    let is_in_order = places().zip(places().skip(1)).all(|(a, b)| a < b);
+    let parts = assign.parts.len();
+    if !is_in_order || places().any(|(part, _)| part as usize >= parts) {
+        let text = format!("refused rows are not in order, or of no part of {parts}");
+        return Err(refuse(Kind::Assign, text));
     }
     Marker::from_hex(&assign.sync)
         .ok_or_else(|| refuse(Kind::Assign, "sync is not 32 hexadecimal digits".to_owned()))

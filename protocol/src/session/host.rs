@@ -10,11 +10,11 @@ use thiserror::Error;
 use super::State;
 use crate::avro::{ContainerHeader, Marker};
 use crate::error::Failure;
-use crate::limits::{CREDITS_MAX, PARTS_MAX};
+use crate::limits::{CREDITS_MAX, PARTS_MAX, REFUSED_MAX};
 use crate::message::{
     Assign, Assigned, BatchEnd, Checked, Commit, Configure, Configured, Discovered, Empty, Extract,
-    GetOffsets, Hello, HelloOk, Log, OffsetEntry, Offsets, Operation, Partitions, Progress, Stop,
-    Stopped, Update, Updated, encode,
+    GetOffsets, Hello, HelloOk, Log, OffsetEntry, Offsets, Operation, Partitions, Progress,
+    Refused, Stop, Stopped, Update, Updated, encode,
 };
 use crate::offset::{OffsetKey, OffsetValue};
 use crate::wire::{FrameError, FrameSealer, Head, Kind};
@@ -201,6 +201,8 @@ pub struct HostSession {
     last_batch: u64,
     /// The extractor picked the feature: its moves carry a digest.
     has_digests: bool,
+    /// The extractor picked the feature: ASSIGN may name rows.
+    can_refuse: bool,
 }
 
 impl Default for HostSession {
@@ -218,6 +220,7 @@ impl Default for HostSession {
             tally: Tally::default(),
             last_batch: 0,
             has_digests: false,
+            can_refuse: false,
         }
     }
 }
@@ -259,6 +262,28 @@ impl HostSession {
         incarnation: &str,
         parts: &[(OffsetKey, OffsetValue)],
     ) -> Result<Sent, SessionError> {
+        self.assign_without(epoch, marker, incarnation, parts, &[])
+    }
+
+    /// Whether the extractor takes rows that ASSIGN names as refused.
+    pub const fn can_refuse(&self) -> bool {
+        self.can_refuse
+    }
+
+    /// ASSIGN that names rows which come as error rows instead.
+    pub fn assign_without(
+        &mut self,
+        epoch: u64,
+        marker: Marker,
+        incarnation: &str,
+        parts: &[(OffsetKey, OffsetValue)],
+        refused: &[Refused],
+    ) -> Result<Sent, SessionError> {
+        let refused_max = if self.can_refuse { REFUSED_MAX } else { 0 };
+        if refused.len() > refused_max {
+            let (request, what, count) = ("ASSIGN", "refused rows", refused.len());
+            return Err(SessionError::OverLimit { request, what, count, max: refused_max });
+        }
         if parts.len() > PARTS_MAX {
             let (request, what, count) = ("ASSIGN", "splits", parts.len());
             return Err(SessionError::OverLimit { request, what, count, max: PARTS_MAX });
@@ -270,6 +295,7 @@ impl HostSession {
             sync: marker.to_string(),
             incarnation: incarnation.to_owned(),
             parts: entries.map(|(key, value)| OffsetEntry { key, value }).collect(),
+            refused: refused.to_vec(),
         };
         let sent = self.request(Head::new(Kind::Assign, epoch), &assign)?;
         let chain = parts.iter().map(|(_, value)| value.clone()).collect();

@@ -280,6 +280,7 @@ fn record(
                 let reason = format!("the row of {bytes} bytes is larger than a row may be");
                 (Code::RowTooLarge, reason)
             }
+            Taken::Refused => (Code::RowRefused, String::new()),
         },
         Err(undecodable) => (undecodable.code(), undecodable.to_string()),
     };
@@ -330,7 +331,7 @@ fn error_row(
     }
     match taken {
         Taken::Yes => Ok(delivered(part, offset, item.epoch())),
-        Taken::No => Ok(Next::Full),
+        Taken::No | Taken::Refused => Ok(Next::Full),
         Taken::TooLarge { bytes } => {
             let text = format!(
                 "{}: the record at offset {offset} needs {bytes} bytes even without its value; \

@@ -374,8 +374,9 @@ impl Part {
         match sink.row(number, &mut |out| frame.write(out, record)) {
             Taken::TooLarge { bytes } => {
                 let reason = format!("row has {bytes} bytes, which is over the limit");
-                self.refuse(number, record, &reason, sink)
+                self.refuse(number, record, (Code::RowTooLarge, &reason), sink)
             }
+            Taken::Refused => self.refuse(number, record, (Code::RowRefused, ""), sink),
             taken => taken,
         }
     }
@@ -391,12 +392,12 @@ impl Part {
         self.past_until = true;
     }
 
-    /// Delivers a record that is too large as an error row.
+    /// Delivers a record that is too large, or that the host refuses, as an error row.
     fn refuse(
         &self,
         number: u32,
         record: &View<'_>,
-        reason: &str,
+        (code, reason): (Code, &str),
         sink: &mut dyn RowSink,
     ) -> Taken {
         let value = self.value();
@@ -408,7 +409,7 @@ impl Part {
             key: key.as_deref().map(str::as_bytes),
             value: bytes.as_deref(),
             headers: Vec::new(),
-            code: Code::RowTooLarge.name(),
+            code: code.name(),
             reason,
         };
         sink.error(number, &row)

@@ -1,5 +1,8 @@
 //! The extracting loop of a task: one assignment, credits, finished batches.
 
+use std::collections::HashMap;
+use std::sync::Arc;
+
 use super::{
     Answer, CREDITS, Catalogue, DRY_REST, Duration, Extract, Fault, Instant, Job, OffsetKey,
     OffsetValue, REQUEST_WAIT, RunError, Staged, Stop, Task, VecDeque,
@@ -8,10 +11,11 @@ use crate::catalogue::{Behind, Split};
 use crate::run::OnError;
 use crate::run::failure::{BadRecord, Lap};
 use crate::run::load::PlannedMove;
+use crate::run::refusals::{FOUND_MAX, is_refused};
 use crate::store::{StoreError, StoreErrorKind};
 use protocol::avro::ContainerHeader;
 use protocol::avro::row::{ERROR_SCHEMA, ERROR_SCHEMA_NUMBER, STATIC_SCHEMA};
-use protocol::message::{BatchEnd, PartValue, Reason};
+use protocol::message::{BatchEnd, PartValue, Reason, Refused};
 use protocol::session::host::Finished;
 
 /// How long an EXTRACT may take beyond its interval without a byte, and with PROGRESS.
@@ -29,6 +33,14 @@ struct Assignment {
     /// Where splits stop: in the last lap before a bad record, and in a bounded run.
     until: Vec<PartValue>,
     is_lap: bool,
+    /// The rows that it names.
+    refused: Arc<[Refused]>,
+    /// Rows of each split so far, named ones counted.
+    passed: Vec<u64>,
+    /// One split alone, for one batch.
+    is_alone: bool,
+    /// A credit was given.
+    asked: bool,
     /// Every split with a stop has reached it.
     reached: bool,
 }
@@ -51,7 +63,7 @@ impl Task {
     /// Takes an epoch, assigns the splits, and extracts until the run ends, the coordinator gives
     /// other splits, or the splits of a last lap have reached their stops.
     pub(super) fn extract(&mut self, lap: Option<&Lap>) -> Result<(), Stop> {
-        let mut catalogue = Catalogue::open(std::sync::Arc::clone(&self.setup.connect))?;
+        let mut catalogue = Catalogue::open(Arc::clone(&self.setup.connect))?;
         self.prepare()?;
         self.look_for_splits(&mut catalogue)?;
         let mut assignment = self.assign(&mut catalogue, lap)?;
@@ -62,6 +74,13 @@ impl Task {
                 return Err(RunError::Interrupted.into());
             }
             let closing = self.setup.is_draining() || self.has_order() || self.is_flushed();
+            if assignment.is_alone
+                && assignment.asked
+                && assignment.open.is_empty()
+                && self.loading == 0
+            {
+                return Ok(());
+            }
             if assignment.reached || closing && lap.is_none() {
                 self.close(&mut assignment)?;
                 if assignment.open.is_empty() && self.loading == 0 {
@@ -81,10 +100,16 @@ impl Task {
     }
 
     fn assign(&mut self, catalogue: &mut Catalogue, lap: Option<&Lap>) -> Result<Assignment, Stop> {
+        let is_ours = |alone: &&str| self.order.keys.iter().any(|key| key == alone);
+        let alone = self.refusals.alone().filter(is_ours).filter(|_| lap.is_none());
         let keys: Vec<&str> = match lap {
             Some(lap) => lap.until.iter().map(|(key, _)| key.as_str()).collect(),
-            None => self.order.keys.iter().map(String::as_str).collect(),
+            None => {
+                let is_read = |key: &&String| alone.is_none_or(|alone| *key == alone);
+                self.order.keys.iter().filter(is_read).map(String::as_str).collect()
+            }
         };
+        let is_alone = alone.is_some();
         let stops: Vec<Option<OffsetValue>> = match lap {
             Some(lap) => lap.until.iter().map(|(_, value)| Some(value.clone())).collect(),
             None => keys.iter().map(|key| self.setup.end_of(key).cloned()).collect(),
@@ -95,10 +120,11 @@ impl Task {
             catalogue.take_epoch(self.setup.pipeline.id, self.slot, Some(self.claim), &keys)?;
         let parts = taken.splits.iter().map(offset_of).collect::<Result<Vec<_>, _>>()?;
         let (marker, incarnation) = (self.setup.marker, self.setup.incarnation());
-        self.link()?.assign(taken.epoch, marker, &incarnation, &parts)?;
+        let refused = self.refusals.of(&parts);
+        self.link()?.assign(taken.epoch, marker, &incarnation, &parts, &refused)?;
         self.answer(REQUEST_WAIT, |answer| matches!(answer, Answer::Assigned(_)).then_some(()))?;
         self.assignments += 1;
-        let revs = taken.splits.iter().map(|split| split.rev);
+        let revs: Vec<u64> = taken.splits.iter().map(|split| split.rev).collect();
         Ok(Assignment {
             number: self.assignments,
             epoch: taken.epoch,
@@ -111,6 +137,10 @@ impl Task {
             cancelled: false,
             until,
             is_lap: lap.is_some(),
+            refused: refused.into(),
+            passed: vec![0; taken.splits.len()],
+            is_alone,
+            asked: false,
             reached: false,
         })
     }
@@ -121,18 +151,24 @@ impl Task {
             return Ok(());
         }
         // In a last lap, a second credit would find nothing to read.
-        let credits = if assignment.is_lap { 1 } else { CREDITS };
+        let credits = match assignment {
+            Assignment { is_alone: true, asked: true, .. } => 0,
+            Assignment { is_alone: true, .. } | Assignment { is_lap: true, .. } => 1,
+            _ => CREDITS,
+        };
+        let rows_max = if assignment.is_alone { FOUND_MAX as u64 } else { u64::MAX };
         while assignment.open.len() + self.loading < credits && self.setup.take_batch() {
             self.held += 1;
             let limits = self.setup.plan.limits;
             let seq = self.link()?.extract(&Extract {
-                max_rows: limits.rows,
+                max_rows: limits.rows.min(rows_max),
                 max_bytes: limits.bytes,
                 max_interval_ms: u64::try_from(limits.interval.as_millis()).unwrap_or(u64::MAX),
                 until: assignment.until.clone(),
             })?;
             let staged = Staged::new(&self.stage, self.setup.marker);
             assignment.open.push_back(Credit { seq, staged, began: Instant::now() });
+            assignment.asked = true;
         }
         Ok(())
     }
@@ -184,8 +220,8 @@ impl Task {
             return Err(bad_records(&credit.staged));
         }
         // A second credit of a bounded run may have been cancelled since.
-        assignment.reached |= end.reason == Reason::Until;
-        let moves = plan_moves(assignment, &end)?;
+        assignment.reached |= end.reason == Reason::Until && !assignment.is_alone;
+        let moves = plan_moves(assignment, &end, &credit.staged)?;
         self.loading += 1;
         let job = Job {
             assignment: assignment.number,
@@ -197,7 +233,11 @@ impl Task {
             bytes: end.bytes,
             lag: end.lag,
             lags: lags_of(assignment, &end),
-            caught_up: end.caught_up,
+            // Of one split alone, nothing follows for the others.
+            caught_up: end.caught_up && !assignment.is_alone,
+            refused: Arc::clone(&assignment.refused),
+            can_refuse: self.link()?.can_refuse(),
+            found: Vec::new(),
         };
         self.jobs.send(job).map_err(|_| internal("the loading thread is gone"))
     }
@@ -233,7 +273,12 @@ pub(in crate::run) fn offset_number(value: &OffsetValue) -> Option<u64> {
     value.to_map().get("offset")?.as_u64()
 }
 
-fn plan_moves(assignment: &mut Assignment, end: &BatchEnd) -> Result<Vec<PlannedMove>, Stop> {
+fn plan_moves(
+    assignment: &mut Assignment,
+    end: &BatchEnd,
+    staged: &Staged,
+) -> Result<Vec<PlannedMove>, Stop> {
+    let refused = refused_rows(assignment, staged)?;
     let mut moves = Vec::with_capacity(end.offsets.len());
     for step in &end.offsets {
         let Some(at) = assignment.splits.get_mut(step.part as usize) else {
@@ -246,11 +291,34 @@ fn plan_moves(assignment: &mut Assignment, end: &BatchEnd) -> Result<Vec<Planned
             from: step.from.as_str().to_owned(),
             to: step.to.as_str().to_owned(),
             is_end: step.to.is_end(),
+            rows: step.rows,
+            refused: refused.get(at.key.as_str()).copied().unwrap_or(0),
+            before: 0,
         });
         at.rev += 1;
         at.value = step.to.clone();
+        if let (Some(passed), Some(step)) =
+            (assignment.passed.get_mut(step.part as usize), moves.last_mut())
+        {
+            step.before = *passed;
+            *passed += step.rows + step.refused;
+        }
     }
     Ok(moves)
+}
+
+/// How many rows of each split came as error rows because the assignment named them, by KEY.
+fn refused_rows(assignment: &Assignment, staged: &Staged) -> Result<HashMap<String, u64>, Stop> {
+    let mut counts = HashMap::new();
+    if !assignment.refused.is_empty() {
+        staged.for_each_error(|row| {
+            if is_refused(row.code) {
+                *counts.entry(row.split.to_owned()).or_default() += 1;
+            }
+            Ok(())
+        })?;
+    }
+    Ok(counts)
 }
 
 fn offset_of(split: &Split) -> Result<(OffsetKey, OffsetValue), Stop> {

@@ -127,7 +127,7 @@ impl Line {
             return true;
         }
         let (marker, incarnation) = (setup.marker, setup.incarnation());
-        self.own.link.assign(EPOCH_OF_REST, marker, &incarnation, &[]).is_ok()
+        self.own.link.assign(EPOCH_OF_REST, marker, &incarnation, &[], &[]).is_ok()
             && self.says(&|answer| matches!(answer, Answer::Assigned(_)), until)
     }
 

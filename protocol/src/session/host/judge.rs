@@ -6,8 +6,8 @@ use crate::avro::{Blocks, ContainerHeader};
 use crate::error::Failure;
 use crate::limits::{DATA_FRAME_BYTES_MIN, ROW_BYTES_MAX, SCHEMAS_MAX};
 use crate::message::{
-    Assigned, BATCH_PREFIX_LEN, BatchEnd, BatchPrefix, FEATURE_DIGEST, HelloOk, Move, Operation,
-    PROTOCOL, Reason, Stopped, decode,
+    Assigned, BATCH_PREFIX_LEN, BatchEnd, BatchPrefix, FEATURE_DIGEST, FEATURE_REFUSE, HelloOk,
+    Move, Operation, PROTOCOL, Reason, Stopped, decode,
 };
 use crate::wire::{Frame, Kind, NONE};
 
@@ -70,6 +70,7 @@ impl HostSession {
             return Err(broken(frame, what));
         }
         self.has_digests = hello.features.iter().any(|name| name == FEATURE_DIGEST);
+        self.can_refuse = hello.features.iter().any(|name| name == FEATURE_REFUSE);
         Ok(Event::HelloOk(hello))
     }
 

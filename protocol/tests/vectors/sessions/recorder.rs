@@ -94,8 +94,12 @@ impl Recorder {
     pub(crate) fn assign(&mut self, epoch: u32, names: &[&str]) -> u32 {
         self.epoch = epoch;
         let parts = names.iter().map(|name| OffsetEntry { key: key(name), value: row(0) });
-        let assign =
-            Assign { sync: SYNC.to_string(), incarnation: "test-0".into(), parts: parts.collect() };
+        let assign = Assign {
+            sync: SYNC.to_string(),
+            incarnation: "test-0".into(),
+            parts: parts.collect(),
+            refused: Vec::new(),
+        };
         self.ask(Kind::Assign, &assign)
     }
 

@@ -212,7 +212,12 @@ fn requests() -> Vec<File> {
     let small = encode(&Hello { limits: WireLimits { max_frame: 65_535 }, ..hello() });
     let entry = |name: &str| OffsetEntry { key: key(name), value: row(0) };
     let assign = |sync: &str, parts: Vec<OffsetEntry>| {
-        encode(&Assign { sync: sync.to_owned(), incarnation: String::new(), parts })
+        encode(&Assign {
+            sync: sync.to_owned(),
+            incarnation: String::new(),
+            parts,
+            refused: Vec::new(),
+        })
     };
     let sync = "000102030405060708090a0b0c0d0e0f";
     let until = vec![PartValue { part: 2, value: row(1) }];

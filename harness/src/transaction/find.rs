@@ -1,0 +1,123 @@
+//! Which rows of a batch the database refuses.
+//!
+//! Touches the database through `Store` alone. Invariants: whatever is found, the caller rolls back: nothing
+//! that was sent here stays; only a refusal of a value is held against a row (EXACTLY-ONCE E8): a lost
+//! connection, a lock or a full disk ends the search; a row that is fine alone, and refused only beside another
+//! row of the batch, is refused where it comes second, as the database itself would have it.
+//!
+//! Each piece is one statement behind a savepoint. A piece that is refused is undone and halved until one row is
+//! left, so that `k` bad rows of `n` take about `k × log2(n)` statements.
+
+use super::BatchCommit;
+use super::insert::{BYTES_MAX, Shape, insert};
+use crate::store::{Param, RowRef, STATIC_COLUMNS, Store, StoreError, StoreErrorKind};
+
+/// Rows of one piece at first. Why 256: one bad row then costs sixteen statements.
+const PIECE_ROWS: usize = 256;
+
+/// The savepoint before a piece. Not the one that a store sets itself to know its transaction again.
+const SAVEPOINT: &str = "s2x_piece";
+
+/// A row that the database refuses.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refused {
+    /// Which row of the batch, from 0.
+    pub index: u64,
+    /// What the database says of it, one line.
+    pub reason: String,
+}
+
+/// One row, kept while its piece is tried.
+struct Kept {
+    topic: String,
+    id: String,
+    record: String,
+}
+
+/// The first `most` rows of the batch that the database refuses, in the transaction that is open.
+///
+/// # Errors
+/// Anything but a refusal of a row.
+pub(super) fn find(
+    store: &mut dyn Store,
+    batch: &BatchCommit<'_>,
+    most: usize,
+) -> Result<Vec<Refused>, StoreError> {
+    let mut search = Search { store, table: batch.table, first: 0, most, found: Vec::new() };
+    let mut piece: Vec<Kept> = Vec::new();
+    let mut bytes = 0;
+    batch.rows.for_each(&mut |row| {
+        let RowRef { topic, id, record } = row;
+        let len = topic.len() + id.len() + record.len();
+        if piece.len() == PIECE_ROWS || (!piece.is_empty() && bytes + len > BYTES_MAX) {
+            search.piece(&std::mem::take(&mut piece))?;
+            bytes = 0;
+        }
+        bytes += len;
+        let [topic, id, record] = [topic, id, record].map(str::to_owned);
+        piece.push(Kept { topic, id, record });
+        Ok(())
+    })?;
+    search.piece(&piece)?;
+    Ok(search.found)
+}
+
+struct Search<'a> {
+    store: &'a mut dyn Store,
+    table: &'a str,
+    /// Index of the first row that was not tried.
+    first: u64,
+    most: usize,
+    found: Vec<Refused>,
+}
+
+impl Search<'_> {
+    /// Tries a piece, then its halves, the first one first: what was taken stays, so that a row which is
+    /// refused because of one before it is found.
+    fn piece(&mut self, rows: &[Kept]) -> Result<(), StoreError> {
+        let mut open: Vec<&[Kept]> = vec![rows];
+        while let Some(rows) = open.pop() {
+            if rows.is_empty() || self.found.len() >= self.most {
+                continue;
+            }
+            let error = match self.insert(rows) {
+                Ok(()) => {
+                    self.first += rows.len() as u64;
+                    continue;
+                }
+                Err(error) => error,
+            };
+            if !error.is_refusal() {
+                return Err(error);
+            }
+            self.undo()?;
+            if rows.len() == 1 {
+                self.found.push(Refused { index: self.first, reason: error.to_string() });
+                self.first += 1;
+                continue;
+            }
+            let (before, after) = rows.split_at(rows.len() / 2);
+            open.extend([after, before]);
+        }
+        Ok(())
+    }
+
+    /// Undoes a piece. A server that ended the transaction by itself took the savepoint along.
+    fn undo(&mut self) -> Result<(), StoreError> {
+        let undone = self.store.execute(&format!("ROLLBACK TO SAVEPOINT {SAVEPOINT}"), &[]);
+        if undone.is_ok() && self.store.in_transaction()? {
+            return Ok(());
+        }
+        let text = "the database ended the transaction in which a refused row was looked for";
+        Err(StoreError::new(StoreErrorKind::Transient, text))
+    }
+
+    fn insert(&mut self, rows: &[Kept]) -> Result<(), StoreError> {
+        self.store.execute(&format!("SAVEPOINT {SAVEPOINT}"), &[])?;
+        let values = rows.iter().flat_map(|row| [&row.topic, &row.id, &row.record]);
+        let values: Vec<Param<'_>> = values.map(|text| Param::Text(text)).collect();
+        let shape = Shape { table: self.table, columns: &STATIC_COLUMNS, is_upsert: false };
+        insert(self.store, &shape, &values)?;
+        self.store.execute(&format!("RELEASE SAVEPOINT {SAVEPOINT}"), &[]).map(|_| ())
+    }
+}
