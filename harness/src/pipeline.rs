@@ -5,6 +5,7 @@
 //! no `Debug` output and no redacted text; a key that is not the harness's own reaches the extractor
 //! unchanged.
 
+mod aside;
 mod document;
 mod error;
 mod extractor;
@@ -14,6 +15,7 @@ mod plan;
 mod points;
 mod properties;
 mod reference;
+mod route;
 mod secret;
 
 pub use document::{Document, Entry, PIPELINE_FILE_BYTES_MAX, Place};

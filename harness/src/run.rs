@@ -3,12 +3,14 @@
 //! `run` reads no file, argument or environment: the command line builds a [`Plan`], watches
 //! through an [`Observer`] and stops through a [`Control`].
 
+mod aside;
 mod execute;
 mod failure;
 mod heartbeat;
 mod incarnation;
 mod living;
 mod load;
+mod metadata;
 mod patience;
 mod points;
 mod pool;
@@ -29,8 +31,10 @@ use protocol::message::Object;
 use protocol::{Class, Failure};
 
 use crate::catalogue::Behind;
+use crate::route::Route;
 use crate::store::{StoreError, StoreUrl};
 
+pub use aside::Aside;
 pub use execute::execute;
 pub(crate) use execute::require_fit;
 pub use heartbeat::SILENT_AFTER;
@@ -66,6 +70,10 @@ pub struct Plan {
     pub until: Until,
     /// What happens to a record that is not what was declared.
     pub on_error: OnError,
+    /// What becomes of records that are put aside.
+    pub aside: Aside,
+    /// Which tables and columns rows go to.
+    pub route: Route,
     /// How long failures that may pass are retried.
     pub retry: Retry,
     /// Where numbers and health are answered meanwhile, by whoever runs it.
@@ -184,6 +192,9 @@ pub struct Retry {
     pub attempts: u32,
     /// How long a database or a source that does not answer is waited for, once the run has begun.
     pub away: Duration,
+    /// Attempts at a database that does not answer, and the pause between them, where they were said
+    /// (`max.retries`, `retry.backoff.ms`): then that, and not a time, is how long it is waited for.
+    pub store: Option<(u32, Duration)>,
     /// Pauses that were asked for (`RETRY_OPTIONS`). A source that does not answer then counts as a failure
     /// as well, and is not waited for any longer than other failures.
     pub pauses: Option<Pauses>,
@@ -210,7 +221,7 @@ impl Pauses {
 
 impl Default for Retry {
     fn default() -> Self {
-        Self { attempts: 4, away: Duration::from_secs(300), pauses: None }
+        Self { attempts: 4, away: Duration::from_secs(300), store: None, pauses: None }
     }
 }
 

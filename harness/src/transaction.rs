@@ -15,6 +15,7 @@
 
 mod find;
 mod insert;
+mod place;
 mod resolve;
 
 use std::sync::Arc;
@@ -25,6 +26,7 @@ use crate::catalogue::{
     batches_kept, check_key, check_value, fresh, insert_batch, insert_errors, insert_history,
     key_hash, next_batch, now_us, prune_batches, prune_history, us,
 };
+use crate::route::Route;
 use crate::store::{Connect, LoadMethod, Param, Rows, Store, StoreError, StoreErrorKind};
 
 pub use find::Refused;
@@ -135,7 +137,7 @@ pub fn fenced_pause(fenced: u32) -> Duration {
 const FENCED_PAUSE_FIRST: Duration = Duration::from_millis(200);
 
 /// What is done last before a commit.
-pub type Last<'a> = dyn FnMut() -> Result<(), StoreError> + 'a;
+pub type Last<'a> = dyn FnMut(&mut dyn Store) -> Result<(), StoreError> + 'a;
 
 /// Commits batches over one connection; one per task.
 ///
@@ -144,6 +146,8 @@ pub struct Loader {
     connect: Arc<dyn Connect>,
     store: Option<Box<dyn Store>>,
     batches_kept: u64,
+    /// Where rows go, unless it is as they are into the batch's table.
+    route: Option<Arc<Route>>,
 }
 
 /// One move with what the database needs of it.
@@ -155,7 +159,13 @@ struct Swap<'a> {
 impl Loader {
     /// A loader that has not connected yet.
     pub fn new(connect: Arc<dyn Connect>) -> Self {
-        Self { connect, store: None, batches_kept: BATCHES_KEPT_DEFAULT }
+        Self { connect, store: None, batches_kept: BATCHES_KEPT_DEFAULT, route: None }
+    }
+
+    /// The same, with rows going where the route says.
+    #[must_use]
+    pub fn by(self, route: Arc<Route>) -> Self {
+        Self { route: Some(route).filter(|route| !route.is_plain()), ..self }
     }
 
     /// Commits a batch, or leaves no trace of it.
@@ -163,7 +173,7 @@ impl Loader {
     /// # Errors
     /// See [`LoadError`]: each variant says what the owner does next.
     pub fn commit(&mut self, batch: &BatchCommit<'_>) -> Result<Committed, LoadError> {
-        self.commit_after(batch, &mut || Ok(()))
+        self.commit_after(batch, &mut |_| Ok(()))
     }
 
     /// As [`Loader::commit`]; `last` is done inside the transaction when everything else in it is, and the commit
@@ -206,7 +216,7 @@ impl Loader {
             .iter()
             .try_for_each(|swap| swap_offset(store.as_mut(), batch, swap, &nonce))
             .and_then(|()| require_transaction(store.as_mut(), "after the swap"))
-            .and_then(|()| find::find(store.as_mut(), batch, most));
+            .and_then(|()| find::find(store.as_mut(), batch, self.route.as_deref(), most));
         // The connection is dropped whatever this says (E3).
         drop(store.rollback());
         Ok(found?)
@@ -226,9 +236,14 @@ impl Loader {
             store.as_mut(),
             batch,
             swaps,
-            &Attempt { nonce, method, batches_kept: self.batches_kept },
+            &Attempt {
+                nonce,
+                method,
+                batches_kept: self.batches_kept,
+                route: self.route.as_deref(),
+            },
         );
-        let written = written.and_then(|batch_id| last().map(|()| batch_id));
+        let written = written.and_then(|batch_id| last(store.as_mut()).map(|()| batch_id));
         let batch_id = match written {
             Ok(batch_id) => batch_id,
             Err(error) => {
@@ -268,10 +283,11 @@ impl Loader {
 }
 
 /// What is special to one attempt.
-struct Attempt {
+struct Attempt<'a> {
     nonce: [u8; NONCE_LEN],
     method: LoadMethod,
     batches_kept: u64,
+    route: Option<&'a Route>,
 }
 
 /// Checks a batch and sorts its moves by key hash, the order in which everyone locks them.
@@ -308,7 +324,7 @@ fn write(
     store: &mut dyn Store,
     batch: &BatchCommit<'_>,
     swaps: &[Swap<'_>],
-    attempt: &Attempt,
+    attempt: &Attempt<'_>,
 ) -> Result<u64, StoreError> {
     let begun = Instant::now();
     for swap in swaps {
@@ -316,7 +332,7 @@ fn write(
     }
     require_transaction(store, "after the swap")?;
     if batch.row_count > 0 {
-        load_rows(store, batch, attempt.method)?;
+        load_rows(store, batch, attempt)?;
     }
     require_transaction(store, "after the load")?;
     let error_count = batch.errors.len() as u64;
@@ -389,11 +405,14 @@ fn require_transaction(store: &mut dyn Store, when: &str) -> Result<(), StoreErr
 fn load_rows(
     store: &mut dyn Store,
     batch: &BatchCommit<'_>,
-    method: LoadMethod,
+    attempt: &Attempt<'_>,
 ) -> Result<(), StoreError> {
-    let taken = store
-        .load(batch.table, batch.rows, method)
-        .map_err(|error| error.context(format!("load into {}", batch.table)))?;
+    let taken = match attempt.route {
+        None => store
+            .load(batch.table, batch.rows, attempt.method)
+            .map_err(|error| error.context(format!("load into {}", batch.table)))?,
+        Some(route) => place::load(store, route, batch.rows, attempt.method)?,
+    };
     if taken == batch.row_count {
         return Ok(());
     }

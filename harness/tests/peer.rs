@@ -12,9 +12,10 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use harness::exit::Exit;
+use harness::route::Route;
 use harness::run::{
-    BatchLimits, Control, Event, ExtractorCommand, Observer, OnError, Plan, Point, Points, Retry,
-    RunError, Share, SourceConfig, Summary, Until, execute,
+    Aside, BatchLimits, Control, Event, ExtractorCommand, Observer, OnError, Plan, Point, Points,
+    Retry, RunError, Share, SourceConfig, Summary, Until, execute,
 };
 use harness::store::{Cell, connect};
 use protocol::OffsetKey;
@@ -71,6 +72,8 @@ impl Bench {
             metrics: None,
             definition: None,
             pooled: None,
+            aside: Aside::default(),
+            route: Route::plain("orders"),
         }
     }
 

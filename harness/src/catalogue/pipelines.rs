@@ -9,6 +9,7 @@ use super::record::{Creation, NewPipeline, Pipeline, PipelineState};
 use super::secret_files::Files;
 use super::splits::fence_all;
 use super::{Catalogue, schema};
+use crate::route::{self, Route};
 use crate::store::{
     CellRow, Param, Store, StoreError, StoreErrorKind, create_static_table, require_transactional,
 };
@@ -242,6 +243,23 @@ impl Catalogue {
             require_transactional(store, &schema::TABLES)?;
             create_static_table(store, name)
         })
+    }
+}
+
+impl Catalogue {
+    /// Makes the tables of a route that take rows as they are, and checks all of them.
+    ///
+    /// # Errors
+    /// A table is not there, cannot take its rows, or cannot roll back.
+    pub fn ensure_route(&mut self, route: &Route) -> Result<(), StoreError> {
+        for (_, target) in route.used() {
+            match target.is_static() {
+                true => self.ensure_table(&target.table)?,
+                false => refuse_own_name(&target.table)?,
+            }
+        }
+        route.metadata.as_deref().map_or(Ok(()), refuse_own_name)?;
+        self.read("check the tables", |store| route::ensure(store, route))
     }
 }
 

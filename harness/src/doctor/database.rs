@@ -10,6 +10,7 @@ use super::rights::{self, Use};
 use super::{Check, Stage, skip_rest};
 use crate::catalogue::{self, CATALOGUE_VERSION, Catalogue};
 use crate::exit::Exit;
+use crate::route;
 use crate::run::{Plan, require_fit};
 use crate::store::{
     Connect, LoadMethod, Store, StoreError, StoreErrorKind, StoreUrl, Untouched, check_table,
@@ -95,7 +96,7 @@ fn file(plan: &Plan, path: &Path, checks: &mut Vec<Check>) -> Result<(), Ended> 
     checks.push(Check::good(Stage::Rights, "this user may write the file and its folder"));
     checks.push(Check::good(Stage::LoadData, "not asked for"));
     if is_new {
-        checks.push(Check::good(Stage::Table, yet_to_be_made(plan)));
+        checks.push(Check::good(Stage::Table, yet_to_be_made(&plan.table)));
         checks.push(Check::good(Stage::Catalogue, NO_CATALOGUE));
         return Ok(());
     }
@@ -188,19 +189,27 @@ fn local_infile(plan: &Plan, store: &mut dyn Store) -> Result<Check, StoreError>
 /// What is said of a catalogue that is not there.
 const NO_CATALOGUE: &str = "none yet; the first run makes it";
 
-fn yet_to_be_made(plan: &Plan) -> String {
-    format!("{} is not there yet; the first run makes it", plan.table)
+fn yet_to_be_made(table: &str) -> String {
+    format!("{table} is not there yet; the first run makes it")
 }
 
 /// The table and the catalogue.
 fn contents(plan: &Plan, store: &mut dyn Store, checks: &mut Vec<Check>) -> Result<(), Ended> {
     let at = |stage: Stage| move |error: StoreError| (stage, error);
-    if is_there(store, &plan.table).map_err(at(Stage::Table))? {
-        check_table(store, &plan.table).map_err(at(Stage::Table))?;
-        let text = format!("{} takes topic, id and record", plan.table);
+    for (_, target) in plan.route.used().filter(|(_, target)| target.is_static()) {
+        let table = &target.table;
+        let text = if is_there(store, table).map_err(at(Stage::Table))? {
+            check_table(store, table).map_err(at(Stage::Table))?;
+            format!("{table} takes topic, id and record")
+        } else {
+            yet_to_be_made(table)
+        };
         checks.push(Check::good(Stage::Table, text));
-    } else {
-        checks.push(Check::good(Stage::Table, yet_to_be_made(plan)));
+    }
+    if !plan.route.is_plain() {
+        route::check(store, &plan.route).map_err(at(Stage::Table))?;
+        let text = "the tables and columns of the mapping take what goes to them";
+        checks.push(Check::good(Stage::Table, text));
     }
     let version = catalogue::version(store).map_err(at(Stage::Catalogue))?;
     let text = match version {

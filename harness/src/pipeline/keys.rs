@@ -119,6 +119,26 @@ keys! {
         "where a bounded run ends, with exit code 0; partitions that it does not name are not read";
     "errors.tolerance" or "runtime.error.tolerance", Kind::Words(&["none", "all"]),
         "a record that is not what was declared: stop before it, or write it to the errors table";
+    "errors.deadletterqueue.topic.name" or "runtime.error.topic.name", text("the name of a topic", "none"),
+        "topic that also gets each such record as it was received, acknowledged before its batch is committed";
+    "errors.deadletterqueue.bootstrap.servers" or "runtime.error.bootstrap.servers",
+        text("host:port, separated by commas", "bootstrap.servers of the pipeline"),
+        "where that topic is; settings of the client are producer.override.*";
+    "errors.deadletterqueue.context.headers.enable", Kind::Words(&["true", "false"]),
+        "whether the record gets headers that say why it is there";
+    "errors.log.enable", Kind::Words(&["false", "true"]), "whether each such record is told, without contents";
+    "errors.log.include.messages", Kind::Words(&["false"]), "records are in no log";
+    "runtime.error.mode", text("ignore, table, tablestore or kafka", "table"),
+        "the sink's name for what becomes of such records: kafka needs a topic, any other has none";
+    "singlestore.recordToTable.mappingField", text("names of nested fields with dots between them", "none"),
+        "field of the record that says its table, by singlestore.recordToTable.mapping.VALUE=TABLE";
+    "fields.whitelist", text("names of fields with commas between them", "none"),
+        "outermost fields of the record that go to columns of the same name, beside singlestore.columnToField.TABLE.COLUMN";
+    "singlestore.upsert", Kind::Words(&["false", "true"]),
+        "whether a row takes the place of the one with the same key, of which the table has one";
+    "singlestore.metadata.allow", Kind::Words(&["false", "true"]),
+        "whether a table gets a row for each partition of a batch, in its transaction";
+    "singlestore.metadata.table", text("a table name", "kafka_connect_transaction_metadata"), "that table";
     "extractor.path", text("the path of a program", "found beside the harness, then on PATH"),
         "program that reads the source";
     "metrics", text(crate::metrics::FORM, "none"),
@@ -126,8 +146,20 @@ keys! {
     "retry.attempts" or "pipelines_max_retries_per_batch_partition",
         number(4, 0, ATTEMPTS_MAX),
         "failures in a row at the same offsets before the pipeline stops";
+    "max.retries", number(10, 0, ATTEMPTS_MAX),
+        "attempts at a database that does not answer, instead of retry.away.ms; counted anew after each success";
+    "retry.backoff.ms", number(3000, 1, STORE_RETRY_MS_MAX), "the pause before each of them";
     "retry.away.ms" or "store.retry.ms", number(300_000, 0, STORE_RETRY_MS_MAX),
         "how long a database or a source that does not answer is waited for, once the run has begun";
+}
+
+/// Beginnings of keys that are the harness's own whatever follows.
+pub(super) const PREFIXES: [&str; 4] =
+    [super::aside::CLIENT, super::route::TABLE_NAME, super::route::MAPPING, super::route::COLUMN];
+
+/// Whether a key is the harness's own.
+pub(super) fn is_own(name: &str) -> bool {
+    key(name).is_some() || PREFIXES.iter().any(|prefix| name.starts_with(prefix))
 }
 
 /// The harness's own key of that name or alias.

@@ -137,12 +137,15 @@ pub fn plan(
     let retry = Retry {
         attempts: reader.number32("retry.attempts", overrides.retries)?,
         away: reader.millis("retry.away.ms", None)?,
+        store: reader.store_retries()?,
         pauses: overrides.pauses,
     };
     let share = reader.share(overrides, &store)?;
     let start = reader.start(overrides.start.as_ref())?;
     let end = reader.end(overrides)?;
     let on_error = reader.on_error(overrides.on_error)?;
+    let aside = reader.aside(on_error)?;
+    let route = reader.route(&table)?;
     let from_file = reader.text("extractor.path")?.map(PathBuf::from);
     let named = overrides.extractor.as_deref().or(from_file.as_deref());
     let extractor =
@@ -168,6 +171,8 @@ pub fn plan(
         end,
         until,
         on_error,
+        aside,
+        route,
         retry,
         metrics,
         definition,
@@ -178,22 +183,22 @@ pub fn plan(
 /// CONFIG and CREDENTIALS for the extractor.
 fn source(document: &Document) -> SourceConfig {
     let pair = |entry: &Entry| (entry.key.clone(), entry.value.clone());
-    let is_sources =
-        |entry: &&Entry| entry.key == "connector.class" || keys::key(&entry.key).is_none();
+    let is_sources = |entry: &&Entry| entry.key == "connector.class" || !keys::is_own(&entry.key);
+    let is_credential = |entry: &&Entry| !keys::is_own(&entry.key);
     SourceConfig {
         config: document.config.iter().filter(is_sources).map(pair).collect::<Object>(),
-        credentials: document.credentials.iter().map(pair).collect(),
+        credentials: document.credentials.iter().filter(is_credential).map(pair).collect(),
         redacted_json: secret::redacted_json(&document.config, &document.credentials),
     }
 }
 
-struct Reader<'a> {
-    document: &'a Document,
+pub(super) struct Reader<'a> {
+    pub(super) document: &'a Document,
 }
 
 impl Reader<'_> {
     /// The entry of one of the harness's own keys, under whichever of its names.
-    fn entry(&self, name: &str) -> Result<Option<&Entry>, PipelineError> {
+    pub(super) fn entry(&self, name: &str) -> Result<Option<&Entry>, PipelineError> {
         let Some(key) = keys::key(name) else { return Ok(None) };
         let mut found = self.document.config.iter().filter(|entry| key.is_called(&entry.key));
         let first = found.next();
@@ -206,7 +211,7 @@ impl Reader<'_> {
         Ok(first)
     }
 
-    fn text(&self, name: &str) -> Result<Option<String>, PipelineError> {
+    pub(super) fn text(&self, name: &str) -> Result<Option<String>, PipelineError> {
         let Some(entry) = self.entry(name)? else { return Ok(None) };
         match &entry.value {
             Value::String(text) if !text.trim().is_empty() => Ok(Some(text.trim().to_owned())),
@@ -240,7 +245,7 @@ impl Reader<'_> {
 
     /// The error of a value that is none of those expected. It quotes the value as written, which is
     /// a reference's name where it is one.
-    fn unexpected(&self, name: &str, expected: &str) -> PipelineError {
+    pub(super) fn unexpected(&self, name: &str, expected: &str) -> PipelineError {
         let Ok(Some(entry)) = self.entry(name) else {
             return PipelineError::Missing {
                 path: self.document.path.clone(),
@@ -275,6 +280,20 @@ impl Reader<'_> {
     fn number32(&self, name: &str, flag: Option<u64>) -> Result<u32, PipelineError> {
         let number = self.number(name, flag)?;
         u32::try_from(number).map_err(|_| self.unexpected(name, "a smaller number"))
+    }
+
+    /// How often a database that does not answer is tried again, where that was said.
+    fn store_retries(&self) -> Result<Option<(u32, Duration)>, PipelineError> {
+        const KEYS: [&str; 2] = ["max.retries", "retry.backoff.ms"];
+        if self.text(KEYS[0])?.is_none() && self.text(KEYS[1])?.is_none() {
+            return Ok(None);
+        }
+        if self.entry("retry.away.ms")?.is_some() {
+            return Err(
+                self.wrong(KEYS[0], "a database is waited for by attempts or by time; keep one")
+            );
+        }
+        Ok(Some((self.number32(KEYS[0], None)?, self.millis(KEYS[1], None)?)))
     }
 
     fn millis(&self, name: &str, flag: Option<u64>) -> Result<Duration, PipelineError> {

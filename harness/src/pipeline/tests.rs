@@ -1,5 +1,7 @@
 //! Pipeline files: good ones, every bad input with its place, and that no secret gets out.
 
+mod sink;
+
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -169,7 +171,10 @@ fn every_key_of_the_harness_is_read() {
     assert_eq!(plan.start, Some(at(Start::Timestamp(1_769_814_000_000))));
     assert_eq!(plan.end, Some(at(Start::Latest)));
     assert_eq!(plan.on_error, OnError::Skip);
-    assert_eq!(plan.retry, Retry { attempts: 0, away: Duration::from_millis(1500), pauses: None });
+    assert_eq!(
+        plan.retry,
+        Retry { attempts: 0, away: Duration::from_millis(1500), ..Retry::default() }
+    );
     let kept = json!({"connector.class": "test", "test.rows": 7, "nested": {"a": [1]}});
     assert_eq!(serde_json::Value::Object(plan.source.config), kept);
 }

@@ -22,6 +22,7 @@ use super::share::{Parents, keys_of, leaf_of, own_slots, slots};
 use super::task::{News, Order, Orders, Task};
 use super::{Control, Event, Observer, Plan, RunError, Summary, Tally, Until};
 use crate::catalogue::{Catalogue, Claim, Creation, NewPipeline, Pipeline, PipelineState, Split};
+use crate::deadletter::{Producer, Sender};
 use crate::store::Connect;
 
 /// News that wait for the coordinator; it takes them at once.
@@ -52,12 +53,18 @@ pub fn execute(
         observer.event(&Event::Warning(notice));
     }
     let (pipeline, is_new) = open_pipeline(&mut catalogue, &plan)?;
-    if is_new && has_rows(&mut catalogue, &plan.table)? {
-        observer.event(&Event::Warning(format!(
-            "pipeline {:?} is new and its table {:?} holds rows already; what the source has is added to \
-             them",
-            plan.name, plan.table
-        )));
+    for (_, target) in plan.route.used().filter(|_| is_new) {
+        if has_rows(&mut catalogue, &target.table)? {
+            observer.event(&Event::Warning(format!(
+                "pipeline {:?} is new and its table {:?} holds rows already; what the source has is \
+                 added to them",
+                plan.name, target.table
+            )));
+        }
+    }
+    if let Some(letters) = plan.aside.letters.clone() {
+        let sender = Sender { pipeline: plan.name.clone(), task: 0 };
+        Producer::new(letters, sender).check()?;
     }
     let marker = Marker::from_hex(&pipeline.sync_marker)
         .ok_or_else(|| RunError::Internal("the catalogue holds no sync marker".to_owned()))?;
@@ -140,7 +147,7 @@ fn open_pipeline(catalogue: &mut Catalogue, plan: &Plan) -> Result<(Pipeline, bo
     if let Some(pipeline) = catalogue.pipeline(&plan.name)? {
         require_fit(&pipeline, plan)?;
     }
-    catalogue.ensure_table(&plan.table)?;
+    catalogue.ensure_route(&plan.route)?;
     let created = catalogue.create_pipeline(&NewPipeline {
         name: &plan.name,
         config_json,
@@ -168,7 +175,7 @@ fn defined_pipeline(catalogue: &mut Catalogue, plan: &Plan) -> Result<(Pipeline,
         return Err(RunError::Config(text));
     };
     require_fit(&pipeline, plan)?;
-    catalogue.ensure_table(&plan.table)?;
+    catalogue.ensure_route(&plan.route)?;
     let is_new = catalogue.splits(pipeline.id)?.is_empty();
     Ok((pipeline, is_new))
 }

@@ -4,18 +4,18 @@
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use protocol::message::{Lag, Refused};
 
+use super::aside::Records;
 use super::patience::Patience;
 use super::refusals::{self, Found};
 use super::refused::explain;
 use super::setup::Setup;
-use super::{Event, OnError, RunError};
-use crate::catalogue::{Behind, ErrorKind, ErrorRow};
+use super::{Event, OnError, RunError, metadata};
+use crate::catalogue::{Behind, ErrorRow};
+use crate::deadletter::{Producer, Sender};
 use crate::stage::Staged;
-use crate::store::StoreError;
+use crate::store::{Store, StoreError};
 use crate::transaction::{BatchCommit, Committed, LoadError, Loader, Move};
 
 /// How a split moves in a batch.
@@ -77,8 +77,12 @@ pub(super) fn start(
     std::thread::Builder::new()
         .name(format!("load-{task}"))
         .spawn(move || {
-            let loader = Loader::new(Arc::clone(&setup.connect));
-            Worker { setup, task, leaf, loader, failed: None }.run(&queue, done);
+            let route = Arc::new(setup.plan.route.clone());
+            let loader = Loader::new(Arc::clone(&setup.connect)).by(route);
+            let pipeline = setup.plan.name.clone();
+            let letters = setup.plan.aside.letters.clone();
+            let producer = letters.map(|to| Producer::new(to, Sender { pipeline, task }));
+            Worker { setup, task, leaf, loader, producer, failed: None }.run(&queue, done);
         })
         .map_err(|e| RunError::Internal(format!("cannot start a thread: {e}")))?;
     Ok(jobs)
@@ -89,6 +93,7 @@ struct Worker {
     task: u32,
     leaf: u32,
     loader: Loader,
+    producer: Option<Producer>,
     failed: Option<u64>,
 }
 
@@ -129,11 +134,42 @@ impl Worker {
 
     /// Commits a batch; as long as the database is away, tries the same batch again.
     fn commit(&mut self, job: &mut Job) -> Result<Committed, LoadError> {
-        let errors = OwnedErrors::collect(job)?;
-        let errors = errors.rows();
+        let records = Records::collect(job)?;
+        let mut producer = self.producer.take();
+        let result = self.persist(job, &records, producer.as_mut());
+        self.producer = producer;
+        if result.is_ok() && self.setup.plan.aside.is_logged {
+            records.lines().for_each(|line| self.setup.tell(&Event::Warning(line)));
+        }
+        result
+    }
+
+    fn persist(
+        &mut self,
+        job: &mut Job,
+        records: &Records,
+        mut producer: Option<&mut Producer>,
+    ) -> Result<Committed, LoadError> {
+        let errors = records.rows();
         let mut patience = Patience::default();
+        let mut is_sent = errors.is_empty();
         loop {
-            let tried = self.with_batch(job, &errors, |loader, batch| loader.commit(batch));
+            // Inside the transaction: a batch that is refused or fenced sends nothing, and one that is committed
+            // was acknowledged.
+            let metadata = self.setup.plan.route.metadata.clone();
+            let moves = job.moves.clone();
+            let mut send = |store: &mut dyn Store| {
+                if let Some(table) = &metadata {
+                    metadata::write(store, table, &moves)?;
+                }
+                if let Some(producer) = producer.as_mut().filter(|_| !is_sent) {
+                    producer.put(&records.letters)?;
+                    is_sent = true;
+                }
+                Ok(())
+            };
+            let tried = self
+                .with_batch(job, &errors, |loader, batch| loader.commit_after(batch, &mut send));
             let error = match tried {
                 Err(LoadError::NotCommitted(error)) => error,
                 Err(LoadError::Refused(error)) if self.is_skipped(&error) => {
@@ -200,76 +236,4 @@ impl Worker {
         };
         work(&mut self.loader, &batch)
     }
-}
-
-/// Error rows of a batch, copied out of its blocks.
-#[derive(Default)]
-struct OwnedErrors(Vec<OwnedError>);
-
-struct OwnedError {
-    code: String,
-    reason: String,
-    split: String,
-    position: String,
-    key: Option<Vec<u8>>,
-    value: Option<Vec<u8>>,
-    headers: Option<Vec<u8>>,
-}
-
-impl OwnedErrors {
-    fn collect(job: &Job) -> Result<Self, StoreError> {
-        let mut all = Vec::new();
-        if let Some(staged) = &job.staged {
-            staged.for_each_error(|row| {
-                all.push(OwnedError {
-                    code: row.code.to_owned(),
-                    reason: row.reason.to_owned(),
-                    split: row.split.to_owned(),
-                    position: row.position.to_owned(),
-                    key: row.key.map(<[u8]>::to_vec),
-                    value: row.value.map(<[u8]>::to_vec),
-                    headers: headers_json(&row.headers),
-                });
-                Ok(())
-            })?;
-        }
-        Ok(Self(all))
-    }
-
-    fn rows(&self) -> Vec<ErrorRow<'_>> {
-        self.0.iter().map(OwnedError::row).collect()
-    }
-}
-
-impl OwnedError {
-    fn row(&self) -> ErrorRow<'_> {
-        let kind = match refusals::is_refused(&self.code) {
-            true => ErrorKind::Load,
-            false => ErrorKind::Transform,
-        };
-        ErrorRow {
-            kind,
-            code: &self.code,
-            reason: &self.reason,
-            split_key: Some(&self.split),
-            position: Some(&self.position),
-            raw_key: self.key.as_deref(),
-            raw_value: self.value.as_deref(),
-            raw_headers: self.headers.as_deref(),
-        }
-    }
-}
-
-/// Headers as JSON text, values in base64: nothing of them is lost.
-fn headers_json(headers: &[(&str, Option<&[u8]>)]) -> Option<Vec<u8>> {
-    if headers.is_empty() {
-        return None;
-    }
-    let entries: Vec<serde_json::Value> = headers
-        .iter()
-        .map(|(name, value)| {
-            serde_json::json!({ "name": name, "value": value.map(|bytes| STANDARD.encode(bytes)) })
-        })
-        .collect();
-    serde_json::to_vec(&entries).ok()
 }

@@ -24,6 +24,11 @@ impl Patience {
     /// How long to pause before another try; `None` when the time of the plan is over, or the run is
     /// ended at once.
     pub(super) fn next(&mut self, setup: &Setup) -> Option<Duration> {
+        if let Some((attempts, pause)) = setup.plan.retry.store {
+            let may = self.pauses < attempts && !setup.control.is_now();
+            self.pauses = self.pauses.saturating_add(1);
+            return may.then_some(pause);
+        }
         let since = *self.since.get_or_insert_with(Instant::now);
         if since.elapsed() > setup.plan.retry.away || setup.control.is_now() {
             return None;

@@ -12,6 +12,8 @@ use super::error::SqlError;
 use crate::catalogue::{Catalogue, NewPipeline, Pipeline, Split};
 use crate::exit::Exit;
 use crate::report::Report;
+use crate::route::Route;
+use crate::run::Aside;
 use crate::run::{self, Control, Event, Observer, Plan, Points, RunError, Until};
 use crate::store::{Connect, RowSet, StoreUrl};
 
@@ -42,7 +44,9 @@ impl Probe {
         })?;
         let store = StoreUrl::Sqlite { path: folder.path().join("probe.db") };
         let catalogue = Catalogue::open(Arc::new(store.clone()))?;
-        let mut plan = Plan { store, definition: None, end: None, ..plan.clone() };
+        let aside = Aside::default();
+        let route = Route::plain(&plan.table);
+        let mut plan = Plan { store, definition: None, end: None, aside, route, ..plan.clone() };
         plan.share.leaves = 1;
         plan.share.leaf = None;
         plan.share.tasks = 1;

@@ -5,12 +5,14 @@
 //! connection, a lock or a full disk ends the search; a row that is fine alone, and refused only beside another
 //! row of the batch, is refused where it comes second, as the database itself would have it.
 //!
-//! Each piece is one statement behind a savepoint. A piece that is refused is undone and halved until one row is
+//! Each piece is one statement for each of its tables, behind a savepoint. A piece that is refused is undone and halved until one row is
 //! left, so that `k` bad rows of `n` take about `k × log2(n)` statements.
 
 use super::BatchCommit;
-use super::insert::{BYTES_MAX, Shape, insert};
-use crate::store::{Param, RowRef, STATIC_COLUMNS, Store, StoreError, StoreErrorKind};
+use super::insert::BYTES_MAX;
+use super::place::Placer;
+use crate::route::Route;
+use crate::store::{RowRef, Store, StoreError, StoreErrorKind};
 
 /// Rows of one piece at first. Why 256: one bad row then costs sixteen statements.
 const PIECE_ROWS: usize = 256;
@@ -41,9 +43,12 @@ struct Kept {
 pub(super) fn find(
     store: &mut dyn Store,
     batch: &BatchCommit<'_>,
+    route: Option<&Route>,
     most: usize,
 ) -> Result<Vec<Refused>, StoreError> {
-    let mut search = Search { store, table: batch.table, first: 0, most, found: Vec::new() };
+    let plain = Route::plain(batch.table);
+    let route = route.unwrap_or(&plain);
+    let mut search = Search { store, route, first: 0, most, found: Vec::new() };
     let mut piece: Vec<Kept> = Vec::new();
     let mut bytes = 0;
     batch.rows.for_each(&mut |row| {
@@ -64,7 +69,7 @@ pub(super) fn find(
 
 struct Search<'a> {
     store: &'a mut dyn Store,
-    table: &'a str,
+    route: &'a Route,
     /// Index of the first row that was not tried.
     first: u64,
     most: usize,
@@ -114,10 +119,11 @@ impl Search<'_> {
 
     fn insert(&mut self, rows: &[Kept]) -> Result<(), StoreError> {
         self.store.execute(&format!("SAVEPOINT {SAVEPOINT}"), &[])?;
-        let values = rows.iter().flat_map(|row| [&row.topic, &row.id, &row.record]);
-        let values: Vec<Param<'_>> = values.map(|text| Param::Text(text)).collect();
-        let shape = Shape { table: self.table, columns: &STATIC_COLUMNS, is_upsert: false };
-        insert(self.store, &shape, &values)?;
+        let mut placer = Placer::new(self.route);
+        for Kept { topic, id, record } in rows {
+            placer.add(self.store, RowRef { topic, id, record })?;
+        }
+        placer.finish(self.store)?;
         self.store.execute(&format!("RELEASE SAVEPOINT {SAVEPOINT}"), &[]).map(|_| ())
     }
 }

@@ -13,9 +13,11 @@
 
 mod kafka;
 mod kills;
+mod letters;
 mod races;
 mod refused;
 mod restarts;
+mod routes;
 mod serve;
 mod sql;
 mod stalls;

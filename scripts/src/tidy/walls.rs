@@ -23,9 +23,14 @@ const OWNERS: [Owner; 7] = [
     Owner {
         words: &["rdkafka", "rdkafka_sys"],
         within: "",
-        allowed: &["extractor/src/source/kafka", "harness/src/demo", "scripts/src/bin/kafka_"],
-        instead: "only the Kafka source, the demo's producer and what the benchmark compares know \
-                  the client: pass our own types",
+        allowed: &[
+            "extractor/src/source/kafka",
+            "harness/src/demo",
+            "harness/src/deadletter/",
+            "scripts/src/bin/kafka_",
+        ],
+        instead: "only the Kafka source, the producers of the demo and of dead letters, and what \
+                  the benchmark compares know the client: pass our own types",
     },
     Owner {
         words: &["rusqlite::", "mysql::", "mysql_common::"],

@@ -46,8 +46,8 @@ pub(super) fn out_of_order(input: &mut Input<'_, '_>) -> Parsed<()> {
 
 /// `PARSER ERRORS`, behind SKIP.
 fn skip(input: &mut Input<'_, '_>) -> Parsed<()> {
-    const INSTEAD: &str = "; SKIP PARSER ERRORS skips records that cannot be decoded, and a row that the \
-         database refuses stops the pipeline";
+    const INSTEAD: &str = "; SKIP PARSER ERRORS puts records that cannot be decoded into the errors table, and \
+         rows that the database refuses";
     alt((
         word("PARSER").void(),
         unsupported(&[("ALL", INSTEAD), ("CONSTRAINT", INSTEAD), ("DUPLICATE", INSTEAD)]),

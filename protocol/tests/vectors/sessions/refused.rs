@@ -197,6 +197,11 @@ fn last_frames() -> Vec<File> {
     vec![by_host("H12", "payload", &payload), by_host("H13", "after-stopped", &after)]
 }
 
+fn assign(sync: &str, parts: Vec<OffsetEntry>) -> Vec<u8> {
+    let (sync, incarnation, refused) = (sync.to_owned(), String::new(), Vec::new());
+    encode(&Assign { sync, incarnation, parts, refused })
+}
+
 fn requests() -> Vec<File> {
     let asked = |mut it: Recorder, kind: Kind, payload: &[u8]| {
         let epoch = it.epoch;
@@ -211,14 +216,6 @@ fn requests() -> Vec<File> {
     let future = encode(&Hello { protocols: vec![2, 3], ..hello() });
     let small = encode(&Hello { limits: WireLimits { max_frame: 65_535 }, ..hello() });
     let entry = |name: &str| OffsetEntry { key: key(name), value: row(0) };
-    let assign = |sync: &str, parts: Vec<OffsetEntry>| {
-        encode(&Assign {
-            sync: sync.to_owned(),
-            incarnation: String::new(),
-            parts,
-            refused: Vec::new(),
-        })
-    };
     let sync = "000102030405060708090a0b0c0d0e0f";
     let until = vec![PartValue { part: 2, value: row(1) }];
     let mut stale = ready();

@@ -1,0 +1,229 @@
+//! The one file of the product that produces to Kafka.
+//!
+//! May touch: the Kafka client. Invariants: `put` returns when every letter is acknowledged by all replicas in
+//! sync, or with an error; a producer that failed is not used again, so that no late answer counts for a
+//! later letter.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use rdkafka::ClientConfig;
+use rdkafka::client::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::{DeliveryResult, Header, OwnedHeaders};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _, ProducerContext};
+
+use super::{DeadLetters, Letter, Sender, context};
+use crate::store::{StoreError, StoreErrorKind};
+
+/// How long a letter may take until it is acknowledged. Why 30 s: an election of a leader takes less, and the
+/// transaction of the batch is open meanwhile.
+const ACKNOWLEDGED_WITHIN: Duration = Duration::from_secs(30);
+
+/// How long the client may take beyond that to say so.
+const ANSWER_GRACE: Duration = Duration::from_secs(5);
+
+/// How long the topic is looked for before anything is read.
+const CHECK_WITHIN: Duration = Duration::from_secs(10);
+
+/// A pause between two looks for the topic, or at the answers.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Largest letter, bytes. Why 10^9: the client's own limit; what a record may have is the topic's to say.
+const LETTER_BYTES_MAX: &str = "1000000000";
+
+/// Counts what the broker answers.
+#[derive(Clone, Default)]
+struct Answers {
+    taken: Arc<AtomicUsize>,
+    /// Which letter of a call, and why.
+    refused: Arc<Mutex<Option<(usize, KafkaError)>>>,
+}
+
+impl ClientContext for Answers {
+    // What goes wrong is in the answers.
+    fn log(&self, _level: RDKafkaLogLevel, _facility: &str, _line: &str) {}
+
+    fn error(&self, _error: KafkaError, _reason: &str) {}
+}
+
+impl ProducerContext for Answers {
+    type DeliveryOpaque = usize;
+
+    fn delivery(&self, result: &DeliveryResult<'_>, index: usize) {
+        match result {
+            Ok(_) => drop(self.taken.fetch_add(1, Ordering::AcqRel)),
+            Err((error, _)) => {
+                let mut first = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+                first.get_or_insert_with(|| (index, error.clone()));
+            }
+        }
+    }
+}
+
+/// Sends letters to one topic.
+pub struct Producer {
+    to: DeadLetters,
+    sender: Sender,
+    client: Option<(BaseProducer<Answers>, Answers)>,
+}
+
+impl Producer {
+    /// One that connects when it is needed.
+    pub fn new(to: DeadLetters, sender: Sender) -> Self {
+        Self { to, sender, client: None }
+    }
+
+    /// Looks whether the topic is there.
+    ///
+    /// # Errors
+    /// A setting is wrong, no server answers within ten seconds, or the topic is not there or denied.
+    pub fn check(&mut self) -> Result<(), StoreError> {
+        let (client, answers) = self.take()?;
+        let deadline = Instant::now() + CHECK_WITHIN;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now()).max(PAUSE);
+            let metadata = client.client().fetch_metadata(Some(&self.to.topic), left);
+            let error = match metadata {
+                Ok(found) => match found.topics().first().and_then(|topic| topic.error()) {
+                    None => break,
+                    Some(code) => KafkaError::MetadataFetch(code.into()),
+                },
+                Err(error) => error,
+            };
+            if Instant::now() >= deadline {
+                return Err(self.failed(&error, None));
+            }
+            // A broker that makes topics by itself needs a moment.
+            client.poll(PAUSE);
+        }
+        self.client = Some((client, answers));
+        Ok(())
+    }
+
+    /// Sends letters, and waits until each of them is acknowledged. After an error some may be in the topic.
+    ///
+    /// # Errors
+    /// A letter is refused, or not acknowledged in time.
+    pub fn put(&mut self, letters: &[Letter]) -> Result<(), StoreError> {
+        let (client, answers) = self.take()?;
+        answers.taken.store(0, Ordering::Release);
+        let deadline = Instant::now() + ACKNOWLEDGED_WITHIN + ANSWER_GRACE;
+        for (index, letter) in letters.iter().enumerate() {
+            self.send(&client, letter, index, deadline)?;
+        }
+        while answers.taken.load(Ordering::Acquire) < letters.len() {
+            client.poll(PAUSE);
+            let refused = answers.refused.lock().unwrap_or_else(PoisonError::into_inner).take();
+            if let Some((index, error)) = refused {
+                return Err(self.failed(&error, letters.get(index)));
+            }
+            if Instant::now() > deadline {
+                let error = KafkaError::MessageProduction(RDKafkaErrorCode::MessageTimedOut);
+                return Err(self.failed(&error, None));
+            }
+        }
+        self.client = Some((client, answers));
+        Ok(())
+    }
+
+    fn send(
+        &self,
+        client: &BaseProducer<Answers>,
+        letter: &Letter,
+        index: usize,
+        deadline: Instant,
+    ) -> Result<(), StoreError> {
+        let mut record: BaseRecord<'_, [u8], [u8], usize> =
+            BaseRecord::with_opaque_to(&self.to.topic, index).headers(self.headers(letter));
+        record.key = letter.key.as_deref();
+        record.payload = letter.value.as_deref();
+        loop {
+            match client.send(record) {
+                Ok(()) => return Ok(()),
+                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), back))
+                    if Instant::now() < deadline =>
+                {
+                    client.poll(PAUSE);
+                    record = back;
+                }
+                Err((error, _)) => return Err(self.failed(&error, Some(letter))),
+            }
+        }
+    }
+
+    fn headers(&self, letter: &Letter) -> OwnedHeaders {
+        let own = letter.headers.iter();
+        let mut headers = OwnedHeaders::new();
+        for (key, value) in own {
+            headers = headers.insert(Header { key, value: value.as_ref() });
+        }
+        if self.to.has_context {
+            for (key, value) in &context(letter, &self.sender) {
+                headers = headers.insert(Header { key, value: Some(value) });
+            }
+        }
+        headers
+    }
+
+    /// The client, made anew where there is none or the last one failed.
+    fn take(&mut self) -> Result<(BaseProducer<Answers>, Answers), StoreError> {
+        if let Some(client) = self.client.take() {
+            return Ok(client);
+        }
+        let answers = Answers::default();
+        let mut config = ClientConfig::new();
+        config
+            .set_log_level(RDKafkaLogLevel::Emerg)
+            .set("bootstrap.servers", &self.to.servers)
+            .set("enable.idempotence", "true")
+            .set("linger.ms", "5")
+            .set("message.timeout.ms", ACKNOWLEDGED_WITHIN.as_millis().to_string())
+            .set("message.max.bytes", LETTER_BYTES_MAX);
+        for (name, value) in &self.to.client {
+            config.set(name, value);
+        }
+        let client = config.create_with_context(answers.clone());
+        let client = client.map_err(|error| self.failed(&error, None))?;
+        Ok((client, answers))
+    }
+
+    fn failed(&self, error: &KafkaError, letter: Option<&Letter>) -> StoreError {
+        use RDKafkaErrorCode as E;
+        let topic = &self.to.topic;
+        let (kind, advice) = match (error, error.rdkafka_error_code()) {
+            // It may quote a value, which may be a secret.
+            (KafkaError::ClientConfig(_, why, key, _), _) => {
+                let text = format!("dead-letter topic {topic}: producer.override.{key}: {why}");
+                return StoreError::new(StoreErrorKind::Config, text);
+            }
+            (_, Some(E::MessageSizeTooLarge | E::InvalidRecord | E::PolicyViolation)) => (
+                StoreErrorKind::Config,
+                "; raise max.message.bytes of the topic, or let it take this record",
+            ),
+            (_, Some(E::UnknownTopic | E::UnknownTopicOrPartition | E::InvalidTopic)) => {
+                (StoreErrorKind::Config, "; make the topic first")
+            }
+            (
+                _,
+                Some(
+                    E::TopicAuthorizationFailed
+                    | E::ClusterAuthorizationFailed
+                    | E::Authentication
+                    | E::SaslAuthenticationFailed,
+                ),
+            ) => (StoreErrorKind::Auth, "; allow WRITE on the topic, and give the client its user"),
+            _ => (StoreErrorKind::Transient, ""),
+        };
+        let of = letter.map_or_else(String::new, |it| {
+            format!(" for the record at {} of split {}", it.position, it.split)
+        });
+        let servers = &self.to.servers;
+        StoreError::new(
+            kind,
+            format!("dead-letter topic {topic} on {servers}{of}: {error}{advice}"),
+        )
+    }
+}
