@@ -6,6 +6,7 @@
 //! unchanged.
 
 mod aside;
+mod bound;
 mod document;
 mod error;
 mod extractor;
@@ -18,6 +19,8 @@ mod reference;
 mod route;
 mod secret;
 
+pub use bound::OwnSecrets;
+pub(crate) use bound::{bound_to, line as binding_line};
 pub use document::{Document, Entry, PIPELINE_FILE_BYTES_MAX, Place};
 pub use error::PipelineError;
 pub use json::{Refusal, entries};

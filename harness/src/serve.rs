@@ -103,6 +103,8 @@ pub(crate) fn serve(options: Options, control: &Control) -> Result<(), SqlError>
 fn version(store: &StoreUrl) -> Result<String, SqlError> {
     // Makes the catalogue where there is none, and with it an SQLite file.
     let mut catalogue = crate::catalogue::Catalogue::open(Arc::new(store.clone()))?;
+    // Before a client can change what a pipeline says.
+    drop(crate::sql::bind_older_secrets(&mut catalogue, store));
     let store = catalogue.store()?;
     if store.dialect() == Dialect::Sqlite {
         return Ok(format!("8.0.0-harness-{}", env!("CARGO_PKG_VERSION")));

@@ -39,6 +39,17 @@ use definition::Definition;
 use secrets::Left;
 use variables::Values;
 
+/// Binds files of secrets of older programs to the pipelines that name them: see [`secrets::bind_older`].
+///
+/// # Errors
+/// The database cannot be reached, or the store has no folder.
+pub(crate) fn bind_older_secrets(
+    catalogue: &mut Catalogue,
+    url: &StoreUrl,
+) -> Result<(), SqlError> {
+    secrets::bind_older(catalogue, url, Surroundings::of_process().env)
+}
+
 /// Whether a script holds a statement that the harness itself answers.
 pub(crate) fn has_own(script: &str, url: &StoreUrl) -> bool {
     lex::split(script, rules(url)).is_ok_and(|pieces| pieces.iter().any(|piece| piece.is_ours))

@@ -169,6 +169,22 @@ impl Catalogue {
         })
     }
 
+    /// Hands the definition of a pipeline over while nobody can alter or drop it; `None` where it is gone or has
+    /// none.
+    ///
+    /// # Errors
+    /// The database cannot be reached.
+    pub(crate) fn with_definition<T>(
+        &mut self,
+        pipeline_id: u64,
+        work: impl Fn(Option<&str>) -> T,
+    ) -> Result<T, StoreError> {
+        self.transact("hold the pipeline's definition", |store| {
+            let definition = stored_definition(store, pipeline_id)?.flatten();
+            Ok(work(definition.as_deref()))
+        })
+    }
+
     /// Remembers which life of the source the pipeline reads.
     ///
     /// # Errors

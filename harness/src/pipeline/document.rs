@@ -9,6 +9,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
+use super::bound::OwnSecrets;
 use super::error::PipelineError;
 use super::reference::Lookup;
 use super::{json, properties, reference};
@@ -73,6 +74,8 @@ pub struct Document {
     pub config: Vec<Entry>,
     /// The credentials.
     pub credentials: Vec<Entry>,
+    /// The file of secrets that is its own, where SQL made the pipeline.
+    pub own_secrets: Option<OwnSecrets>,
 }
 
 impl Document {
@@ -114,15 +117,17 @@ impl Document {
     /// # Errors
     /// A reference stands for nothing.
     pub fn resolved(mut self, env: Lookup<'_>) -> Result<Self, PipelineError> {
+        let own = self.own_secrets.as_ref();
         for entry in self.config.iter_mut().chain(&mut self.credentials) {
-            entry.value =
-                reference::resolve(&entry.written, env).map_err(|reason| PipelineError::Value {
+            entry.value = reference::resolve(&entry.written, env, own).map_err(|reason| {
+                PipelineError::Value {
                     path: self.path.clone(),
                     line: entry.place.line,
                     column: entry.place.column,
                     key: entry.key.clone(),
                     reason,
-                })?;
+                }
+            })?;
         }
         Ok(self)
     }

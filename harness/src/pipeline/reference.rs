@@ -9,6 +9,7 @@ use std::io::{ErrorKind, Read};
 
 use serde_json::Value;
 
+use super::bound::{self, OwnSecrets};
 use super::properties;
 
 /// Largest file that a reference may stand for. Why 64 KiB: a key or a certificate chain fits; a
@@ -18,25 +19,29 @@ pub const REFERENCE_BYTES_MAX: u64 = 64 * 1024;
 /// Looks up an environment variable.
 pub type Lookup<'a> = &'a dyn Fn(&str) -> Option<OsString>;
 
-/// The value with every reference in its texts replaced.
+/// The value with every reference in its texts replaced. `own` is the file of secrets of whom it belongs to.
 ///
 /// # Errors
 /// A reference that stands for nothing, as one line.
-pub(super) fn resolve(value: &Value, env: Lookup<'_>) -> Result<Value, String> {
+pub(super) fn resolve(
+    value: &Value,
+    env: Lookup<'_>,
+    own: Option<&OwnSecrets>,
+) -> Result<Value, String> {
     Ok(match value {
-        Value::String(text) => Value::String(resolve_text(text, env)?),
-        Value::Array(items) => {
-            Value::Array(items.iter().map(|item| resolve(item, env)).collect::<Result<_, _>>()?)
-        }
+        Value::String(text) => Value::String(resolve_text(text, env, own)?),
+        Value::Array(items) => Value::Array(
+            items.iter().map(|item| resolve(item, env, own)).collect::<Result<_, _>>()?,
+        ),
         Value::Object(map) => {
-            let pairs = map.iter().map(|(key, value)| Ok((key.clone(), resolve(value, env)?)));
+            let pairs = map.iter().map(|(key, value)| Ok((key.clone(), resolve(value, env, own)?)));
             Value::Object(pairs.collect::<Result<_, String>>()?)
         }
         other @ (Value::Null | Value::Bool(_) | Value::Number(_)) => other.clone(),
     })
 }
 
-fn resolve_text(text: &str, env: Lookup<'_>) -> Result<String, String> {
+fn resolve_text(text: &str, env: Lookup<'_>, own: Option<&OwnSecrets>) -> Result<String, String> {
     let mut resolved = String::with_capacity(text.len());
     let mut rest = text;
     while let Some((before, after)) = rest.split_once("${") {
@@ -54,7 +59,7 @@ fn resolve_text(text: &str, env: Lookup<'_>) -> Result<String, String> {
         let name = reference.split_once(':').map_or("", |(_, name)| name);
         let found = match provider {
             "env" => variable(name, env),
-            "file" => file(name),
+            "file" => file(name, own),
             _ => Err("there are ${env:NAME}, ${file:/path} and ${file:/path:key} only".to_owned()),
         };
         let found = found.map_err(|why| format!("the reference ${{{reference}}}: {why}"))?;
@@ -98,10 +103,11 @@ fn variable(name: &str, env: Lookup<'_>) -> Result<String, String> {
     value.into_string().map_err(|_| format!("the environment variable {name} is not UTF-8"))
 }
 
-fn file(reference: &str) -> Result<String, String> {
+fn file(reference: &str, own: Option<&OwnSecrets>) -> Result<String, String> {
     // Kafka Connect's form names a key of a .properties file after the last colon.
     if let Some((path, key)) = reference.rsplit_once(':') {
         let text = read(path)?;
+        bound::require_own(path, &text, own)?;
         let lines = properties::parse(&text).map_err(|error| {
             format!("{path}:{}:{}: {}", error.place.line, error.place.column, error.reason)
         })?;
@@ -109,6 +115,7 @@ fn file(reference: &str) -> Result<String, String> {
         return found.map(|line| line.value).ok_or_else(|| format!("{path} has no key {key}"));
     }
     let mut text = read(reference)?;
+    bound::require_own(reference, &text, own)?;
     text.truncate(text.trim_end_matches(['\n', '\r']).len());
     Ok(text)
 }

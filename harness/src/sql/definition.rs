@@ -3,6 +3,8 @@
 //! May touch: the secrets' file, and what a plan touches. Invariants: a definition holds no secret, only
 //! references to them; the plan is made by the same code as that of a pipeline file.
 
+mod binding;
+
 use std::time::Duration;
 
 use protocol::message::Object;
@@ -65,8 +67,9 @@ impl Definition {
         let read = |json: &Option<Json>| json.as_ref().map_or(Ok(Vec::new()), entries);
         let config = read(&load.config).map_err(shown)?;
         let credentials = read(&load.credentials).map_err(shown)?;
-        let document = Document { path: "CONFIG and CREDENTIALS".to_owned(), config, credentials }
-            .resolved(surroundings.env)?;
+        let path = "CONFIG and CREDENTIALS".to_owned();
+        let document = Document { path, config, credentials, own_secrets: None };
+        let document = document.resolved(surroundings.env)?;
         let (config, credentials) = kept(&document, None, secrets);
         Ok(Self {
             version: VERSION,
@@ -96,6 +99,7 @@ impl Definition {
             path: "CONFIG and CREDENTIALS".to_owned(),
             config: merged(&self.config, config).map_err(shown)?,
             credentials: merged(&self.credentials, credentials).map_err(shown)?,
+            own_secrets: self.own_secrets(),
         }
         .resolved(surroundings.env)?;
         let (config, credentials) = kept(&document, self.secrets_file.as_deref(), secrets);
@@ -247,7 +251,8 @@ impl Definition {
         }
         config.extend(self.config.iter().map(entry));
         let credentials = self.credentials.iter().map(entry).collect();
-        Ok(Document { path: format!("pipeline {name}"), config, credentials })
+        let own_secrets = self.own_secrets();
+        Ok(Document { path: format!("pipeline {name}"), config, credentials, own_secrets })
     }
 
     /// The statement that would create it, without its secrets.

@@ -1,10 +1,13 @@
 //! Secrets that were written into SQL: kept in a file that only its owner reads, never in the database.
 //!
 //! May touch: that file and its folder. Invariants: the file is made with mode 0600 inside a folder of mode
-//! 0700, and is never written to twice; what the catalogue gets is a reference to it; the catalogue notes the
+//! 0700, is bound to the definition whose secrets it holds, and is written to once more only where an older
+//! program left it unbound; what the catalogue gets is a reference to it; the catalogue notes the
 //! file before a secret is in it, and whoever makes it holds its lock until a pipeline names it, so that what a
 //! process left that was killed is told from what another one is about to use; only files of the store's own
 //! folder are removed, since a copy of a catalogue names the original's.
+
+mod bind;
 
 use std::ffi::OsString;
 use std::fs::{self, DirBuilder, File, OpenOptions};
@@ -17,8 +20,10 @@ use serde_json::Value;
 use super::error::SqlError;
 use crate::catalogue::{Catalogue, fresh_name, hex, key_hash};
 use crate::exit::Exit;
-use crate::pipeline::REFERENCE_BYTES_MAX;
+use crate::pipeline::{REFERENCE_BYTES_MAX, binding_line};
 use crate::store::{StoreError, StoreUrl};
+
+pub(crate) use bind::bind_older;
 
 /// The environment variable that names the folder.
 pub(crate) const FOLDER_VARIABLE: &str = "S2X_SECRETS";
@@ -114,12 +119,14 @@ impl Secrets {
         self.path.display().to_string()
     }
 
-    /// Writes the file, where there is anything to keep. `note` writes its path down before a secret is in it.
+    /// Writes the file, where there is anything to keep, bound to the definition with this `binding`. `note` writes
+    /// its path down before a secret is in it.
     ///
     /// # Errors
     /// It cannot be noted or written, or is larger than a reference may read.
     pub(crate) fn write(
         &self,
+        binding: &str,
         note: &mut dyn FnMut(&str) -> Result<(), StoreError>,
     ) -> Result<Option<Kept>, SqlError> {
         if self.values.is_empty() {
@@ -132,6 +139,7 @@ impl Secrets {
             text.extend(value.chars().map(escaped));
             text.push('\n');
         }
+        text.push_str(&binding_line(binding));
         if text.len() as u64 > REFERENCE_BYTES_MAX {
             return Err(SqlError::refused(format!(
                 "the secrets of a pipeline take {} bytes, more than {REFERENCE_BYTES_MAX}; put the largest \
@@ -290,7 +298,7 @@ pub(crate) fn sweep(
     }
     let folder = folder(url, env)?;
     for path in &noted {
-        let Some(file) = opened(Path::new(path), &folder) else { continue };
+        let Some(file) = opened(Path::new(path), &folder, Access::Read) else { continue };
         if file.try_lock().is_err() {
             continue;
         }
@@ -303,14 +311,26 @@ pub(crate) fn sweep(
 
 /// A file of this folder that this program has made. Whoever writes into the catalogue names what he likes:
 /// nothing else is opened, since opening a pipe waits, and closing a database's file gives up its locks.
-fn opened(path: &Path, folder: &Path) -> Option<File> {
+fn opened(path: &Path, folder: &Path, access: Access) -> Option<File> {
     // One that is not here may be on another machine.
     let is_file = || fs::symlink_metadata(path).is_ok_and(|it| it.is_file());
     if !is_ours(path) || !is_inside(path, folder) || !is_file() {
         return None;
     }
     let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK;
-    OpenOptions::new().read(true).custom_flags(flags).open(path).ok()
+    let mut options = OpenOptions::new();
+    match access {
+        Access::Read => options.read(true),
+        Access::Append => options.append(true),
+    };
+    options.custom_flags(flags).open(path).ok()
+}
+
+/// What a file is opened for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Access {
+    Read,
+    Append,
 }
 
 #[cfg(test)]

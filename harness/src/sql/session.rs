@@ -320,6 +320,11 @@ impl Session {
                 }
                 // What cannot be tidied up now is the next opening's; the statement does not depend on it.
                 drop(secrets::sweep(&mut opened, &self.wishes.url, self.surroundings.env));
+                if self.wishes.host == HostAccess::Allowed {
+                    // A file that stays unbound is told when it is to be read.
+                    let env = self.surroundings.env;
+                    drop(secrets::bind_older(&mut opened, &self.wishes.url, env));
+                }
                 opened
             }
         };

@@ -55,7 +55,7 @@ impl Session {
         }
         let (mut definition, secrets) =
             self.definition(source, script, &create.load, create.is_inferred)?;
-        let kept = self.keep(&secrets)?;
+        let kept = self.keep(&secrets, &definition)?;
         definition.secrets_file = kept.as_ref().map(|kept| kept.path().to_owned());
         let made = self.create_defined(create, &definition, existing.as_ref());
         if made.is_err() {
@@ -64,11 +64,15 @@ impl Session {
         made
     }
 
-    /// Writes secrets into their file, which is noted before.
-    fn keep(&mut self, secrets: &Secrets) -> Result<Option<Kept>, SqlError> {
+    /// Writes the secrets of a definition into their file, which is noted before.
+    fn keep(
+        &mut self,
+        secrets: &Secrets,
+        of_definition: &Definition,
+    ) -> Result<Option<Kept>, SqlError> {
         let of = secrets::store_name(&self.wishes.url);
         let catalogue = self.catalogue()?;
-        secrets.write(&mut |path| catalogue.note_secret_file(path, &of))
+        secrets.write(&of_definition.binding(), &mut |path| catalogue.note_secret_file(path, &of))
     }
 
     /// Removes the file of a pipeline that was not made. Where the database does not say whether it was, the

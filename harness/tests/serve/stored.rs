@@ -170,3 +170,107 @@ fn kept_secrets_are_sent_nowhere_else() {
     let server = bench.serve(&["--allow-host-access"]);
     server.client().query_drop("ALTER PIPELINE q SET CONFIG ::test.topic = 'a'").unwrap();
 }
+
+/// The lines of the pipeline's file of secrets.
+fn secret_file(bench: &Bench, server: &Server) -> std::path::PathBuf {
+    let sql = "SELECT credentials FROM s2x_pipelines WHERE name = 'p'";
+    let definition: Option<String> = server.client().query_first(sql).unwrap();
+    let text = definition.unwrap();
+    let path = text.split_once("\"secrets_file\":\"").unwrap().1.split_once('"').unwrap().0;
+    assert!(std::path::Path::new(path).starts_with(bench.folder.path()), "{path}");
+    path.into()
+}
+
+fn refuses_with(server: &Server, sql: &str, words: &str) {
+    let (code, why) = refused(server.client().query_drop(sql));
+    assert_eq!(code, 1105, "{sql}: {why}");
+    assert!(why.contains(words) && !why.contains("canary"), "{sql}: {why}");
+}
+
+/// Secrets are sent with the CONFIG that they were stored with, and no other one, whoever starts the pipeline.
+fn bound(bench: &Bench, write: &dyn Fn(&Server, &str)) {
+    const ELSE: &str = "the secrets in it were stored for another definition";
+    let server = bench.serve(&[]);
+    let mut client = server.client();
+    client.query_drop(ON).unwrap();
+    client.query_drop(CREATE).unwrap();
+    // What is no part of CONFIG is altered without them.
+    client.query_drop("ALTER PIPELINE p SET BATCH_INTERVAL 50").unwrap();
+    client.query_drop("START PIPELINE p FOREGROUND").unwrap();
+    assert_eq!(number(&mut client, "SELECT COUNT(*) FROM p"), 7);
+    // As its text would be written by ALTER: CONFIG, what LOAD DATA names, and what a secret is.
+    let replace =
+        |from: &str, to: &str| format!("credentials = REPLACE(credentials, '{from}', '{to}')");
+    for (from, to) in [
+        ("\"connector.class\":", "\"bootstrap.servers\":\"evil\",\"connector.class\":"),
+        ("\"target\":\"t\"", "\"target\":\"u\""),
+        ("\"test.password\"", "\"test.topic\""),
+    ] {
+        let (assignment, back) = (replace(from, to), replace(to, from));
+        write(&server, &format!("UPDATE s2x_pipelines SET {assignment}"));
+        for sql in [
+            "START PIPELINE p",
+            "TEST PIPELINE p",
+            "ALTER PIPELINE p SET OFFSETS EARLIEST",
+            "ALTER PIPELINE p SET BATCH_INTERVAL 60",
+        ] {
+            refuses_with(&server, sql, ELSE);
+        }
+        assert!(!bench.sql("START PIPELINE p"), "by somebody who may reach the machine");
+        assert!(!bench.sql("ALTER PIPELINE p SET CONFIG ::test.rows = '8'"));
+        write(&server, &format!("UPDATE s2x_pipelines SET {back}"));
+        client.query_drop("TEST PIPELINE p").unwrap();
+    }
+    // The file is no other pipeline's, either, and not one that a person may name.
+    let file = secret_file(bench, &server);
+    let other = CREATE.replace("PIPELINE p", "PIPELINE q");
+    for reference in
+        [format!("${{file:{}:1}}", file.display()), format!("${{file:{}}}", file.display())]
+    {
+        assert!(
+            !bench.sql(&other.replace("\"canary\"", &format!("\"{reference}\""))),
+            "{reference}"
+        );
+    }
+    // A program that was there before bound nothing: the next server does, before it listens.
+    let whole = std::fs::read_to_string(&file).unwrap();
+    let (line, _) = whole.split_once('\n').unwrap();
+    std::fs::write(&file, format!("{line}\n")).unwrap();
+    refuses_with(&server, "TEST PIPELINE p", "an older program wrote it");
+    assert_eq!(server.end(Signal::SIGTERM), 0);
+    let server = bench.serve(&[]);
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), whole);
+    server.client().query_drop("TEST PIPELINE p").unwrap();
+    // One that is called Running is not started either.
+    write(
+        &server,
+        &format!("UPDATE s2x_pipelines SET state = 'Running', {}", replace("rows\":7", "rows\":8")),
+    );
+    assert_eq!(server.end(Signal::SIGKILL), -1);
+    let (server, log) = bench.serve_heard(true);
+    wait_until("a word about it", || {
+        let said = std::fs::read_to_string(&log).unwrap();
+        said.contains("pipeline p was running before: ") && said.contains(ELSE)
+    });
+    // Given anew, they are for the new definition.
+    let mut client = server.client();
+    client.query_drop("STOP PIPELINE p").unwrap();
+    let anew = "ALTER PIPELINE p SET CONFIG '{\"connector.class\": \"test\", \"test.splits\": 1, \"test.rows\": 9}' \
+                SET CREDENTIALS '{\"test.password\": \"other\"}'";
+    client.query_drop(anew).unwrap();
+    client.query_drop("START PIPELINE p FOREGROUND").unwrap();
+    assert_eq!(number(&mut client, "SELECT COUNT(*) FROM p"), 9);
+}
+
+#[test]
+fn secrets_are_sent_with_what_they_were_stored_with_in_sqlite() {
+    let bench = Bench::sqlite();
+    bound(&bench, &|_, sql| assert!(bench.sql(sql), "{sql}"));
+}
+
+#[test]
+fn secrets_are_sent_with_what_they_were_stored_with_in_mariadb() {
+    const NAME: &str = "secrets_are_sent_with_what_they_were_stored_with_in_mariadb";
+    let Some(bench) = Bench::mariadb(NAME) else { return };
+    bound(&bench, &|server, sql| server.client().query_drop(sql).unwrap());
+}

@@ -32,7 +32,7 @@ impl Bench {
         let load = &create.load;
         let mut definition =
             Definition::of(load, create.is_inferred, &mut secrets, &Self::surroundings(), &shown)?;
-        let kept = secrets.write(&mut |_| Ok(()))?;
+        let kept = secrets.write(&definition.binding(), &mut |_| Ok(()))?;
         definition.secrets_file = kept.map(|kept| kept.path().to_owned());
         Ok(definition)
     }

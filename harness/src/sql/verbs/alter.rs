@@ -100,7 +100,7 @@ impl Session {
         let mut secrets = Secrets::in_folder(&folder);
         let mut definition =
             older.updated(&config, &credentials, &mut secrets, &self.surroundings, shown)?;
-        let kept = self.keep(&secrets)?;
+        let kept = self.keep(&secrets, &definition)?;
         definition.secrets_file = kept.as_ref().map(|kept| kept.path().to_owned());
         Ok((definition, kept))
     }
