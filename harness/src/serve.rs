@@ -11,6 +11,7 @@
 
 mod answer;
 mod bytes;
+mod clients;
 mod connection;
 mod fault;
 mod front;
@@ -86,8 +87,8 @@ pub(crate) fn serve(options: Options, control: &Control) -> Result<(), SqlError>
     accept(&listener, &hub);
     drop(listener);
     out::note("stopping: statements that run are finished, pipelines commit what was extracted");
-    hub.hush();
-    while hub.count() > 0 && !control.is_now() {
+    hub.clients.hush();
+    while hub.clients.count() > 0 && !control.is_now() {
         thread::sleep(DRAIN_TICK);
     }
     if control.is_now() {
@@ -146,8 +147,8 @@ fn admit(hub: &Arc<Hub>, id: u32, stream: TcpStream, peer: SocketAddr) {
     let entered = entered.and_then(|wire| Ok((wire.handle()?, wire)));
     // A client that is gone already needs no answer.
     let Ok((handle, mut wire)) = entered else { return };
-    if !hub.enter(id, handle) {
-        let text = format!("harness serve has {} connections already", hub::CLIENTS_MAX);
+    if !hub.clients.enter(id, handle, peer.ip()) {
+        let text = "too many clients log in to harness serve at this moment; try again";
         let refusal = reply::error(&Fault::new(1040, *b"08004", text));
         drop(wire.send(&refusal).and_then(|()| wire.flush()));
         return;
@@ -174,6 +175,6 @@ struct Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.hub.leave(self.id);
+        self.hub.clients.leave(self.id);
     }
 }

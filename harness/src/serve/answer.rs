@@ -189,7 +189,7 @@ impl Connection {
                 "KILL QUERY is not known here; KILL id ends a connection, and its transaction";
             return Err(Fault::new(1235, *b"42000", text));
         }
-        if u32::try_from(id).is_ok_and(|id| self.hub.shut(id)) {
+        if u32::try_from(id).is_ok_and(|id| self.hub.clients.shut(id)) {
             return Ok(());
         }
         let text = format!(

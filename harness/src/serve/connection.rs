@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::answer::Turn;
 use super::bytes::Reader;
+use super::clients::GUESTS_MAX;
 use super::fault::Fault;
 use super::handshake::{self, Door, can};
 use super::hub::Hub;
@@ -82,8 +83,15 @@ pub(super) fn serve(
         version: &hub.version,
         password: hub.options.password.as_ref(),
         patience: &hub.patience,
+        address,
+        is_leaving: &|| hub.clients.is_leaving(id),
     };
-    let Some(guest) = handshake::welcome(&mut wire, id, address, &door)? else { return Ok(()) };
+    let Some(guest) = handshake::welcome(&mut wire, id, &door)? else { return Ok(()) };
+    if !hub.clients.seat(id) {
+        let text = format!("harness serve has {GUESTS_MAX} connections already");
+        wire.send(&reply::error(&Fault::new(1040, *b"08004", text)))?;
+        return wire.flush();
+    }
     let who = format!("{:?} at {address}", guest.user);
     let mut connection = Connection {
         id,

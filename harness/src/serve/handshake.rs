@@ -1,7 +1,7 @@
 //! The first packets of a connection: who are you, can you prove it?
 //!
 //! May touch: the client's socket, through its wire. Invariants: all of it together is bounded in time and in
-//! bytes; a wrong password is answered later and later.
+//! bytes; attempts at the password are looked at one after the other, and later and later.
 //!
 //! Source: "Connection Phase" in MySQL's protocol documentation.
 
@@ -12,13 +12,19 @@ use std::time::{Duration, Instant};
 use super::bytes::Reader;
 use super::fault::Fault;
 use super::password::{NATIVE, Password, SHA2, Salt, salt};
-use super::patience::Patience;
+use super::patience::{Attempt, Patience};
 use super::reply::{self, AUTOCOMMIT};
 use super::wire::{Wire, WireError};
 use crate::store::CHARSET_TEXT;
 
-/// How long a client may take to log in. Why 10 s: MySQL's own limit.
+/// How long a client may take to log in, pauses behind wrong passwords included. Why 10 s: MySQL's own limit.
 const LOGIN_WAIT: Duration = Duration::from_secs(10);
+
+/// How long it may take to answer the greeting. Why 5 s: libraries do so at once, and few may be so far.
+const ANSWER_WAIT: Duration = Duration::from_secs(5);
+
+/// How often an attempt that waits for its turn looks again. Why 50 ms: nothing beside the shortest pause.
+const TURN_TICK: Duration = Duration::from_millis(50);
 
 /// Longest packet of a login. Why 64 KiB: MySQL's own limit of connection attributes.
 const LOGIN_BYTES_MAX: usize = 64 * 1024;
@@ -64,6 +70,10 @@ pub(super) struct Door<'a> {
     /// `None`: everybody who gets here.
     pub(super) password: Option<&'a Password>,
     pub(super) patience: &'a Patience,
+    /// Where the client is.
+    pub(super) address: IpAddr,
+    /// Whether the client has to go before it is in.
+    pub(super) is_leaving: &'a dyn Fn() -> bool,
 }
 
 /// A client that is in.
@@ -92,43 +102,59 @@ struct Answer {
 pub(super) fn welcome(
     wire: &mut Wire,
     id: u32,
-    address: IpAddr,
     door: &Door<'_>,
 ) -> Result<Option<Guest>, WireError> {
     let until = Instant::now() + LOGIN_WAIT;
     let salt = salt()?;
     wire.send(&greeting(id, door.version, &salt))?;
     wire.flush()?;
-    let payload = wire.payload(until, LOGIN_BYTES_MAX)?;
+    let payload = wire.payload(until.min(Instant::now() + ANSWER_WAIT), LOGIN_BYTES_MAX)?;
     let answer = match read(&payload) {
         Ok(answer) => answer,
         Err(fault) => return refuse(wire, &fault),
     };
-    if let Some(password) = door.password {
-        let now = Instant::now();
-        let left = until.saturating_duration_since(now);
-        let Some(wait) = door.patience.wait(address, left, now) else {
-            return refuse(wire, &Fault::new(1129, *b"HY000", TOO_OFTEN));
-        };
-        thread::sleep(wait);
-        let is_right = if answer.method == SHA2 {
-            password.is_proved(SHA2, &salt, &answer.proof)
-        } else {
-            // The proof may be of a method that the greeting did not ask for: ask again.
-            let proof = switch(wire, &answer, &salt, until)?;
-            password.is_proved(NATIVE, &salt, &proof)
-        };
-        if !is_right {
-            door.patience.wrong(address, Instant::now());
-            return refuse(wire, &Fault::new(1045, *b"28000", WRONG));
-        }
-        door.patience.right(address);
-        if answer.method == SHA2 {
-            // "Fast authentication was successful."
-            wire.send(&[1, 3])?;
-        }
+    if let Err(fault) = prove(wire, door, &answer, &salt, until)? {
+        return refuse(wire, &fault);
     }
     Ok(Some(Guest { can: answer.can, database: answer.database, user: answer.user }))
+}
+
+/// Has a client prove that it knows the password, where there is one. The inner error is what it is told.
+fn prove(
+    wire: &mut Wire,
+    door: &Door<'_>,
+    answer: &Answer,
+    salt: &Salt,
+    until: Instant,
+) -> Result<Result<(), Fault>, WireError> {
+    let Some(password) = door.password else { return Ok(Ok(())) };
+    // Everything that the client is waited for comes before its turn.
+    let switched = match answer.method.as_str() {
+        SHA2 => None,
+        // The proof may be of a method that the greeting did not ask for: ask again.
+        _ => Some(switch(wire, answer, salt, until)?),
+    };
+    let is_right = || match &switched {
+        None => password.is_proved(SHA2, salt, &answer.proof),
+        Some(proof) => password.is_proved(NATIVE, salt, proof),
+    };
+    loop {
+        let now = Instant::now();
+        match door.patience.attempt(door.address, now, is_right) {
+            Attempt::Right => break,
+            Attempt::Wrong => return Ok(Err(Fault::new(1045, *b"28000", WRONG))),
+            Attempt::Later(wait) if now + wait <= until => thread::sleep(wait.min(TURN_TICK)),
+            Attempt::Later(_) => return Ok(Err(Fault::new(1129, *b"HY000", TOO_OFTEN))),
+        }
+        if (door.is_leaving)() {
+            return Err(WireError::Closed);
+        }
+    }
+    if answer.method == SHA2 {
+        // "Fast authentication was successful."
+        wire.send(&[1, 3])?;
+    }
+    Ok(Ok(()))
 }
 
 const WRONG: &str =

@@ -1,7 +1,8 @@
 //! Guessing the password costs time: each wrong one makes the next answer to its address later.
 //!
-//! Pure: whoever asks brings the time. Invariants: attempts of an address are one behind the other, however many
-//! connections they come on; what is remembered is bounded.
+//! Pure: whoever asks brings the time. Invariants: attempts of an address are looked at one behind the other, with
+//! the pause between them, however many connections they come on; what is remembered is bounded, and who is not
+//! remembered shares the pauses of all others that are not.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv6Addr};
@@ -14,12 +15,24 @@ const PAUSE_FIRST: Duration = Duration::from_millis(250);
 /// The longest pause. Why 8 s: ten thousand guesses a day, and a person who mistyped waits no longer.
 const PAUSE_MAX: Duration = Duration::from_secs(8);
 
-/// Addresses that are remembered. Why 1024: the one that was quiet longest is forgotten first.
-const ADDRESSES_MAX: usize = 1024;
+/// Addresses that are remembered, each for itself. Why 1024: more of them that guess are one attacker, and share
+/// the pauses of one.
+const NETWORKS_MAX: usize = 1024;
+
+/// How long one is remembered after its last pause, where others need the room. Why 1 hour: a hundred thousand
+/// addresses then have a thousand guesses an hour together, and those of the shared pause.
+const REMEMBERED: Duration = Duration::from_secs(3600);
 
 /// Who gave wrong passwords, and when the next one is looked at.
 #[derive(Default)]
-pub(super) struct Patience(Mutex<BTreeMap<IpAddr, Suspect>>);
+pub(super) struct Patience(Mutex<Suspects>);
+
+#[derive(Default)]
+struct Suspects {
+    by_network: BTreeMap<IpAddr, Suspect>,
+    /// All who have no room there.
+    others: Option<Suspect>,
+}
 
 #[derive(Clone, Copy)]
 struct Suspect {
@@ -27,37 +40,81 @@ struct Suspect {
     next: Instant,
 }
 
+/// What became of an attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Attempt {
+    /// It is to be made again after this time; nobody has looked at it.
+    Later(Duration),
+    Right,
+    Wrong,
+}
+
 impl Patience {
-    /// How long this attempt has to wait. `None`: longer than `most`, so that it is refused.
-    pub(super) fn wait(&self, address: IpAddr, most: Duration, now: Instant) -> Option<Duration> {
-        let address = network(address);
+    /// An attempt of this address. Whether it is right is looked at only where no pause is running, and begins the
+    /// next one before anybody else's turn comes.
+    pub(super) fn attempt(
+        &self,
+        address: IpAddr,
+        now: Instant,
+        is_right: impl FnOnce() -> bool,
+    ) -> Attempt {
         let mut suspects = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(suspect) = suspects.get_mut(&address) else { return Some(Duration::ZERO) };
-        let wait = suspect.next.saturating_duration_since(now);
-        if wait > most {
-            return None;
+        let who = suspects.who(network(address), now);
+        let known = suspects.of(who).copied();
+        let pause_left = known.map(|it| it.next.saturating_duration_since(now));
+        if let Some(left) = pause_left.filter(|left| !left.is_zero()) {
+            return Attempt::Later(left);
         }
-        // The one behind this one waits for it, and the pause after it.
-        suspect.next = now + wait + pause(suspect.wrong);
-        Some(wait)
+        if is_right() {
+            suspects.forget(who);
+            return Attempt::Right;
+        }
+        let wrong = known.map_or(0, |it| it.wrong).saturating_add(1);
+        suspects.suspect(who, Suspect { wrong, next: now + pause(wrong) });
+        Attempt::Wrong
+    }
+}
+
+/// Who is suspected as one.
+#[derive(Clone, Copy)]
+enum Who {
+    Network(IpAddr),
+    Others,
+}
+
+impl Suspects {
+    /// Makes room where there is none, and answers as whom an address counts.
+    fn who(&mut self, network: IpAddr, now: Instant) -> Who {
+        if self.by_network.contains_key(&network) {
+            return Who::Network(network);
+        }
+        if self.by_network.len() >= NETWORKS_MAX {
+            let is_fresh = |it: &Suspect| now.saturating_duration_since(it.next) < REMEMBERED;
+            self.by_network.retain(|_, it| is_fresh(it));
+        }
+        if self.by_network.len() < NETWORKS_MAX { Who::Network(network) } else { Who::Others }
     }
 
-    /// A wrong password came.
-    pub(super) fn wrong(&self, address: IpAddr, now: Instant) {
-        let address = network(address);
-        let mut suspects = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if suspects.len() >= ADDRESSES_MAX && !suspects.contains_key(&address) {
-            let oldest = suspects.iter().min_by_key(|(_, it)| it.next).map(|(ip, _)| *ip);
-            oldest.and_then(|ip| suspects.remove(&ip));
+    fn of(&self, who: Who) -> Option<&Suspect> {
+        match who {
+            Who::Network(network) => self.by_network.get(&network),
+            Who::Others => self.others.as_ref(),
         }
-        let suspect = suspects.entry(address).or_insert(Suspect { wrong: 0, next: now });
-        suspect.wrong = suspect.wrong.saturating_add(1);
-        suspect.next = suspect.next.max(now + pause(suspect.wrong));
     }
 
-    /// The right password came.
-    pub(super) fn right(&self, address: IpAddr) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&network(address));
+    fn suspect(&mut self, who: Who, suspect: Suspect) {
+        match who {
+            Who::Network(network) => drop(self.by_network.insert(network, suspect)),
+            Who::Others => self.others = Some(suspect),
+        }
+    }
+
+    fn forget(&mut self, who: Who) {
+        match who {
+            Who::Network(network) => drop(self.by_network.remove(&network)),
+            // Another one of them is not known to be right.
+            Who::Others => {}
+        }
     }
 }
 

@@ -129,3 +129,49 @@ fn errors_have_a_number_and_a_state() {
     stream.write_all(&packet(0, b"\x0e")).unwrap();
     assert_eq!(read(&mut stream).unwrap()[0], 0, "PING");
 }
+
+/// Peers that connect and say nothing take nobody's place, and hold up no login.
+#[test]
+fn peers_that_do_not_log_in_take_no_places() {
+    let bench = Bench::sqlite();
+    let server = bench.serve(&[]);
+    let silent: Vec<TcpStream> = (0..70).map(|_| connect(&server)).collect();
+    let mut clients: Vec<_> = (0..64).map(|_| server.client()).collect();
+    let more: Vec<TcpStream> = (0..70).map(|_| connect(&server)).collect();
+    for client in &mut clients {
+        assert_eq!(number(client, "SELECT 41 + 1"), 42);
+    }
+    drop((silent, more));
+}
+
+/// Guesses are looked at one after the other, on however many connections they come.
+#[test]
+fn guesses_on_many_connections_are_no_faster() {
+    let bench = Bench::sqlite();
+    let server = bench.serve_with(&[], &[("S2X_SERVE_PASSWORD", "geheim")]);
+    let (port, began) = (server.port, std::time::Instant::now());
+    let guess = move |number: u32| {
+        let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
+        stream.set_read_timeout(Some(Duration::from_secs(60))).ok()?;
+        read(&mut stream)?;
+        let mut wrong = login();
+        // The proof's length, its bytes and the zero that ends no database: by the method without a name.
+        wrong.truncate(wrong.len() - 1);
+        wrong.extend_from_slice(&[20]);
+        wrong.extend_from_slice(&[u8::try_from(number).ok()?; 20]);
+        let len = u8::try_from(wrong.len() - 4).ok()?;
+        wrong[0] = len;
+        stream.write_all(&wrong).ok()?;
+        let answer = read(&mut stream)?;
+        // Looked at; not turned away because it would be too late.
+        (answer[..3] == [0xff, 0x15, 0x04]).then(|| began.elapsed())
+    };
+    let looked_at: Vec<Duration> = std::thread::scope(|scope| {
+        let guesses: Vec<_> = (0..14).map(|number| scope.spawn(move || guess(number))).collect();
+        guesses.into_iter().filter_map(|it| it.join().unwrap()).collect()
+    });
+    assert!(!looked_at.is_empty(), "one is looked at at once");
+    let pauses = (1..looked_at.len()).map(|wrong| (250 << (wrong - 1)).min(8000)).sum();
+    let last = looked_at.iter().max().unwrap();
+    assert!(*last >= Duration::from_millis(pauses), "{} in {last:?}", looked_at.len());
+}

@@ -45,6 +45,7 @@ fn a_silent_client_does_not_keep_the_file_locked() {
     let mut client = TcpStream::connect(listen).unwrap();
     client.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
     let wire = Wire::new(listener.accept().unwrap().0).unwrap();
+    assert!(hub.clients.enter(1, wire.handle().unwrap(), IpAddr::V4(Ipv4Addr::LOCALHOST)));
     let served = thread::spawn(move || serve(&hub, 1, wire, IpAddr::V4(Ipv4Addr::LOCALHOST)));
     assert_eq!(read(&mut client)[0], 10, "a greeting");
     // PROTOCOL_41, SECURE_CONNECTION, MULTI_STATEMENTS; nobody and no proof.
