@@ -229,8 +229,8 @@ impl Default for Retry {
 #[derive(Clone, Debug, Default)]
 pub struct Control {
     wish: Arc<AtomicU8>,
-    /// The one that ends this run together with others.
-    parent: Option<Arc<AtomicU8>>,
+    /// Those that end this run together with others, the nearest last.
+    parents: Vec<Arc<AtomicU8>>,
     living: Living,
     pool: Pool,
     /// Whether a pipeline that ends with its parent stays Running.
@@ -241,9 +241,10 @@ impl Control {
     /// One for another run, which this one ends too.
     #[must_use]
     pub fn child(&self) -> Self {
-        let parent = Some(Arc::clone(&self.wish));
+        let mut parents = self.parents.clone();
+        parents.push(Arc::clone(&self.wish));
         let (living, pool) = (self.living.clone(), self.pool.clone());
-        Self { wish: Arc::default(), parent, living, pool, stays: false }
+        Self { wish: Arc::default(), parents, living, pool, stays: false }
     }
 
     /// The extractors of this run and of those that it was made beside.
@@ -289,8 +290,8 @@ impl Control {
     }
 
     fn wish(&self) -> u8 {
-        let parent = self.parent.as_ref().map_or(0, |parent| parent.load(Ordering::Acquire));
-        self.wish.load(Ordering::Acquire).max(parent)
+        let all = self.parents.iter().chain([&self.wish]);
+        all.map(|wish| wish.load(Ordering::Acquire)).max().unwrap_or(0)
     }
 }
 
@@ -485,6 +486,17 @@ impl RunError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_run_ends_with_everything_above_it() {
+        let root = Control::default();
+        let statement = root.child();
+        let run = statement.child();
+        statement.drain();
+        assert!(run.is_draining() && !run.is_now() && !root.is_draining());
+        root.now();
+        assert!(run.is_now() && root.child().child().child().is_now());
+    }
 
     #[test]
     fn pauses_grow_to_the_longest_one_or_stay_as_they_are() {

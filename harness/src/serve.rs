@@ -21,6 +21,7 @@ mod password;
 mod patience;
 mod reply;
 mod statements;
+mod turn;
 mod value;
 mod wire;
 

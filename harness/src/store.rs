@@ -13,6 +13,9 @@ mod table;
 mod url;
 mod value;
 
+use std::sync::Arc;
+use std::time::Instant;
+
 pub use answer::{Answers, CHARSET_BINARY, CHARSET_TEXT, Column, Datum, Done, flag, gone, kind};
 pub use error::{MESSAGE_CHARS_MAX, ServerCode, StoreError, StoreErrorKind};
 pub use functions::SERVER_FUNCTIONS;
@@ -145,6 +148,20 @@ pub trait Store: Send {
     /// The database library refuses.
     fn confine(&mut self) -> Result<(), StoreError>;
 
+    /// What ends the statement that this connection runs, from another thread; `None` where nothing can.
+    fn interrupter(&self) -> Option<Arc<dyn Interrupt>> {
+        None
+    }
+
+    /// From now on a statement is ended when this moment has come. For a database that has one writer at a time;
+    /// others leave it.
+    ///
+    /// # Errors
+    /// The database library refuses.
+    fn end_statements_at(&mut self, _until: Option<Instant>) -> Result<(), StoreError> {
+        Ok(())
+    }
+
     /// Opens a transaction that may write.
     ///
     /// # Errors
@@ -181,6 +198,15 @@ pub trait Store: Send {
     fn load_method(&self) -> LoadMethod {
         LoadMethod::Insert
     }
+}
+
+/// Ends the statement that a connection runs, whatever thread that is on. Without one it does nothing.
+pub trait Interrupt: Send + Sync {
+    /// Ends it; the statement's own answer says that it was.
+    ///
+    /// # Errors
+    /// The database cannot be told.
+    fn interrupt(&self) -> Result<(), StoreError>;
 }
 
 /// Opens connections; the fault tests open connections that break on purpose.

@@ -3,10 +3,13 @@
 //! May touch: the session and the client's wire. Invariant: a statement has one answer, or as many as the
 //! database gave; an error in the middle of rows ends them.
 
+use std::time::Instant;
+
 use super::connection::{Connection, State};
 use super::fault::Fault;
 use super::front::{self, Asked, Front};
 use super::reply::{Form, Reply};
+use super::turn::{Opened, Running, interrupted, too_long};
 use super::wire::WireError;
 use crate::sql::{Answer, Piece, SqlError};
 use crate::store::{
@@ -44,12 +47,74 @@ impl Connection {
         piece: &Piece<'_>,
         turn: &Turn<'_>,
     ) -> Result<Result<(), Fault>, WireError> {
+        let began = Instant::now();
         if let Some(front) = front::read(piece, self.is_sqlite()) {
-            return self.by_front(front, turn);
+            let done = self.by_front(front, turn)?;
+            self.opened.follow(self.state.in_transaction, began);
+            return Ok(done);
         }
         if let Err(fault) = self.begin_where_needed(piece) {
             return Ok(Err(fault));
         }
+        let until = self.transaction_until();
+        let is_late = || until.is_some_and(|until| Instant::now() >= until);
+        if is_late() {
+            return Ok(Err(self.give_transaction_up()));
+        }
+        let running = match self.begin_turn(piece, until) {
+            Ok(running) => running,
+            Err(fault) => return Ok(Err(fault)),
+        };
+        let done = self.hand_on(text, piece, turn, &running);
+        self.hub.clients.runs(self.id, None);
+        self.wire.end_answers_at(None);
+        let done = done?;
+        if done.is_err() && is_late() {
+            return Ok(Err(self.give_transaction_up()));
+        }
+        if let Err(fault) = self.look_at_transaction() {
+            return Ok(Err(fault));
+        }
+        self.opened.follow(self.state.in_transaction, began);
+        Ok(done)
+    }
+
+    /// Rolls back what has taken too long; answers what the client is told.
+    fn give_transaction_up(&mut self) -> Fault {
+        let ended = self.session.store().and_then(|store| Ok(store.rollback()?));
+        self.opened = Opened::default();
+        self.state.in_transaction = false;
+        match ended {
+            Ok(()) => too_long(self.hub.waits.transaction),
+            Err(error) => Fault::from(&error),
+        }
+    }
+
+    /// Says what runs, so that it can be ended, and until when it may.
+    fn begin_turn(&mut self, piece: &Piece<'_>, until: Option<Instant>) -> Result<Running, Fault> {
+        let control = self.hub.control.child();
+        self.session.run_under(&control);
+        let store = if piece.is_ours { Ok(None) } else { self.session.interrupter() };
+        let store = store.map_err(|error| Fault::from(&error))?;
+        if !piece.is_ours && self.is_sqlite() {
+            let store = self.session.store();
+            let bounded = store.and_then(|store| Ok(store.end_statements_at(until)?));
+            bounded.map_err(|error| Fault::from(&error))?;
+        }
+        self.wire.end_answers_at(until);
+        let running = Running::new(control, store);
+        self.hub.clients.runs(self.id, Some(running.clone()));
+        Ok(running)
+    }
+
+    /// Has the harness or the database answer.
+    fn hand_on(
+        &mut self,
+        text: &str,
+        piece: &Piece<'_>,
+        turn: &Turn<'_>,
+        running: &Running,
+    ) -> Result<Result<(), Fault>, WireError> {
         // Told with the answer, so guessed before; corrected by what is true afterwards.
         let before = self.state;
         self.follow(piece);
@@ -58,11 +123,16 @@ impl Connection {
         let done = self.session.answer(text, piece, turn.params, &mut reply);
         let done = match done {
             Ok(None) => Ok(()),
-            Ok(Some(Answer::Rows(rows))) => reply.rows(&rows).map_err(SqlError::from),
+            // What runs for a statement that was to end has ended early.
+            Ok(Some(Answer::Done(what))) if running.was_killed() => Err(interrupted(&what)),
+            Ok(Some(Answer::Rows(rows))) => reply.rows(&rows).map_err(of_store),
             Ok(Some(Answer::Done(info))) => {
-                reply.done(Done { info, ..Done::default() }).map_err(SqlError::from)
+                reply.done(Done { info, ..Done::default() }).map_err(of_store)
             }
-            Err(error) => Err(error),
+            Err(error) if piece.is_ours && running.was_killed() => {
+                Err(interrupted(&error.to_string()))
+            }
+            Err(error) => Err(Fault::from(&error)),
         };
         if let Some(broken) = reply.broken() {
             return Err(broken);
@@ -70,10 +140,13 @@ impl Connection {
         if done.is_err() {
             self.state = before;
         }
-        if let Err(fault) = self.look_at_transaction() {
-            return Ok(Err(fault));
-        }
-        Ok(done.map_err(|error| Fault::from(&error)))
+        Ok(done)
+    }
+
+    /// When the transaction that is open has to be over; `None` without one, and for a server, which locks rows.
+    pub(super) fn transaction_until(&self) -> Option<Instant> {
+        let most = self.hub.waits.transaction;
+        if self.is_sqlite() { self.opened.until(most) } else { None }
     }
 
     /// With `autocommit=0` a statement opens a transaction, which SQLite does not know.
@@ -152,6 +225,7 @@ impl Connection {
             Front::Begin => {
                 if is_open {
                     self.run("COMMIT")?;
+                    self.opened = Opened::default();
                 }
                 self.run("BEGIN")?;
             }
@@ -180,17 +254,17 @@ impl Connection {
             };
         }
         let quoted = Dialect::Mysql.quote(name);
-        self.run(&format!("USE {quoted}"))
+        self.run(&format!("USE {quoted}"))?;
+        self.database = Some(name.to_owned());
+        Ok(())
     }
 
-    fn kill(&self, id: u64, is_query: bool) -> Result<(), Fault> {
-        if is_query {
-            let text =
-                "KILL QUERY is not known here; KILL id ends a connection, and its transaction";
-            return Err(Fault::new(1235, *b"42000", text));
-        }
-        if u32::try_from(id).is_ok_and(|id| self.hub.clients.shut(id)) {
-            return Ok(());
+    /// Ends the statement of a connection, and the connection too where not `is_query`.
+    pub(super) fn kill(&self, id: u64, is_query: bool) -> Result<(), Fault> {
+        let found = u32::try_from(id).ok().and_then(|id| self.hub.clients.end(id, !is_query));
+        if let Some(running) = found {
+            let ended = running.map_or(Ok(()), |running| running.kill());
+            return ended.map_err(|error| Fault::from(&SqlError::from(error)));
         }
         let text = format!(
             "unknown connection {id}; connections of harness serve have numbers of their own"
@@ -230,6 +304,10 @@ impl Connection {
         store.answer(&sql, None, &mut found).map_err(|error| fail(error.into()))?;
         Ok(found.0)
     }
+}
+
+fn of_store(error: StoreError) -> Fault {
+    Fault::from(&SqlError::from(error))
 }
 
 /// What a front comes to.

@@ -6,7 +6,10 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Shutdown, TcpStream};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use super::turn::Running;
 
 /// Most guests at a time. Why 64: each may hold two connections to the database, of which MySQL and MariaDB
 /// have 151 by default.
@@ -19,6 +22,10 @@ pub(super) const NEWCOMERS_MAX: usize = 16;
 /// Most threads of newcomers, those included that were told to go and have not ended yet. Why twice as many: they
 /// notice within [`super::handshake`]'s tick.
 const LEAVING_MAX: usize = 2 * NEWCOMERS_MAX;
+
+/// How long whoever comes next waits for one of those to end. Why 2 s: they end within moments, where the machine has
+/// any time for them.
+const LEAVING_WAIT: Duration = Duration::from_secs(2);
 
 /// What a client is to this server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,22 +42,31 @@ struct Client {
     stream: TcpStream,
     address: IpAddr,
     standing: Standing,
+    /// Its statement, while one runs.
+    running: Option<Running>,
 }
 
 /// The clients by their numbers, which grow.
 #[derive(Default)]
-pub(super) struct Clients(Mutex<BTreeMap<u32, Client>>);
+pub(super) struct Clients {
+    all: Mutex<BTreeMap<u32, Client>>,
+    /// One has left.
+    left: Condvar,
+}
 
 impl Clients {
-    /// Takes a newcomer in. `false`: there are too many.
+    /// Takes a newcomer in; may wait for others to go. `false`: there are too many.
     pub(super) fn enter(&self, id: u32, stream: TcpStream, address: IpAddr) -> bool {
-        let mut clients = self.lock();
-        let unknown = clients.values().filter(|it| it.standing != Standing::Guest).count();
-        if unknown >= LEAVING_MAX {
+        let is_full = |clients: &mut BTreeMap<u32, Client>| {
+            clients.values().filter(|it| it.standing != Standing::Guest).count() >= LEAVING_MAX
+        };
+        let waited = self.left.wait_timeout_while(self.lock(), LEAVING_WAIT, is_full);
+        let (mut clients, waited) = waited.unwrap_or_else(PoisonError::into_inner);
+        if waited.timed_out() {
             return false;
         }
         make_room(&mut clients);
-        clients.insert(id, Client { stream, address, standing: Standing::Newcomer });
+        clients.insert(id, Client { stream, address, standing: Standing::Newcomer, running: None });
         true
     }
 
@@ -75,14 +91,26 @@ impl Clients {
 
     pub(super) fn leave(&self, id: u32) {
         self.lock().remove(&id);
+        self.left.notify_all();
     }
 
-    /// Ends the connection of a guest. `false`: there is none of this number.
-    pub(super) fn shut(&self, id: u32) -> bool {
+    /// What a client's connection runs from now on.
+    pub(super) fn runs(&self, id: u32, running: Option<Running>) {
+        if let Some(client) = self.lock().get_mut(&id) {
+            client.running = running;
+        }
+    }
+
+    /// Ends the connection of a guest, where `with_connection`, and answers its statement, which is to be ended
+    /// without this lock. The outer `None`: there is no guest of this number.
+    pub(super) fn end(&self, id: u32, with_connection: bool) -> Option<Option<Running>> {
         let clients = self.lock();
-        let found = clients.get(&id).filter(|it| it.standing == Standing::Guest);
-        // One that is closed already is ended.
-        found.map(|client| drop(client.stream.shutdown(Shutdown::Both))).is_some()
+        let client = clients.get(&id).filter(|it| it.standing == Standing::Guest)?;
+        if with_connection {
+            // One that is closed already is ended.
+            drop(client.stream.shutdown(Shutdown::Both));
+        }
+        Some(client.running.clone())
     }
 
     /// Lets no client send anything more; what it was promised it still gets.
@@ -99,7 +127,7 @@ impl Clients {
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<u32, Client>> {
         // Nothing is left half done under this lock.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.all.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -5,7 +5,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::answer::Turn;
 use super::bytes::Reader;
@@ -13,8 +13,10 @@ use super::clients::GUESTS_MAX;
 use super::fault::Fault;
 use super::handshake::{self, Door, can};
 use super::hub::Hub;
+use super::password::Salt;
 use super::reply::{self, AUTOCOMMIT, Form, IN_TRANSACTION};
 use super::statements::Statements;
+use super::turn::{Opened, too_long};
 use super::value::Bound;
 use super::wire::{Wire, WireError};
 use crate::sql::{self, Piece, SCRIPT_BYTES_MAX, Session};
@@ -27,15 +29,21 @@ const IDLE_WAIT: Duration = Duration::from_secs(28_800);
 /// writer at a time, and every pipeline waits for it; a person who thinks about a statement takes less.
 const TRANSACTION_WAIT: Duration = Duration::from_secs(120);
 
-/// How long a client may be silent.
+/// How long a transaction in an SQLite store may take, however busy its client is. Why 240 s: a pipeline waits five
+/// minutes for its store (`retry.away.ms`), and fails then.
+const TRANSACTION_MAX: Duration = Duration::from_secs(240);
+
+/// How long a client may be silent, and hold an SQLite store.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Waits {
     pub(super) idle: Duration,
     pub(super) in_transaction: Duration,
+    pub(super) transaction: Duration,
 }
 
 impl Waits {
-    pub(super) const DEFAULT: Self = Self { idle: IDLE_WAIT, in_transaction: TRANSACTION_WAIT };
+    pub(super) const DEFAULT: Self =
+        Self { idle: IDLE_WAIT, in_transaction: TRANSACTION_WAIT, transaction: TRANSACTION_MAX };
 }
 
 /// A client and everything that is its own.
@@ -45,10 +53,15 @@ pub(super) struct Connection {
     pub(super) hub: Arc<Hub>,
     pub(super) session: Session,
     pub(super) state: State,
+    pub(super) opened: Opened,
     statements: Statements,
     /// What it calls itself, and where it is.
     who: String,
     can: u32,
+    salt: Salt,
+    /// The database that it has chosen.
+    pub(super) database: Option<String>,
+    address: IpAddr,
 }
 
 /// What clients are told of their session.
@@ -79,20 +92,14 @@ pub(super) fn serve(
     mut wire: Wire,
     address: IpAddr,
 ) -> Result<(), WireError> {
-    let door = Door {
-        version: &hub.version,
-        password: hub.options.password.as_ref(),
-        patience: &hub.patience,
-        address,
-        is_leaving: &|| hub.clients.is_leaving(id),
-    };
-    let Some(guest) = handshake::welcome(&mut wire, id, &door)? else { return Ok(()) };
+    let door = Door { hub, id, address };
+    let Some(guest) = handshake::welcome(&mut wire, &door)? else { return Ok(()) };
     if !hub.clients.seat(id) {
         let text = format!("harness serve has {GUESTS_MAX} connections already");
         wire.send(&reply::error(&Fault::new(1040, *b"08004", text)))?;
         return wire.flush();
     }
-    let who = format!("{:?} at {address}", guest.user);
+    let who = named(&guest.user, address);
     let mut connection = Connection {
         id,
         wire,
@@ -100,8 +107,12 @@ pub(super) fn serve(
         session: hub.session(Some(who.clone())),
         who,
         state: State::START,
+        opened: Opened::default(),
         statements: Statements::default(),
         can: guest.can,
+        salt: guest.salt,
+        database: None,
+        address,
     };
     if let Some(database) = guest.database
         && let Err(fault) = connection.select(&database)
@@ -118,8 +129,14 @@ pub(super) fn serve(
             Ok(payload) => payload,
             Err(WireError::Silent) => {
                 // What is open is rolled back with the session.
-                let text = format!("nothing was sent for too long ({} s)", wait.as_secs());
-                connection.tell(&Fault::new(4031, *b"HY000", text))?;
+                let is_over = connection.transaction_until().is_some_and(|it| Instant::now() >= it);
+                let fault = if is_over {
+                    too_long(hub.waits.transaction)
+                } else {
+                    let text = format!("nothing was sent for too long ({} s)", wait.as_secs());
+                    Fault::new(4031, *b"HY000", text)
+                };
+                connection.tell(&fault)?;
                 return connection.wire.flush();
             }
             Err(WireError::TooLarge(limit)) => {
@@ -147,7 +164,9 @@ impl Connection {
     fn wait(&self) -> Duration {
         let holds_file =
             self.state.in_transaction && matches!(self.hub.options.store, StoreUrl::Sqlite { .. });
-        if holds_file { self.hub.waits.in_transaction } else { self.hub.waits.idle }
+        let silent = if holds_file { self.hub.waits.in_transaction } else { self.hub.waits.idle };
+        let left = |until: Instant| until.saturating_duration_since(Instant::now());
+        self.transaction_until().map_or(silent, |until| silent.min(left(until)))
     }
 
     /// Does what a client wants. Answers whether the connection goes on.
@@ -176,6 +195,15 @@ impl Connection {
                 let text = self.hub.statistics();
                 self.wire.send(text.as_bytes())?;
             }
+            // PROCESS_KILL
+            12 => {
+                let id = u64::from(Reader::new(rest).u32()?);
+                match self.kill(id, false) {
+                    Ok(()) => self.ok()?,
+                    Err(fault) => return self.fails(&fault),
+                }
+            }
+            17 => return self.change_user(rest),
             // PING
             14 => self.ok()?,
             22 => return self.prepare(rest),
@@ -197,10 +225,13 @@ impl Connection {
             }
             // RESET_CONNECTION: the database rolls back what the old session has open.
             31 => {
-                self.session = self.hub.session(Some(self.who.clone()));
-                self.state = State::START;
-                self.statements.clear();
-                self.ok()?;
+                self.begin_anew();
+                // The database is not among what is reset.
+                let chosen = self.database.take();
+                match chosen.map_or(Ok(()), |name| self.select(&name)) {
+                    Ok(()) => self.ok()?,
+                    Err(fault) => return self.fails(&fault),
+                }
             }
             _ => {
                 let text = format!("command {code} of the MySQL protocol is not known here");
@@ -208,6 +239,35 @@ impl Connection {
             }
         }
         Ok(true)
+    }
+
+    /// A session as a client has it that has just come.
+    fn begin_anew(&mut self) {
+        self.session = self.hub.session(Some(self.who.clone()));
+        self.state = State::START;
+        self.opened = Opened::default();
+        self.statements.clear();
+    }
+
+    /// CHANGE_USER: the client proves anew that it knows the password, or has to go.
+    fn change_user(&mut self, payload: &[u8]) -> Result<bool, WireError> {
+        let hub = Arc::clone(&self.hub);
+        let door = Door { hub: &hub, id: self.id, address: self.address };
+        let known = (self.can, self.salt);
+        let guest = match handshake::again(&mut self.wire, &door, payload, known)? {
+            Ok(guest) => guest,
+            Err(fault) => {
+                self.tell(&fault)?;
+                return Ok(false);
+            }
+        };
+        self.who = named(&guest.user, self.address);
+        self.begin_anew();
+        self.database = None;
+        match guest.database.map_or(Ok(()), |name| self.select(&name)) {
+            Ok(()) => self.ok().map(|()| true),
+            Err(fault) => self.fails(&fault),
+        }
     }
 
     fn ok(&mut self) -> Result<(), WireError> {
@@ -320,6 +380,11 @@ impl Connection {
         self.wire.send(&reply::end(self.state.flags(), 0))?;
         Ok(true)
     }
+}
+
+/// A client, as the audit log has it.
+fn named(user: &str, address: IpAddr) -> String {
+    format!("{user:?} at {address}")
 }
 
 fn not_utf8() -> Fault {

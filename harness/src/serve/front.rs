@@ -50,12 +50,15 @@ pub(super) fn read(piece: &Piece<'_>, on_sqlite: bool) -> Option<Front> {
     if let Some(kill) = kill(tokens) {
         return Some(kill);
     }
+    let ends_at = |index: usize| tokens.len() <= index;
+    let first = tokens.first()?;
+    if first.is("USE") && ends_at(2) {
+        return Some(Front::Use(tokens.get(1)?.value()));
+    }
     if !on_sqlite {
         return None;
     }
     let is = |index: usize, word: &str| tokens.get(index).is_some_and(|token| token.is(word));
-    let ends_at = |index: usize| tokens.len() <= index;
-    let first = tokens.first()?;
     if first.is("SET") {
         return set(tokens.get(1..)?);
     }
@@ -69,9 +72,6 @@ pub(super) fn read(piece: &Piece<'_>, on_sqlite: bool) -> Option<Front> {
         if first.is(end) && (ends_at(1) || is(1, "WORK") && ends_at(2)) {
             return Some(Front::End(if end == "COMMIT" { "COMMIT" } else { "ROLLBACK" }));
         }
-    }
-    if first.is("USE") && ends_at(2) {
-        return Some(Front::Use(tokens.get(1)?.value()));
     }
     if first.is("SHOW") {
         return show(tokens.get(1..)?);

@@ -11,8 +11,9 @@ use std::time::{Duration, Instant};
 
 use super::bytes::Reader;
 use super::fault::Fault;
-use super::password::{NATIVE, Password, SHA2, Salt, salt};
-use super::patience::{Attempt, Patience};
+use super::hub::Hub;
+use super::password::{NATIVE, SHA2, Salt, salt};
+use super::patience::Attempt;
 use super::reply::{self, AUTOCOMMIT};
 use super::wire::{Wire, WireError};
 use crate::store::CHARSET_TEXT;
@@ -63,17 +64,13 @@ const OFFERED: u32 = can::LONG_PASSWORD
     | can::CONNECT_ATTRIBUTES
     | can::LONG_PROOF;
 
-/// Who is let in.
+/// Where a client asks to be let in.
 pub(super) struct Door<'a> {
-    /// What the server calls its version.
-    pub(super) version: &'a str,
-    /// `None`: everybody who gets here.
-    pub(super) password: Option<&'a Password>,
-    pub(super) patience: &'a Patience,
-    /// Where the client is.
+    pub(super) hub: &'a Hub,
+    /// Its number.
+    pub(super) id: u32,
+    /// Where it is.
     pub(super) address: IpAddr,
-    /// Whether the client has to go before it is in.
-    pub(super) is_leaving: &'a dyn Fn() -> bool,
 }
 
 /// A client that is in.
@@ -84,6 +81,15 @@ pub(super) struct Guest {
     pub(super) database: Option<String>,
     /// What it calls itself, cut; nobody has checked it.
     pub(super) user: String,
+    /// What it was greeted with.
+    pub(super) salt: Salt,
+}
+
+/// What is to show that a client knows the password.
+struct Proof {
+    method: &'static str,
+    salt: Salt,
+    bytes: Vec<u8>,
 }
 
 /// What a client answered to the greeting.
@@ -99,58 +105,95 @@ struct Answer {
 ///
 /// # Errors
 /// It is gone, silent, or does not speak the protocol.
-pub(super) fn welcome(
-    wire: &mut Wire,
-    id: u32,
-    door: &Door<'_>,
-) -> Result<Option<Guest>, WireError> {
+pub(super) fn welcome(wire: &mut Wire, door: &Door<'_>) -> Result<Option<Guest>, WireError> {
     let until = Instant::now() + LOGIN_WAIT;
     let salt = salt()?;
-    wire.send(&greeting(id, door.version, &salt))?;
+    wire.send(&greeting(door.id, &door.hub.version, &salt))?;
     wire.flush()?;
     let payload = wire.payload(until.min(Instant::now() + ANSWER_WAIT), LOGIN_BYTES_MAX)?;
     let answer = match read(&payload) {
         Ok(answer) => answer,
         Err(fault) => return refuse(wire, &fault),
     };
-    if let Err(fault) = prove(wire, door, &answer, &salt, until)? {
+    let Answer { can, user, proof, database, method } = answer;
+    let proof = match door.hub.options.password {
+        // The proof may be of a method that the greeting did not ask for: ask again.
+        Some(_) if method != SHA2 && can & can::PLUGIN_AUTH != 0 => {
+            asked_again(wire, NATIVE, salt, until)?
+        }
+        Some(_) | None => Proof { method: known(&method), salt, bytes: proof },
+    };
+    if let Err(fault) = prove(wire, door, &proof, until)? {
         return refuse(wire, &fault);
     }
-    Ok(Some(Guest { can: answer.can, database: answer.database, user: answer.user }))
+    Ok(Some(Guest { can, database, user, salt }))
+}
+
+/// Finds out who a client is that is in and wants to be somebody else (CHANGE_USER). The inner error is what it is
+/// told before it has to go.
+///
+/// # Errors
+/// As [`welcome`].
+pub(super) fn again(
+    wire: &mut Wire,
+    door: &Door<'_>,
+    payload: &[u8],
+    (can, salt): (u32, Salt),
+) -> Result<Result<Guest, Fault>, WireError> {
+    let until = Instant::now() + LOGIN_WAIT;
+    let mut reader = Reader::new(payload);
+    let user = text(reader.terminated()).chars().take(USER_CHARS_MAX).collect();
+    let len = reader.byte()?;
+    let bytes = reader.take(usize::from(len))?.to_vec();
+    let database = Some(text(reader.terminated())).filter(|name| !name.is_empty());
+    // A client may leave out its character set and what follows it.
+    let method = match can & can::PLUGIN_AUTH {
+        0 => String::new(),
+        _ if reader.is_empty() => String::new(),
+        _ => {
+            reader.u16()?;
+            text(reader.terminated())
+        }
+    };
+    let proof = match door.hub.options.password {
+        // A proof is for one salt, once.
+        Some(_) if can & can::PLUGIN_AUTH != 0 => {
+            asked_again(wire, known(&method), self::salt()?, until)?
+        }
+        Some(_) | None => Proof { method: NATIVE, salt, bytes },
+    };
+    let proved = prove(wire, door, &proof, until)?;
+    Ok(proved.map(|()| Guest { can, database, user, salt }))
+}
+
+/// The method of a name; one that is not known is that of every client.
+fn known(method: &str) -> &'static str {
+    if method == SHA2 { SHA2 } else { NATIVE }
 }
 
 /// Has a client prove that it knows the password, where there is one. The inner error is what it is told.
 fn prove(
     wire: &mut Wire,
     door: &Door<'_>,
-    answer: &Answer,
-    salt: &Salt,
+    proof: &Proof,
     until: Instant,
 ) -> Result<Result<(), Fault>, WireError> {
-    let Some(password) = door.password else { return Ok(Ok(())) };
-    // Everything that the client is waited for comes before its turn.
-    let switched = match answer.method.as_str() {
-        SHA2 => None,
-        // The proof may be of a method that the greeting did not ask for: ask again.
-        _ => Some(switch(wire, answer, salt, until)?),
-    };
-    let is_right = || match &switched {
-        None => password.is_proved(SHA2, salt, &answer.proof),
-        Some(proof) => password.is_proved(NATIVE, salt, proof),
-    };
+    let hub = door.hub;
+    let Some(password) = &hub.options.password else { return Ok(Ok(())) };
+    let is_right = || password.is_proved(proof.method, &proof.salt, &proof.bytes);
     loop {
         let now = Instant::now();
-        match door.patience.attempt(door.address, now, is_right) {
+        match hub.patience.attempt(door.address, now, is_right) {
             Attempt::Right => break,
             Attempt::Wrong => return Ok(Err(Fault::new(1045, *b"28000", WRONG))),
             Attempt::Later(wait) if now + wait <= until => thread::sleep(wait.min(TURN_TICK)),
             Attempt::Later(_) => return Ok(Err(Fault::new(1129, *b"HY000", TOO_OFTEN))),
         }
-        if (door.is_leaving)() {
+        if hub.clients.is_leaving(door.id) {
             return Err(WireError::Closed);
         }
     }
-    if answer.method == SHA2 {
+    if proof.method == SHA2 {
         // "Fast authentication was successful."
         wire.send(&[1, 3])?;
     }
@@ -236,22 +279,19 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// Asks for a proof by the method that every client has.
-fn switch(
+/// Asks a client for a proof by this method and of this salt.
+fn asked_again(
     wire: &mut Wire,
-    answer: &Answer,
-    salt: &Salt,
+    method: &'static str,
+    salt: Salt,
     until: Instant,
-) -> Result<Vec<u8>, WireError> {
-    if answer.can & can::PLUGIN_AUTH == 0 {
-        return Ok(answer.proof.clone());
-    }
+) -> Result<Proof, WireError> {
     let mut request = vec![0xfe];
-    request.extend_from_slice(NATIVE.as_bytes());
+    request.extend_from_slice(method.as_bytes());
     request.push(0);
-    request.extend_from_slice(salt);
+    request.extend_from_slice(&salt);
     request.push(0);
     wire.send(&request)?;
     wire.flush()?;
-    wire.payload(until, LOGIN_BYTES_MAX)
+    Ok(Proof { method, salt, bytes: wire.payload(until, LOGIN_BYTES_MAX)? })
 }

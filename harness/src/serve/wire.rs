@@ -60,6 +60,8 @@ pub(super) struct Wire {
     /// How long an answer may take, and when the one that is being sent is to end.
     answer_wait: Duration,
     answer_until: Option<Instant>,
+    /// When an answer has to be read by, whenever it began.
+    answer_latest: Option<Instant>,
 }
 
 impl Wire {
@@ -77,7 +79,13 @@ impl Wire {
             sequence: 0,
             answer_wait: ANSWER_WAIT,
             answer_until: None,
+            answer_latest: None,
         })
+    }
+
+    /// Has answers that are not read by then end the connection.
+    pub(super) fn end_answers_at(&mut self, latest: Option<Instant>) {
+        self.answer_latest = latest;
     }
 
     /// The next command of a client, which may take `idle` to come.
@@ -189,6 +197,7 @@ impl Wire {
     /// The client does not read, or is gone.
     pub(super) fn flush(&mut self) -> Result<(), WireError> {
         let until = *self.answer_until.get_or_insert_with(|| Instant::now() + self.answer_wait);
+        let until = self.answer_latest.map_or(until, |latest| until.min(latest));
         let done = self.write(until);
         self.output.clear();
         done

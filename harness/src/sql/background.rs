@@ -42,14 +42,15 @@ impl Background {
         Self { stays: true, ..Self::default() }
     }
 
-    /// Starts a run, and answers when its start positions are committed.
+    /// Starts a run, and answers when its start positions are committed. It ends with `parent`, and until it is
+    /// started with `statement`.
     ///
     /// # Errors
     /// It failed before that, it runs already, or was stopped meanwhile.
     pub(crate) fn start(
         &self,
         plan: Plan,
-        parent: &Control,
+        (parent, statement): (&Control, &Control),
         report: &Report,
     ) -> Result<(), SqlError> {
         let name = plan.name.clone();
@@ -76,7 +77,7 @@ impl Background {
             // One that ended by itself was told by its state.
             drop(runs.insert(name.clone(), Run { number, control, thread }));
         }
-        if self.waits_until_ready(&name, number, &is_ready) {
+        if self.waits_until_ready(&name, number, (&is_ready, statement)) {
             return Ok(());
         }
         match self.take(&name, number) {
@@ -122,7 +123,12 @@ impl Background {
         self.runs().values().for_each(|run| run.control.drain());
     }
 
-    fn waits_until_ready(&self, name: &str, number: u64, ready: &Receiver<()>) -> bool {
+    fn waits_until_ready(
+        &self,
+        name: &str,
+        number: u64,
+        (ready, statement): (&Receiver<()>, &Control),
+    ) -> bool {
         loop {
             match ready.recv_timeout(TICK) {
                 Ok(()) => return true,
@@ -130,6 +136,9 @@ impl Background {
                 Err(RecvTimeoutError::Timeout) => {
                     let runs = self.runs();
                     let run = runs.get(name).filter(|run| run.number == number);
+                    if statement.is_draining() {
+                        run.inspect(|run| run.control.drain());
+                    }
                     if !run.is_some_and(Run::is_alive) {
                         return false;
                     }

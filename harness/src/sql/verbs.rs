@@ -243,7 +243,7 @@ impl Session {
             let plan = self.plan_of(&pipeline, &definition, until)?;
             match how {
                 How::Background => {
-                    self.running.start(plan, &self.root, &self.report)?;
+                    self.running.start(plan, (&self.root, &self.control), &self.report)?;
                     told.push(format!("pipeline {name} is started"));
                 }
                 How::Foreground { .. } => told.push(self.run(plan)?),

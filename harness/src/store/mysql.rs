@@ -10,6 +10,7 @@ mod answer;
 mod classify;
 mod load;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use mysql::consts::{ColumnFlags, ColumnType};
@@ -21,7 +22,7 @@ use self::classify::{SAVEPOINT_IS_GONE, classify, code_of};
 use super::error::{StoreError, StoreErrorKind};
 use super::url::{LoadMethod, Secret, ServerAddress};
 use super::value::{Cell, CellRow, Param, RowSet};
-use super::{ANSWER_ROWS_MAX, Answers, Dialect, Rows, Store};
+use super::{ANSWER_ROWS_MAX, Answers, Dialect, Interrupt, Rows, Store};
 
 /// How long a connection attempt may take.
 const CONNECT_WAIT: Duration = Duration::from_secs(10);
@@ -240,6 +241,11 @@ impl Store for MysqlStore {
         Ok(())
     }
 
+    fn interrupter(&self) -> Option<Arc<dyn Interrupt>> {
+        let (address, id) = (self.address.clone(), self.conn.connection_id());
+        Some(Arc::new(Killer { address, id }))
+    }
+
     fn begin(&mut self) -> Result<(), StoreError> {
         let begun = self.conn.query_drop("START TRANSACTION");
         begun
@@ -282,6 +288,23 @@ impl Store for MysqlStore {
 
     fn load_method(&self) -> LoadMethod {
         self.address.load
+    }
+}
+
+/// Ends what a connection does by a second one.
+struct Killer {
+    address: ServerAddress,
+    id: u32,
+}
+
+impl Interrupt for Killer {
+    fn interrupt(&self) -> Result<(), StoreError> {
+        let mut store = MysqlStore::open(&self.address)?;
+        match store.conn.query_drop(format!("KILL QUERY {}", self.id)) {
+            // It has ended by itself.
+            Err(error) if code_of(&error) == Some(classify::NO_SUCH_THREAD) => Ok(()),
+            done => done.map_err(|error| store.fail(&error)),
+        }
     }
 }
 

@@ -11,14 +11,15 @@ mod functions;
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use rusqlite::types::{ToSqlOutput, Value, ValueRef};
-use rusqlite::{Connection, ErrorCode, OpenFlags, ToSql, params_from_iter};
+use rusqlite::{Connection, ErrorCode, InterruptHandle, OpenFlags, ToSql, params_from_iter};
 
 use super::error::{StoreError, StoreErrorKind};
 use super::value::{Cell, CellRow, Param, RowSet};
-use super::{ANSWER_ROWS_MAX, Answers, Dialect, LoadMethod, Rows, Store};
+use super::{ANSWER_ROWS_MAX, Answers, Dialect, Interrupt, LoadMethod, Rows, Store};
 
 /// How long a connection waits for another one's write lock.
 ///
@@ -36,6 +37,9 @@ const LOG_BYTES_KEPT: u32 = 64 * 1024 * 1024;
 
 /// How many prepared statements a connection keeps.
 const STATEMENTS_KEPT: usize = 64;
+
+/// Steps of SQLite's machine between two looks at the clock. Why 10,000: some tenth of a millisecond.
+const STEPS_BETWEEN_LOOKS: i32 = 10_000;
 
 const READ_ONLY: OpenFlags =
     OpenFlags::SQLITE_OPEN_READ_ONLY.union(OpenFlags::SQLITE_OPEN_NO_MUTEX);
@@ -166,6 +170,16 @@ impl SqliteStore {
     }
 }
 
+/// Ends what a connection does.
+struct Handle(InterruptHandle);
+
+impl Interrupt for Handle {
+    fn interrupt(&self) -> Result<(), StoreError> {
+        self.0.interrupt();
+        Ok(())
+    }
+}
+
 /// Whether a write-ahead log lies beside the file.
 fn has_log(path: &Path) -> bool {
     let mut log = path.as_os_str().to_owned();
@@ -243,6 +257,15 @@ impl Store for SqliteStore {
 
     fn confine(&mut self) -> Result<(), StoreError> {
         confine::confine(&mut self.connection).map_err(|e| self.fail(&e))
+    }
+
+    fn interrupter(&self) -> Option<Arc<dyn Interrupt>> {
+        Some(Arc::new(Handle(self.connection.get_interrupt_handle())))
+    }
+
+    fn end_statements_at(&mut self, until: Option<Instant>) -> Result<(), StoreError> {
+        let late = until.map(|until| move || Instant::now() >= until);
+        self.connection.progress_handler(STEPS_BETWEEN_LOOKS, late).map_err(|e| self.fail(&e))
     }
 
     fn begin(&mut self) -> Result<(), StoreError> {
@@ -432,6 +455,11 @@ fn sort(path: &Path, error: &rusqlite::Error) -> StoreError {
         Some(ErrorCode::TooBig) => StoreErrorKind::TooLarge { row: None },
         Some(ErrorCode::SystemIoFailure | ErrorCode::DatabaseCorrupt | ErrorCode::OutOfMemory) => {
             StoreErrorKind::Resource
+        }
+        Some(ErrorCode::OperationInterrupted) => {
+            let text =
+                "the statement was interrupted; a transaction that it wrote in is rolled back";
+            return StoreError::new(StoreErrorKind::Transient, text);
         }
         Some(ErrorCode::Unknown) => StoreErrorKind::Schema,
         Some(_) | None => StoreErrorKind::Internal,

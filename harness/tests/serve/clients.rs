@@ -2,9 +2,11 @@
 
 use std::process::Command;
 
+use mysql::ChangeUserOpts;
 use mysql::prelude::Queryable as _;
+use nix::sys::signal::Signal;
 
-use super::server::{Bench, number, refused, skipped, wait_until};
+use super::server::{Bench, Server, number, refused, skipped, wait_until};
 
 /// A transaction belongs to its connection, and ends with it.
 fn transactions(bench: &Bench) {
@@ -84,7 +86,7 @@ fn too_many_clients_are_told_and_a_place_is_free_again() {
     assert!(clients[0].query_drop("SELECT 1").is_err(), "it was ended");
     wait_until("a free place", || mysql::Conn::new(server.options()).is_ok());
     assert_eq!(refused(clients[1].query_drop("KILL 4000000")).0, 1094);
-    assert_eq!(refused(clients[1].query_drop("KILL QUERY 1")).0, 1235);
+    assert_eq!(refused(clients[1].query_drop("KILL QUERY 4000000")).0, 1094);
 }
 
 #[test]
@@ -142,4 +144,149 @@ assert k.fetchall() == ()
     let output =
         Command::new(python).args(["-c", SCRIPT, &server.port.to_string()]).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// As the command line client does it for Ctrl-C: again and again, since the statement may not have begun.
+fn killed(server: &Server, kill: &str, sql: &str) -> (u16, String) {
+    let (mut one, mut other) = (server.client(), server.client());
+    let text = kill.replace("ID", &one.connection_id().to_string());
+    let answer = std::thread::scope(|scope| {
+        let running = scope.spawn(|| match one.query_drop(sql) {
+            Err(mysql::Error::MySqlError(error)) => (error.code, error.message),
+            Err(other) => (0, other.to_string()),
+            Ok(()) => (0, "it was done".to_owned()),
+        });
+        while !running.is_finished() {
+            // One that is gone is ended.
+            let _gone = other.query_drop(&text);
+            std::thread::sleep(std::time::Duration::from_millis(50));
+        }
+        running.join().unwrap()
+    });
+    if kill.contains("QUERY") {
+        assert_eq!(number(&mut one, "SELECT 41 + 1"), 42, "the connection goes on");
+    }
+    answer
+}
+
+fn endless(bench: &Bench) -> &'static str {
+    if bench.store.starts_with("sqlite") {
+        "WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c) SELECT COUNT(*) FROM c"
+    } else {
+        "SELECT COUNT(*) FROM information_schema.columns WHERE SLEEP(100) = 2"
+    }
+}
+
+fn statements_are_killed(bench: &Bench) {
+    let server = bench.serve(&[]);
+    let sql = endless(bench);
+    let (code, why) = killed(&server, "KILL QUERY ID", sql);
+    assert_eq!(code, 1317, "{why}");
+    // The connection, too: the statement does not go on without it.
+    killed(&server, "KILL CONNECTION ID", sql);
+    let mut client = server.client();
+    client.query_drop("CREATE TABLE t (a BIGINT)").unwrap();
+    client.query_drop("INSERT INTO t VALUES (1)").unwrap();
+    let own = client.connection_id();
+    client.query_drop(format!("KILL QUERY {own}")).unwrap();
+    assert_eq!(number(&mut client, "SELECT SUM(a) FROM t"), 1, "where nothing runs, nothing ends");
+
+    // A foreground run ends between two batches, and says what it has done.
+    client
+        .query_drop("SET GLOBAL experimental_features_config = 'kafka_connect_enabled=true'")
+        .unwrap();
+    client
+        .query_drop(
+            "CREATE INFERRED PIPELINE p AS LOAD DATA CONNECTOR 't' CONFIG '{\"connector.class\": \"test\", \
+             \"test.splits\": 1, \"test.rows\": 100000000, \"batch.rows\": 40}' FORMAT AVRO",
+        )
+        .unwrap();
+    let mut one = server.client();
+    let id = one.connection_id();
+    let run = std::thread::spawn(move || refused(one.query_drop("START PIPELINE p FOREGROUND")));
+    wait_until("its first rows", || number(&mut client, "SELECT COUNT(*) FROM p") > 0);
+    client.query_drop(format!("KILL QUERY {id}")).unwrap();
+    let (code, why) = run.join().unwrap();
+    assert_eq!(code, 1317, "{why}");
+    let digits = |text: &str| text.chars().filter(char::is_ascii_digit).collect::<String>();
+    let told = digits(why.split_once("p: ").unwrap().1.split_once(" row").unwrap().0);
+    let there = number(&mut client, "SELECT COUNT(*) FROM p");
+    assert_eq!(told, there.to_string(), "what it says is what is committed: {why}");
+    let state: Option<(String, String)> = client.query_first("SHOW PIPELINES").unwrap();
+    assert_eq!(state.unwrap().1, "Stopped");
+}
+
+#[test]
+fn statements_are_killed_in_sqlite() {
+    statements_are_killed(&Bench::sqlite());
+}
+
+#[test]
+fn statements_are_killed_in_mariadb() {
+    if let Some(bench) = Bench::mariadb("statements_are_killed_in_mariadb") {
+        statements_are_killed(&bench);
+    }
+}
+
+/// A server that ends does not wait for a foreground run longer than for any other.
+#[test]
+fn a_foreground_run_ends_with_its_server() {
+    let bench = Bench::sqlite();
+    let server = bench.serve(&[]);
+    let mut client = server.client();
+    client
+        .query_drop("SET GLOBAL experimental_features_config = 'kafka_connect_enabled=true'")
+        .unwrap();
+    client
+        .query_drop(
+            "CREATE INFERRED PIPELINE p AS LOAD DATA CONNECTOR 't' CONFIG '{\"connector.class\": \"test\", \
+             \"test.splits\": 1, \"test.rows\": 100000000, \"batch.rows\": 40}' FORMAT AVRO",
+        )
+        .unwrap();
+    let mut other = server.client();
+    let run = std::thread::spawn(move || other.query_drop("START PIPELINE p FOREGROUND"));
+    wait_until("its first rows", || number(&mut client, "SELECT COUNT(*) FROM p") > 0);
+    assert_eq!(server.end(Signal::SIGTERM), 0);
+    drop(run.join().unwrap());
+}
+
+fn users_change(bench: &Bench, database: Option<&str>) {
+    let server = bench.serve_with(&[], &[("S2X_SERVE_PASSWORD", "geheim ☂")]);
+    let mut client = mysql::Conn::new(server.options().pass(Some("geheim ☂"))).unwrap();
+    client.query_drop("CREATE TABLE t (a BIGINT)").unwrap();
+    client.query_drop("BEGIN").unwrap();
+    client.query_drop("INSERT INTO t VALUES (1)").unwrap();
+    let other = ChangeUserOpts::new()
+        .with_user(Some("other".to_owned()))
+        .with_pass(Some("geheim ☂".to_owned()))
+        .with_db_name(database.map(str::to_owned));
+    client.change_user(other.clone()).unwrap();
+    let here: Option<String> = client.query_first("SELECT DATABASE()").unwrap();
+    if let Some(database) = database {
+        assert_eq!(here.as_deref(), Some(database));
+        // A reset keeps it.
+        client.reset().unwrap();
+        let here: Option<String> = client.query_first("SELECT DATABASE()").unwrap();
+        assert_eq!(here.as_deref(), Some(database));
+        client.change_user(other.clone().with_db_name(None::<String>)).unwrap();
+    }
+    assert_eq!(number(&mut client, "SELECT COUNT(*) FROM t"), 0, "rolled back");
+    client.query_drop("CLEAR PIPELINE ERRORS").unwrap();
+    let who = "SELECT COUNT(*) FROM s2x_audit WHERE os_user LIKE '% for \"other\" at 127.0.0.1'";
+    assert_eq!(number(&mut client, who), 1);
+    let wrong = other.with_db_name(None::<String>).with_pass(Some("x".to_owned()));
+    assert_eq!(refused(client.change_user(wrong)).0, 1045);
+    assert!(client.query_drop("SELECT 1").is_err(), "it had to go");
+}
+
+#[test]
+fn users_change_in_sqlite() {
+    users_change(&Bench::sqlite(), None);
+}
+
+#[test]
+fn users_change_in_mariadb() {
+    if let Some(bench) = Bench::mariadb("users_change_in_mariadb") {
+        users_change(&bench, Some("information_schema"));
+    }
 }

@@ -60,7 +60,7 @@ fn newcomers_take_no_place_of_guests() {
     assert!(is_in && !clients.seat(id));
     clients.leave(guests[0].0);
     assert!(clients.seat(id), "a place is free again");
-    assert!(!clients.shut(silent[1].0), "one who is not in has no number to end");
+    assert!(clients.end(silent[1].0, true).is_none(), "one who is not in has no number to end");
 }
 
 #[test]

@@ -4,14 +4,15 @@ use std::io::{Read as _, Write as _};
 use std::net::{IpAddr, Ipv4Addr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::{Waits, serve};
 use crate::run::Control;
 use crate::serve::Options;
 use crate::serve::hub::Hub;
-use crate::serve::wire::Wire;
-use crate::store::{Connect as _, StoreUrl};
+use crate::serve::turn::Opened;
+use crate::serve::wire::{Wire, WireError};
+use crate::store::{Connect as _, Store, StoreUrl};
 
 /// Reads one packet.
 fn read(stream: &mut TcpStream) -> Vec<u8> {
@@ -29,8 +30,15 @@ fn send(stream: &mut TcpStream, sequence: u8, payload: &[u8]) {
     stream.write_all(payload).unwrap();
 }
 
-#[test]
-fn a_silent_client_does_not_keep_the_file_locked() {
+/// A client that is logged in, and somebody else who wants to write.
+struct Scene {
+    client: TcpStream,
+    other: Box<dyn Store>,
+    served: thread::JoinHandle<Result<(), WireError>>,
+    _folder: tempfile::TempDir,
+}
+
+fn scene(waits: Waits) -> Scene {
     let folder = tempfile::tempdir().unwrap();
     let store = StoreUrl::Sqlite { path: folder.path().join("a.db") };
     let mut other = store.connect().unwrap();
@@ -40,7 +48,7 @@ fn a_silent_client_does_not_keep_the_file_locked() {
     let options =
         Options { store, listen, password: None, extractor: None, allow_host_access: false };
     let mut hub = Hub::new(options, "8.0.0".to_owned(), &Control::default());
-    hub.waits = Waits { in_transaction: Duration::from_millis(100), ..Waits::DEFAULT };
+    hub.waits = waits;
     let hub = Arc::new(hub);
     let mut client = TcpStream::connect(listen).unwrap();
     client.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
@@ -53,13 +61,93 @@ fn a_silent_client_does_not_keep_the_file_locked() {
     let login = [&can.to_le_bytes()[..], &[0, 0, 0, 1, 45], &[0; 23], b"\0\0"].concat();
     send(&mut client, 1, &login);
     assert_eq!(read(&mut client)[0], 0, "let in");
-    // In one packet, so that the machine may be as slow as it likes.
-    send(&mut client, 0, b"\x03BEGIN; INSERT INTO t VALUES (1)");
-    assert_eq!((read(&mut client)[0], read(&mut client)[0]), (0, 0), "both done");
-    let told = read(&mut client);
-    assert_eq!(told[..9], *b"\xff\xbf\x0f#HY000", "{}", String::from_utf8_lossy(&told));
-    served.join().unwrap().unwrap();
-    other.run("INSERT INTO t VALUES (2)").unwrap();
-    let rows = other.query("SELECT SUM(a) FROM t", &[]).unwrap();
-    assert_eq!(rows.first().unwrap().int(0).unwrap(), 2, "it was rolled back");
+    Scene { client, other, served, _folder: folder }
+}
+
+impl Scene {
+    /// In one packet, so that the machine may be as slow as it likes.
+    fn begin(&mut self) {
+        send(&mut self.client, 0, b"\x03BEGIN; INSERT INTO t VALUES (1)");
+        assert_eq!((read(&mut self.client)[0], read(&mut self.client)[0]), (0, 0), "both done");
+    }
+
+    /// Nobody holds the file, and nothing of the transaction is in it.
+    fn is_rolled_back(&mut self) {
+        self.other.run("INSERT INTO t VALUES (2)").unwrap();
+        let rows = self.other.query("SELECT SUM(a) FROM t", &[]).unwrap();
+        assert_eq!(rows.first().unwrap().int(0).unwrap(), 2, "it was rolled back");
+    }
+}
+
+fn shown(told: &[u8]) -> String {
+    String::from_utf8_lossy(told).into_owned()
+}
+
+#[test]
+fn a_silent_client_does_not_keep_the_file_locked() {
+    let wait = Duration::from_millis(100);
+    let mut scene = scene(Waits { in_transaction: wait, ..Waits::DEFAULT });
+    scene.begin();
+    let told = read(&mut scene.client);
+    assert_eq!(told[..9], *b"\xff\xbf\x0f#HY000", "{}", shown(&told));
+    scene.is_rolled_back();
+    scene.served.join().unwrap().unwrap();
+}
+
+/// `ER_QUERY_TIMEOUT`, which clients know.
+const TOO_LONG: &[u8] =
+    b"\xff\xd0\x0b#HY000the transaction took longer than 1 s and is rolled back";
+
+fn a_second() -> Waits {
+    Waits { transaction: Duration::from_secs(1), ..Waits::DEFAULT }
+}
+
+#[test]
+fn a_busy_client_does_not_keep_the_file_locked() {
+    let mut scene = scene(a_second());
+    scene.begin();
+    // Always something to say, and never anything that takes long; a BEGIN is another transaction.
+    let told = loop {
+        send(&mut scene.client, 0, b"\x03UPDATE t SET a = 3");
+        let told = read(&mut scene.client);
+        if told[0] != 0 {
+            break told;
+        }
+    };
+    assert!(told.starts_with(TOO_LONG), "{}", shown(&told));
+    scene.is_rolled_back();
+}
+
+#[test]
+fn a_long_statement_does_not_keep_the_file_locked() {
+    let mut scene = scene(a_second());
+    for endless in [
+        &b"\x03SELECT COUNT(*) FROM (WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c) SELECT n FROM c)"[..],
+        b"\x03UPDATE t SET a = (WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c) SELECT COUNT(n) FROM c)",
+    ] {
+        scene.begin();
+        send(&mut scene.client, 0, endless);
+        let told = read(&mut scene.client);
+        assert!(told.starts_with(TOO_LONG), "{}", shown(&told));
+        scene.is_rolled_back();
+        scene.other.run("DELETE FROM t").unwrap();
+    }
+    // The connection goes on, and its next transaction has its own time.
+    scene.begin();
+    send(&mut scene.client, 0, b"\x03ROLLBACK");
+    assert_eq!(read(&mut scene.client)[0], 0);
+}
+
+#[test]
+fn another_transaction_has_a_time_of_its_own() {
+    let mut opened = Opened::default();
+    let (now, most) = (Instant::now(), Duration::from_secs(10));
+    opened.follow(false, now);
+    assert_eq!(opened.until(most), None);
+    opened.follow(true, now);
+    opened.follow(true, now + most);
+    assert_eq!(opened.until(most), Some(now + most), "from its first statement on");
+    opened.follow(false, now + most);
+    opened.follow(true, now + most);
+    assert_eq!(opened.until(most), Some(now + 2 * most));
 }

@@ -113,7 +113,7 @@ impl Session {
     fn start_again(&mut self, name: &str, tell: &dyn Fn(&str)) {
         let started = self.defined(name).and_then(|(pipeline, definition)| {
             let plan = self.plan_of(&pipeline, &definition, Until::Stopped)?;
-            self.running.start(plan, &self.root, &self.report)
+            self.running.start(plan, (&self.root, &self.control), &self.report)
         });
         match started {
             Ok(()) => tell(&format!("pipeline {name} is started: it was running before")),

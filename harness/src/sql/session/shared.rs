@@ -2,6 +2,8 @@
 //!
 //! May touch: what sessions touch. Invariant: a statement goes through the same checks, whoever asks for it.
 
+use std::sync::Arc;
+
 use super::{Begun, HostAccess, Session, with_slip};
 use crate::run::Control;
 use crate::sql::definition::Definition;
@@ -9,7 +11,7 @@ use crate::sql::error::SqlError;
 use crate::sql::lex::Piece;
 use crate::sql::session::Answer;
 use crate::sql::{host, secrets};
-use crate::store::{Answers, Param};
+use crate::store::{Answers, Interrupt, Param};
 
 impl Session {
     /// Refuses a definition of the catalogue that reaches more of this machine than this session may.
@@ -60,6 +62,14 @@ impl Session {
         }
         let text = self.for_database(piece)?;
         self.store()?.parameters(&text).map_err(|error| with_slip(error, piece))
+    }
+
+    /// What ends the statement that the database runs for this session.
+    ///
+    /// # Errors
+    /// The database cannot be reached.
+    pub(crate) fn interrupter(&mut self) -> Result<Option<Arc<dyn Interrupt>>, SqlError> {
+        Ok(self.store()?.interrupter())
     }
 
     /// The statements that come now end with `control`, too; pipelines that they start do not.

@@ -17,6 +17,9 @@ pub(super) const UNKNOWN_VARIABLE: u16 = 1193;
 /// The server prepares no statement of this kind.
 pub(super) const NOT_PREPARED: u16 = 1295;
 
+/// There is no connection of that number.
+pub(super) const NO_SUCH_THREAD: u16 = 1094;
+
 /// The server's number of an error, if the server sent it.
 pub(super) fn code_of(error: &Error) -> Option<u16> {
     match error {

@@ -22,6 +22,7 @@ pub(super) fn of(error: &rusqlite::Error) -> Option<ServerCode> {
         ffi::SQLITE_CONSTRAINT_CHECK => (3819, *b"HY000"),
         _ => match (failure.extended_code & 0xff, message) {
             (ffi::SQLITE_BUSY | ffi::SQLITE_LOCKED, _) => (1205, *b"HY000"),
+            (ffi::SQLITE_INTERRUPT, _) => (1317, *b"70100"),
             (ffi::SQLITE_FULL, _) => (1114, *b"HY000"),
             (ffi::SQLITE_READONLY, _) => (1290, *b"HY000"),
             (ffi::SQLITE_AUTH, _) => (1227, *b"42000"),
