@@ -38,7 +38,7 @@ pub use aside::Aside;
 pub use execute::execute;
 pub(crate) use execute::require_fit;
 pub use heartbeat::SILENT_AFTER;
-pub(crate) use heartbeat::is_silent;
+pub(crate) use heartbeat::{announcement, is_silent};
 pub use living::Living;
 pub use points::{Point, Points};
 pub use pool::Pool;

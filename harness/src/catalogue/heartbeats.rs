@@ -4,7 +4,8 @@
 //! transactions that load rows; only a server that looks which pipelines nobody runs goes by them; times are those of the database's clock, so
 //! that two machines need not agree on theirs.
 
-use super::Catalogue;
+use super::record::PipelineState;
+use super::{Catalogue, pipelines};
 use crate::store::{CellRow, Dialect, Param, Store, StoreError};
 
 /// The table.
@@ -142,22 +143,75 @@ pub(crate) fn fall_silent(
 }
 
 impl Catalogue {
+    /// Says that a pipeline runs, together with the first sign of life of the process that runs it: whoever sees
+    /// the one sees the other.
+    ///
+    /// # Errors
+    /// It was dropped, or the database cannot be reached.
+    pub(crate) fn begin_running(
+        &mut self,
+        pipeline_id: u64,
+        pulse: &Pulse,
+        first: First,
+    ) -> Result<(), StoreError> {
+        self.transact("set the pipeline's state", |store| {
+            pipelines::write_state(store, pipeline_id, PipelineState::Running, None)?;
+            beat(store, pipeline_id, pulse, Some(first))
+        })
+    }
+
+    /// Gives a sign of life for a pipeline that is called Running, where `is_free` says of those that there are that
+    /// nobody runs it: of several who do so at once, one is answered `true`.
+    ///
+    /// # Errors
+    /// The database cannot be reached.
+    pub(crate) fn take_where_free(
+        &mut self,
+        pipeline_id: u64,
+        pulse: &Pulse,
+        is_free: impl Fn(&[Heartbeat]) -> bool,
+    ) -> Result<bool, StoreError> {
+        self.transact("take the pipeline over", |store| {
+            let lock = store.dialect().for_update();
+            let sql = format!("SELECT state FROM s2x_pipelines WHERE pipeline_id = ?{lock}");
+            let answer = store.query(&sql, &[Param::from(pipeline_id)])?;
+            let state = answer.first().map(|row| PipelineState::parse(row.text(0)?)).transpose()?;
+            let is_ours =
+                state == Some(PipelineState::Running) && is_free(&read(store, pipeline_id, lock)?);
+            if is_ours {
+                beat(store, pipeline_id, pulse, Some(First::OfAllLeaves))?;
+            }
+            Ok(is_ours)
+        })
+    }
+
+    /// Takes a sign of life back that was given for a pipeline.
+    ///
+    /// # Errors
+    /// The database cannot be reached.
+    pub(crate) fn take_back(&mut self, pipeline_id: u64, pulse: &Pulse) -> Result<(), StoreError> {
+        self.transact("take the sign of life back", |store| fall_silent(store, pipeline_id, pulse))
+    }
+
     /// The signs of life of a pipeline, by leaf.
     ///
     /// # Errors
     /// The database cannot be reached.
     pub fn heartbeats(&mut self, pipeline_id: u64) -> Result<Vec<Heartbeat>, StoreError> {
-        self.read("read the signs of life", |store| {
-            let now = clock(store.dialect());
-            let sql = format!(
-                "SELECT leaf, process, health, reason, rows_per_s, bytes_per_s, memory_bytes, \
-                 retries, restarts, beat_us, started_us, {now} - beat_us \
-                 FROM s2x_heartbeats WHERE pipeline_id = ? ORDER BY leaf"
-            );
-            let answer = store.query(&sql, &[Param::from(pipeline_id)])?;
-            answer.rows.iter().map(heartbeat_of).collect()
-        })
+        self.read("read the signs of life", |store| read(store, pipeline_id, ""))
     }
+}
+
+/// The signs of life of a pipeline; `lock` is how their rows are locked.
+fn read(store: &mut dyn Store, pipeline_id: u64, lock: &str) -> Result<Vec<Heartbeat>, StoreError> {
+    let now = clock(store.dialect());
+    let sql = format!(
+        "SELECT leaf, process, health, reason, rows_per_s, bytes_per_s, memory_bytes, \
+         retries, restarts, beat_us, started_us, {now} - beat_us \
+         FROM s2x_heartbeats WHERE pipeline_id = ? ORDER BY leaf{lock}"
+    );
+    let answer = store.query(&sql, &[Param::from(pipeline_id)])?;
+    answer.rows.iter().map(heartbeat_of).collect()
 }
 
 fn heartbeat_of(row: &CellRow) -> Result<Heartbeat, StoreError> {

@@ -79,8 +79,10 @@ pub(crate) fn note_lags<'a>(
     pipeline_id: u64,
     lags: impl Iterator<Item = (&'a str, Behind)>,
 ) -> Result<(), StoreError> {
-    let there = "SELECT 1 FROM s2x_pipelines WHERE pipeline_id = ?";
-    if store.query(there, &[Param::from(pipeline_id)])?.first().is_none() {
+    // Locked, so that it is not dropped before the rows are there.
+    let lock = store.dialect().for_update();
+    let there = format!("SELECT 1 FROM s2x_pipelines WHERE pipeline_id = ?{lock}");
+    if store.query(&there, &[Param::from(pipeline_id)])?.first().is_none() {
         // It was dropped meanwhile.
         return Ok(());
     }

@@ -130,8 +130,7 @@ impl Catalogue {
         error: Option<&str>,
     ) -> Result<(), StoreError> {
         self.transact("set the pipeline's state", |store| {
-            let params = [Param::Text(state.as_str()), Param::from(error)];
-            update(store, pipeline_id, "state = ?, error = ?", &params)
+            write_state(store, pipeline_id, state, error)
         })
     }
 
@@ -356,6 +355,17 @@ pub(super) fn stored_definition(
     let sql = format!("SELECT credentials FROM s2x_pipelines WHERE pipeline_id = ?{lock}");
     let answer = store.query(&sql, &[Param::from(pipeline_id)])?;
     answer.first().map(|row| Ok(row.text_or_null(0)?.map(str::to_owned))).transpose()
+}
+
+/// Inside a transaction.
+pub(super) fn write_state(
+    store: &mut dyn Store,
+    pipeline_id: u64,
+    state: PipelineState,
+    error: Option<&str>,
+) -> Result<(), StoreError> {
+    let params = [Param::Text(state.as_str()), Param::from(error)];
+    update(store, pipeline_id, "state = ?, error = ?", &params)
 }
 
 /// Assigns columns of a pipeline's row.

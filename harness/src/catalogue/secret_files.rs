@@ -8,8 +8,8 @@ use super::Catalogue;
 use super::ids::{key_hash, now_us};
 use crate::store::{Param, Store, StoreError};
 
-/// Most notes that are looked at, at once. Why 100: each is one file; what is left is the next opening's.
-const NOTES_MAX: u32 = 100;
+/// Notes that are read at once. Why 100: a few kilobytes.
+const NOTES_PAGE: u32 = 100;
 
 /// How long a note is kept whose file is not there: it may be on another machine. Why 30 days: a machine that
 /// did not come back since then does not matter to this list.
@@ -44,14 +44,22 @@ impl Catalogue {
         self.transact("note a file of secrets", |store| note(store, path, of))
     }
 
-    /// Files that were noted for `store`, the oldest first; a bounded number of them.
+    /// Files that were noted for `store`, those behind `after` in an order of their own; a bounded number of them.
     ///
     /// # Errors
     /// The database cannot be reached.
-    pub(crate) fn noted_secret_files(&mut self, of: &str) -> Result<Vec<String>, StoreError> {
+    pub(crate) fn noted_secret_files(
+        &mut self,
+        of: &str,
+        after: Option<&str>,
+    ) -> Result<Vec<String>, StoreError> {
+        // Before every hash but one of zeros only, which nobody finds a text for.
+        let after = after.map_or([0; 32], key_hash);
         self.read("read the noted files of secrets", |store| {
-            let sql = "SELECT path FROM s2x_secret_files WHERE store = ? ORDER BY noted_us LIMIT ?";
-            let answer = store.query(sql, &[Param::Text(of), Param::from(NOTES_MAX)])?;
+            let sql = "SELECT path FROM s2x_secret_files WHERE store = ? AND path_hash > ? \
+                       ORDER BY path_hash LIMIT ?";
+            let params = [Param::Text(of), Param::Bytes(&after), Param::from(NOTES_PAGE)];
+            let answer = store.query(sql, &params)?;
             answer.rows.iter().map(|row| row.text(0).map(str::to_owned)).collect()
         })
     }

@@ -9,13 +9,46 @@ const KEY: &str = r#"{"partition":0,"topic":"orders"}"#;
 struct Bed {
     connect: Arc<dyn Connect>,
     _folder: tempfile::TempDir,
+    /// The database on a server, to be dropped at the end, and the address to drop it by.
+    made: Option<(StoreUrl, String)>,
+}
+
+impl Drop for Bed {
+    fn drop(&mut self) {
+        if let Some((server, name)) = &self.made {
+            let dropped =
+                server.connect().and_then(|mut it| it.run(&format!("DROP DATABASE {name}")));
+            dropped.expect("drops");
+        }
+    }
 }
 
 impl Bed {
     fn new() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let url = StoreUrl::Sqlite { path: folder.path().join("a.db") };
-        Self { connect: Arc::new(url), _folder: folder }
+        Self { connect: Arc::new(url), _folder: folder, made: None }
+    }
+
+    /// In a database of its own on MariaDB; nothing, visibly, where there is none.
+    fn server(test: &str) -> Option<Self> {
+        let Some(url) = std::env::var("MARIADB_URL").ok().filter(|url| !url.is_empty()) else {
+            use std::io::Write as _;
+            writeln!(std::io::stderr(), "skipped: {test}: MARIADB_URL is not set")
+                .expect("says so");
+            return None;
+        };
+        let server: StoreUrl = url.parse().expect("an address");
+        let name = format!("s2x_catalogue_{}_{:08x}", std::process::id(), fastrand::u32(..));
+        let mut store = server.connect().expect("connects");
+        store.run(&format!("CREATE DATABASE {name}")).expect("makes");
+        let own = format!("{}/{name}", url.rsplit_once('/').expect("a database").0);
+        let own: StoreUrl = own.parse().expect("an address");
+        Some(Self {
+            connect: Arc::new(own),
+            made: Some((server, name)),
+            _folder: tempfile::tempdir().expect("a folder"),
+        })
     }
 
     fn catalogue(&self) -> Catalogue {
@@ -92,7 +125,7 @@ fn a_catalogue_of_version_1_is_brought_up_to_date_with_its_pipelines_and_views()
     assert_eq!(catalogue.heartbeats(id), Ok(Vec::new()));
     assert_eq!(catalogue.audit(1), Ok(Vec::new()));
     assert_eq!(catalogue.pipelines().expect("reads").len(), 1);
-    assert_eq!(catalogue.noted_secret_files("x"), Ok(Vec::new()));
+    assert_eq!(catalogue.noted_secret_files("x", None), Ok(Vec::new()));
     let store = catalogue.store().expect("connected");
     assert!(store.query("SELECT * FROM PIPELINES_CURSORS", &[]).is_ok());
 }
@@ -243,7 +276,7 @@ fn a_pipeline_is_replaced_at_once_and_its_files_change_sides() {
     let Creation::Created(made) = made else { panic!("it is made") };
     assert_ne!(made.id, old.id);
     assert_eq!(catalogue.splits(made.id), Ok(Vec::new()));
-    assert_eq!(catalogue.noted_secret_files("s"), Ok(vec!["/left".to_owned()]));
+    assert_eq!(catalogue.noted_secret_files("s", None), Ok(vec!["/left".to_owned()]));
     // The same again, as after an answer that was lost: it is the one that was made.
     let again = catalogue.define_pipeline(&other, Some(&old), files).expect("replaces");
     assert_eq!(again, Creation::Created(made.clone()));
@@ -279,7 +312,7 @@ fn what_was_altered_meanwhile_is_not_overwritten() {
     let files = Files { made: Some("/second"), left: Some(("/first", "s")) };
     catalogue.alter_defined(&read, altered("names /second", files), None).expect("alters");
     catalogue.alter_defined(&read, altered("names /second", files), None).expect("is done already");
-    assert_eq!(catalogue.noted_secret_files("s"), Ok(vec!["/first".to_owned()]));
+    assert_eq!(catalogue.noted_secret_files("s", None), Ok(vec!["/first".to_owned()]));
 
     let late = Files { made: None, left: Some(("/second", "s")) };
     let other = NewPipeline { credentials: Some("names /third"), ..new("p") };
@@ -299,7 +332,7 @@ fn what_was_altered_meanwhile_is_not_overwritten() {
     }
     let now = catalogue.pipeline("p").expect("reads").expect("is there");
     assert_eq!(now.credentials.as_deref(), Some("names /second"));
-    assert_eq!(catalogue.noted_secret_files("s"), Ok(vec!["/first".to_owned()]));
+    assert_eq!(catalogue.noted_secret_files("s", None), Ok(vec!["/first".to_owned()]));
     catalogue.drop_defined(&now, late).expect("drops");
     let gone = catalogue.alter_defined(&now, altered("names /third", Files::default()), None);
     assert_eq!(gone.expect_err("refused").kind(), StoreErrorKind::Fenced);
@@ -563,4 +596,122 @@ fn splits_that_cannot_be_are_refused() {
     assert_eq!(taken.epoch, 1);
     assert!(taken.splits.iter().zip(&keys).all(|(split, key)| split.key == *key));
     assert!(taken.splits.iter().all(|split| split.epoch == 1 && split.task_id == 1));
+}
+
+fn said_by(process: &str) -> Pulse {
+    Pulse {
+        leaf: 0,
+        process: process.to_owned(),
+        health: "starting".to_owned(),
+        reason: None,
+        rows_per_s: 0,
+        bytes_per_s: 0,
+        memory_bytes: 0,
+        retries: 0,
+        restarts: 0,
+    }
+}
+
+/// Who sees that a pipeline runs sees who runs it, and of several who want to take one over, one does.
+fn taken_over(bed: &Bed) {
+    let mut catalogue = bed.catalogue();
+    let id = catalogue.create_pipeline(&new("p")).expect("creates").into_pipeline().id;
+    let free = |beats: &[Heartbeat]| beats.iter().all(|beat| beat.age_us > 30_000_000);
+    let take = |catalogue: &mut Catalogue, process: &str| {
+        catalogue.take_where_free(id, &said_by(process), free).expect("looks")
+    };
+    assert!(!take(&mut catalogue, "a"), "it is stopped");
+    catalogue.begin_running(id, &said_by("runner"), First::OfAllLeaves).expect("begins");
+    let row = bed.catalogue().pipeline("p").expect("reads").expect("is there");
+    assert_eq!(row.state, PipelineState::Running);
+    assert!(!take(&mut catalogue, "a"), "it is just being started");
+    let store = catalogue.store().expect("connected");
+    store.run("UPDATE s2x_heartbeats SET beat_us = beat_us - 31000000").expect("ages");
+    let racers: Vec<_> = (0..6)
+        .map(|number| {
+            let mut catalogue = bed.catalogue();
+            thread::spawn(move || {
+                let pulse = said_by(&format!("server {number}"));
+                catalogue.take_where_free(id, &pulse, free).expect("looks")
+            })
+        })
+        .collect();
+    let taken = racers.into_iter().filter_map(|it| it.join().expect("ends").then_some(())).count();
+    assert_eq!(taken, 1);
+    let beats = catalogue.heartbeats(id).expect("reads");
+    assert_eq!(beats.len(), 1);
+    assert!(beats[0].pulse.process.starts_with("server "), "{beats:?}");
+    catalogue.take_back(id, &beats[0].pulse).expect("takes back");
+    assert!(take(&mut catalogue, "a"), "a server that ended as it should left nothing behind");
+}
+
+#[test]
+fn one_of_several_takes_a_pipeline_over_in_sqlite() {
+    taken_over(&Bed::new());
+}
+
+#[test]
+fn one_of_several_takes_a_pipeline_over_in_mariadb() {
+    if let Some(bed) = Bed::server("one_of_several_takes_a_pipeline_over_in_mariadb") {
+        taken_over(&bed);
+    }
+}
+
+/// Lag that is written while the pipeline is dropped leaves nothing behind.
+#[test]
+fn lag_of_a_dropped_pipeline_is_not_kept() {
+    let Some(bed) = Bed::server("lag_of_a_dropped_pipeline_is_not_kept") else { return };
+    let mut catalogue = bed.catalogue();
+    let id = catalogue.create_pipeline(&new("p")).expect("creates").into_pipeline().id;
+    let mut dropping = None;
+    let mut writer = bed.connect.connect().expect("connects");
+    writer.begin().expect("begins");
+    // Between the look at the pipeline and the rows.
+    let lags = std::iter::once_with(|| {
+        let mut other = bed.catalogue();
+        let (done, is_done) = std::sync::mpsc::sync_channel::<()>(1);
+        dropping = Some(thread::spawn(move || {
+            other.drop_pipeline("p").expect("drops");
+            drop(done);
+        }));
+        // It is done at once, or waits for this transaction.
+        let _done_or_waiting = is_done.recv_timeout(Duration::from_secs(2));
+        (KEY, Behind { rows: Some(1), ms: None })
+    });
+    note_lags(writer.as_mut(), id, lags).expect("notes");
+    writer.commit().expect("commits");
+    dropping.expect("began").join().expect("ends");
+    assert_eq!(catalogue.lags(id), Ok(Vec::new()));
+}
+
+/// The specification names every table and column that there is, and the version.
+#[test]
+fn the_catalogue_is_the_one_that_was_specified() {
+    let text = include_str!("../../../protocol/SPEC.md");
+    let title = format!("### 10.1 The catalogue, version {CATALOGUE_VERSION}\n");
+    let (_, section) = text.split_once(&title).expect("the version");
+    let (section, _) = section.split_once("\n### ").expect("the next section");
+    let mut catalogue = Bed::new().catalogue();
+    let store = catalogue.store().expect("connected");
+    for table in TABLES {
+        // Its own row, and those without a name below it.
+        let rows = section.lines().skip_while(|line| !line.starts_with(&format!("| {table} |")));
+        let rows = rows.take_while(|line| {
+            line.starts_with(&format!("| {table} |")) || line.starts_with("| | ")
+        });
+        let words: Vec<&str> = rows
+            .filter_map(|line| line.split(" | ").nth(1))
+            .flat_map(|cell| cell.split(|c: char| !c.is_ascii_alphanumeric() && c != '_'))
+            .collect();
+        let answer = store.query(&format!("SELECT name FROM pragma_table_info('{table}')"), &[]);
+        let columns = answer.expect("reads").rows;
+        assert!(!columns.is_empty(), "{table}");
+        for column in columns {
+            let column = column.text(0).expect("a name").to_owned();
+            assert!(
+                words.contains(&column.as_str()),
+                "{table}.{column} is not in the specification"
+            );
+        }
+    }
 }

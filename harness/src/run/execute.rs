@@ -83,9 +83,9 @@ pub fn execute(
         pipeline,
     });
     let id = setup.pipeline.id;
-    catalogue.set_state(id, PipelineState::Running, None)?;
-    let tally = Arc::clone(&setup.tally);
-    let mut heartbeat = Heartbeat::start(Arc::clone(&setup.connect), id, &setup.plan.share, tally);
+    let (connect, tally) = (Arc::clone(&setup.connect), Arc::clone(&setup.tally));
+    let share = &setup.plan.share;
+    let mut heartbeat = Heartbeat::start(&mut catalogue, connect, id, share, tally)?;
     let mut coordinator = Coordinator::new(Arc::clone(&setup), catalogue);
     let result = coordinator.run();
     if matches!(&result, Err(RunError::Store(error)) if error.may_pass()) {

@@ -10,9 +10,9 @@ use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use super::{Share, Snapshot, Tally};
+use super::{Health, Share, Snapshot, Tally};
 use crate::catalogue::{
-    Behind, First, Heartbeat as Found, Pulse, beat, fall_silent, fresh_name, note_lags,
+    Behind, Catalogue, First, Heartbeat as Found, Pulse, beat, fall_silent, fresh_name, note_lags,
 };
 use crate::store::{Connect, Store, StoreError};
 
@@ -48,13 +48,18 @@ pub(super) struct Heartbeat {
 }
 
 impl Heartbeat {
-    /// Begins. A system without room for a thread runs without it.
+    /// Begins: says that the pipeline runs, together with the first sign of life. A system without room for a thread
+    /// runs without further ones.
+    ///
+    /// # Errors
+    /// The pipeline was dropped, or the database cannot be reached.
     pub(super) fn start(
+        catalogue: &mut Catalogue,
         connect: Arc<dyn Connect>,
         pipeline_id: u64,
         share: &Share,
         tally: Arc<Tally>,
-    ) -> Self {
+    ) -> Result<Self, StoreError> {
         let (end, ended) = sync_channel::<()>(1);
         let first = if share.leaf.is_some() { First::OfOneLeaf } else { First::OfAllLeaves };
         let mut heart = Heart {
@@ -62,11 +67,13 @@ impl Heartbeat {
             pipeline_id,
             leaf: share.leaf.unwrap_or(0),
             process: process(),
-            first: Some(first),
             store: None,
             last: None,
             lags_at: Instant::now(),
         };
+        let pulse = heart.pulse(&tally.snapshot(Instant::now()));
+        catalogue.begin_running(pipeline_id, &pulse, first)?;
+        heart.last = Some((pulse, Instant::now()));
         let beats = move || {
             loop {
                 // What cannot be written now is older than what the next one says.
@@ -84,7 +91,7 @@ impl Heartbeat {
             let _silent_anyway = heart.stop();
         };
         let thread = thread::Builder::new().name("heartbeat".to_owned()).spawn(beats).ok();
-        Self { end: Some(end), thread }
+        Ok(Self { end: Some(end), thread })
     }
 
     /// Ends it without a last word, as if the process was killed.
@@ -112,7 +119,6 @@ struct Heart {
     pipeline_id: u64,
     leaf: u32,
     process: String,
-    first: Option<First>,
     store: Option<Box<dyn Store>>,
     last: Option<(Pulse, Instant)>,
     /// When the lag of splits was last written.
@@ -133,9 +139,8 @@ impl Heart {
             None => self.connect.connect()?,
         };
         // After an error the connection is dropped.
-        beat(store.as_mut(), self.pipeline_id, &pulse, self.first)?;
+        beat(store.as_mut(), self.pipeline_id, &pulse, None)?;
         self.store = Some(store);
-        self.first = None;
         self.last = Some((pulse, Instant::now()));
         Ok(())
     }
@@ -185,6 +190,21 @@ impl Heart {
             retries: now.retries,
             restarts: now.restarts,
         }
+    }
+}
+
+/// What a process says of a pipeline that it is about to run.
+pub(crate) fn announcement() -> Pulse {
+    Pulse {
+        leaf: 0,
+        process: process(),
+        health: Health::Starting.word().to_owned(),
+        reason: None,
+        rows_per_s: 0,
+        bytes_per_s: 0,
+        memory_bytes: 0,
+        retries: 0,
+        restarts: 0,
     }
 }
 

@@ -292,13 +292,27 @@ pub(crate) fn sweep(
     url: &StoreUrl,
     env: &dyn Fn(&str) -> Option<OsString>,
 ) -> Result<(), SqlError> {
-    let noted = catalogue.noted_secret_files(&store_name(url))?;
+    let of = store_name(url);
+    let mut noted = catalogue.noted_secret_files(&of, None)?;
     if noted.is_empty() {
         return Ok(());
     }
     let folder = folder(url, env)?;
-    for path in &noted {
-        let Some(file) = opened(Path::new(path), &folder, Access::Read) else { continue };
+    for _page in 0..SWEEP_PAGES_MAX {
+        let Some(last) = noted.last().cloned() else { break };
+        sweep_these(catalogue, &folder, &noted)?;
+        noted = catalogue.noted_secret_files(&of, Some(&last))?;
+    }
+    Ok(catalogue.forget_old_secret_files()?)
+}
+
+/// Pages of notes that are gone through. Why 100: ten thousand files; a store has a few, but whoever may write to its
+/// catalogue may note what is not there.
+const SWEEP_PAGES_MAX: usize = 100;
+
+fn sweep_these(catalogue: &mut Catalogue, folder: &Path, noted: &[String]) -> Result<(), SqlError> {
+    for path in noted {
+        let Some(file) = opened(Path::new(path), folder, Access::Read) else { continue };
         if file.try_lock().is_err() {
             continue;
         }
@@ -306,7 +320,7 @@ pub(crate) fn sweep(
         // removed is the next opening's.
         let _next_time = catalogue.release_secret_file(path, || remove(path))?;
     }
-    Ok(catalogue.forget_old_secret_files()?)
+    Ok(())
 }
 
 /// A file of this folder that this program has made. Whoever writes into the catalogue names what he likes:

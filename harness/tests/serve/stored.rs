@@ -274,3 +274,69 @@ fn secrets_are_sent_with_what_they_were_stored_with_in_mariadb() {
     let Some(bench) = Bench::mariadb(NAME) else { return };
     bound(&bench, &|server, sql| server.client().query_drop(sql).unwrap());
 }
+
+/// Two clients who alter or replace a pipeline at once: the later one is refused, or comes after the earlier one; the
+/// secrets that are there are those of the definition that is there, and no others.
+fn altered_at_once(bench: &Bench) {
+    const ROUNDS: usize = 8;
+    let server = bench.serve(&[]);
+    let mut client = server.client();
+    client.query_drop(ON).unwrap();
+    client.query_drop(CREATE).unwrap();
+    let folder = secret_file(bench, &server).parent().unwrap().to_owned();
+    let mut refusals = 0;
+    for round in 0..ROUNDS {
+        let secrets = ["a", "b"].map(|who| format!("canary-{who}-{round}"));
+        let alter =
+            format!("ALTER PIPELINE p SET CREDENTIALS '{{\"test.password\": \"{}\"}}'", secrets[0]);
+        let other = match round % 2 {
+            0 => alter.replace(&secrets[0], &secrets[1]),
+            _ => {
+                CREATE.replace("CREATE INF", "CREATE OR REPLACE INF").replace("canary", &secrets[1])
+            }
+        };
+        let barrier = std::sync::Barrier::new(2);
+        let done = std::thread::scope(|scope| {
+            let both = [&alter, &other].map(|sql| {
+                let (mut client, barrier) = (server.client(), &barrier);
+                scope.spawn(move || {
+                    barrier.wait();
+                    client.query_drop(sql)
+                })
+            });
+            both.map(|it| it.join().unwrap())
+        });
+        assert!(done.iter().any(Result::is_ok), "round {round}: {done:?}");
+        let text = std::fs::read_to_string(secret_file(bench, &server)).unwrap();
+        let is_there = secrets.each_ref().map(|secret| text.contains(secret.as_str()));
+        for ((answer, is_there), secret) in done.into_iter().zip(is_there).zip(&secrets) {
+            if answer.is_err() {
+                refusals += 1;
+                let (code, why) = refused(answer);
+                assert_eq!(code, 1105, "round {round}: {why}");
+                let is_late = why.contains("meanwhile") || why.contains("it was dropped");
+                assert!(is_late, "round {round}: {why}");
+                assert!(!is_there, "round {round}: {secret} of the one that was refused");
+            }
+        }
+        assert!(is_there[0] != is_there[1], "round {round}: {is_there:?}");
+        let files = std::fs::read_dir(&folder).unwrap().count();
+        assert_eq!(files, 1, "round {round}");
+        client.query_drop("TEST PIPELINE p").unwrap();
+    }
+    // They begin together and take as long as a process takes to start: some must have met.
+    assert!(refusals > 0, "no two of {ROUNDS} met");
+}
+
+#[test]
+fn two_who_alter_at_once_keep_the_secrets_of_one_in_sqlite() {
+    altered_at_once(&Bench::sqlite());
+}
+
+#[test]
+fn two_who_alter_at_once_keep_the_secrets_of_one_in_mariadb() {
+    const NAME: &str = "two_who_alter_at_once_keep_the_secrets_of_one_in_mariadb";
+    if let Some(bench) = Bench::mariadb(NAME) {
+        altered_at_once(&bench);
+    }
+}

@@ -141,7 +141,7 @@ fn only_what_is_noted_and_let_go_is_swept() {
     sweep(&mut catalogue, &url, &env).unwrap();
     assert_eq!(paths.each_ref().map(there), [true, false, false]);
     assert!(strange.iter().chain([&pipe, &linked]).all(|path| path.symlink_metadata().is_ok()));
-    assert_eq!(catalogue.noted_secret_files(&of).unwrap().len(), 5);
+    assert_eq!(catalogue.noted_secret_files(&of, None).unwrap().len(), 5);
 }
 
 /// A file without a line that says whose it is gets one, once, where it is this store's own and nobody drops the
@@ -195,4 +195,29 @@ fn files_of_older_programs_are_bound_once() {
     assert_eq!(std::fs::read_to_string(&nobodys).unwrap(), "1=nobody's\n");
     bind_older(&mut catalogue, &url, &env).unwrap();
     assert_eq!(texts(), once);
+}
+
+/// However many notes are of files that are not here, those behind them are looked at.
+#[test]
+fn all_notes_are_gone_through() {
+    let root = tempfile::tempdir().unwrap();
+    let url = StoreUrl::Sqlite { path: root.path().join("a.db") };
+    let mut catalogue = Catalogue::open(Arc::new(url.clone())).unwrap();
+    let of = store_name(&url);
+    let env = |_: &str| None::<OsString>;
+    for number in 0..250 {
+        catalogue.note_secret_file(&format!("/nowhere/{number:032x}.properties"), &of).unwrap();
+    }
+    let place = folder(&url, &env).unwrap();
+    let paths: Vec<String> = (0..20)
+        .map(|_| {
+            let mut secrets = Secrets::in_folder(&place);
+            drop(secrets.keep("s".to_owned()));
+            let kept = secrets.write(BINDING, &mut |path| catalogue.note_secret_file(path, &of));
+            kept.unwrap().unwrap().path().to_owned()
+        })
+        .collect();
+    sweep(&mut catalogue, &url, &env).unwrap();
+    let left = paths.iter().filter(|path| std::path::Path::new(path).exists()).count();
+    assert_eq!(left, 0);
 }

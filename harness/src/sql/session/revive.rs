@@ -1,7 +1,7 @@
 //! The pipelines that were running when the last server ended, or was killed.
 //!
-//! May touch: what sessions touch. Invariants: a pipeline that a living process runs is left to it; one whose
-//! leaves are run one by one is theirs for good.
+//! May touch: what sessions touch. Invariants: a pipeline that a living process runs, or is about to, is left to it,
+//! by the database's clock; one whose leaves are run one by one is theirs until all of them have been silent for long.
 
 use std::collections::BTreeMap;
 use std::thread;
@@ -9,12 +9,16 @@ use std::time::{Duration, Instant};
 
 use super::Session;
 use crate::catalogue::{Heartbeat, Pipeline, PipelineState};
-use crate::run::{SILENT_AFTER, Until, is_silent};
+use crate::run::{SILENT_AFTER, Until, announcement, is_silent};
 use crate::sql::error::SqlError;
 
 /// How often pipelines of other processes are looked at again. Why 5 s: as often as a process that has nothing
 /// new to say gives a sign of life.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
+
+/// How long a pipeline stays that of processes that run one leaf each when none of them gives a sign of life. Why 10
+/// minutes: longer than machines take to start again.
+const LEAVES_AWAY: Duration = Duration::from_secs(600);
 
 /// How often the wish to end is looked at meanwhile.
 const TICK: Duration = Duration::from_millis(100);
@@ -32,7 +36,8 @@ enum Whose<'b> {
 
 fn whose(beats: &[Heartbeat]) -> Whose<'_> {
     // The first leaf looks as a process that runs all of them does, until another one says something.
-    if beats.iter().any(|beat| beat.pulse.leaf > 0) {
+    let is_there = |beat: &Heartbeat| u128::from(beat.age_us) <= LEAVES_AWAY.as_micros();
+    if beats.iter().any(|beat| beat.pulse.leaf > 0) && beats.iter().any(is_there) {
         return Whose::Leaves;
     }
     let alive = beats.iter().find(|beat| !is_silent(beat));
@@ -88,6 +93,16 @@ impl Session {
             if self.control.is_draining() {
                 return Ok(());
             }
+            // Said before it is started, so that of two who look at once one starts it.
+            let pulse = announcement();
+            let is_free = |beats: &[Heartbeat]| whose(beats) == Whose::Free;
+            if self.catalogue()?.take_where_free(id, &pulse, is_free)? {
+                self.start_again(&name, tell);
+                // Its run says more, in the place of this, or there is none.
+                self.catalogue()?.take_back(id, &pulse)?;
+                waiting.remove(&name);
+                continue;
+            }
             let beats = self.catalogue()?.heartbeats(id)?;
             match whose(&beats) {
                 Whose::Taken(process) => {
@@ -98,14 +113,19 @@ impl Session {
                             SILENT_AFTER.as_secs()
                         ));
                     }
-                    continue;
                 }
-                Whose::Leaves => tell(&format!(
-                    "pipeline {name} is run leaf by leaf, by harness sql --leaf, and left to that"
-                )),
-                Whose::Free => self.start_again(&name, tell),
+                Whose::Leaves => {
+                    if !std::mem::replace(is_told, true) {
+                        tell(&format!(
+                            "pipeline {name} is run leaf by leaf, by harness sql --leaf, and left to that until \
+                             no leaf has given a sign of life for {} s",
+                            LEAVES_AWAY.as_secs()
+                        ));
+                    }
+                }
+                // It was stopped, or let go, meanwhile: the next look says.
+                Whose::Free => {}
             }
-            waiting.remove(&name);
         }
         Ok(())
     }

@@ -1,6 +1,6 @@
 //! Who a pipeline belongs to, by the signs of life of those that run it.
 
-use super::{Whose, whose};
+use super::{LEAVES_AWAY, Whose, whose};
 use crate::catalogue::{Heartbeat, Pulse};
 use crate::run::SILENT_AFTER;
 
@@ -27,5 +27,9 @@ fn a_pipeline_is_free_when_who_ran_it_is_silent() {
     assert_eq!(whose(&[beat(0, silent)]), Whose::Taken("host 0"));
     assert_eq!(whose(&[beat(0, silent + 1)]), Whose::Free);
     assert_eq!(whose(&[beat(0, 0), beat(1, 0)]), Whose::Leaves);
-    assert_eq!(whose(&[beat(1, 100 * silent)]), Whose::Leaves);
+    // Leaves that are started again with their machine are not forestalled; those that are gone hold nothing.
+    let away = LEAVES_AWAY.as_micros();
+    assert_eq!(whose(&[beat(0, silent + 1), beat(1, away)]), Whose::Leaves);
+    assert_eq!(whose(&[beat(0, away + 1), beat(1, away + 1)]), Whose::Free);
+    assert_eq!(whose(&[beat(0, 0), beat(1, away + 1)]), Whose::Leaves);
 }
