@@ -3,6 +3,7 @@
 //! May touch: the listening socket, its thread. Invariant: a request is answered from numbers that are there,
 //! so that none holds anything up.
 
+use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::fs::File;
 use std::io::{self, Read};
@@ -20,11 +21,11 @@ use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use sha2::{Digest as _, Sha256};
 use tokio::net::TcpStream;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinHandle;
 
 use super::{Numbers, Source, text};
 
-/// Connections at a time. Why 16: a collector has one, a probe one; more are turned away at once.
+/// Connections at a time. Why 16: a collector has one, a probe one; for one more the oldest is closed.
 const CONNECTIONS_MAX: usize = 16;
 
 /// How long a peer may take to send its request.
@@ -116,20 +117,23 @@ pub(crate) fn serve(
 }
 
 async fn accept(listener: &tokio::net::TcpListener, site: &Arc<Site>) {
-    let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let mut open: VecDeque<JoinHandle<()>> = VecDeque::new();
     loop {
         let Ok((stream, _)) = listener.accept().await else {
             tokio::time::sleep(ACCEPT_PAUSE).await;
             continue;
         };
-        // Without room the connection is closed here.
-        if let Ok(permit) = Arc::clone(&room).try_acquire_owned() {
-            drop(tokio::spawn(connection(stream, Arc::clone(site), permit)));
+        open.retain(|connection| !connection.is_finished());
+        // Who reads slowly has had the longest time: a collector takes its answer at once.
+        let oldest = if open.len() >= CONNECTIONS_MAX { open.pop_front() } else { None };
+        if let Some(oldest) = oldest {
+            oldest.abort();
         }
+        open.push_back(tokio::spawn(connection(stream, Arc::clone(site))));
     }
 }
 
-async fn connection(stream: TcpStream, site: Arc<Site>, _permit: OwnedSemaphorePermit) {
+async fn connection(stream: TcpStream, site: Arc<Site>) {
     let answer = service_fn(move |request| {
         let response = site.answer(&request);
         async move { Ok::<_, Infallible>(response) }

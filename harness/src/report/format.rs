@@ -74,5 +74,16 @@ pub(super) fn after(pause: Duration) -> String {
     }
 }
 
+/// How far behind, in records and in time, as far as each is known.
+pub(super) fn lag(rows: Option<u64>, ms: Option<u64>) -> Option<String> {
+    let time = |ms| duration(Duration::from_millis(ms));
+    match (rows, ms) {
+        (Some(rows), Some(ms)) => Some(format!("lag {}, {}", count(rows), time(ms))),
+        (Some(rows), None) => Some(format!("lag {}", count(rows))),
+        (None, Some(ms)) => Some(format!("lag {}", time(ms))),
+        (None, None) => None,
+    }
+}
+
 #[cfg(test)]
 mod tests;

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use super::format::{bytes, count, counted, duration};
+use super::format::{bytes, count, counted, duration, lag};
 use super::out;
 use crate::run::{REACHING, Snapshot, Tally};
 
@@ -55,6 +55,10 @@ impl Lines {
     }
 }
 
+fn is_behind(now: &Snapshot) -> bool {
+    [now.lag_rows, now.lag_ms].into_iter().flatten().any(|it| it > 0)
+}
+
 fn text(name: &str, now: &Snapshot) -> String {
     let waiting = now
         .waiting
@@ -73,11 +77,13 @@ fn text(name: &str, now: &Snapshot) -> String {
         counted(now.batches, "batch", "batches"),
         duration(now.elapsed)
     );
-    for (what, number) in [(", lag ", now.lag_rows), (", error rows ", Some(now.errors))] {
-        if let Some(number) = number.filter(|number| *number > 0) {
-            text.push_str(what);
-            text.push_str(&count(number));
-        }
+    if let Some(lag) = lag(now.lag_rows, now.lag_ms).filter(|_| is_behind(now)) {
+        text.push_str(", ");
+        text.push_str(&lag);
+    }
+    if now.errors > 0 {
+        text.push_str(", error rows ");
+        text.push_str(&count(now.errors));
     }
     text.push_str(&waiting);
     text

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
-use super::format::{bytes, count, counted, duration};
+use super::format::{bytes, count, counted, duration, lag};
 use super::terminal::Terminal;
 use crate::run::{REACHING, Tally};
 
@@ -101,9 +101,7 @@ fn progress(tally: &Tally) -> String {
 fn details(tally: &Tally) -> String {
     let now = tally.snapshot(Instant::now());
     let mut parts = vec![duration(now.elapsed), counted(now.batches, "batch", "batches")];
-    if let Some(lag) = now.lag_rows {
-        parts.push(format!("lag {}", count(lag)));
-    }
+    parts.extend(lag(now.lag_rows, now.lag_ms));
     if now.errors > 0 {
         parts.push(counted(now.errors, "error row", "error rows"));
     }

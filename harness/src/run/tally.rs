@@ -44,6 +44,8 @@ pub struct Snapshot {
     pub bytes_per_s: u64,
     /// Records still to be read, where every task can tell.
     pub lag_rows: Option<u64>,
+    /// How far the split that is farthest behind is behind, milliseconds, where a source tells time.
+    pub lag_ms: Option<u64>,
     /// What a task waits for, where one said why.
     pub waiting: Option<String>,
     /// The source has answered.
@@ -256,6 +258,7 @@ impl Tally {
             rows_per_s: rate(state.rows.saturating_sub(rows), window),
             bytes_per_s: rate(state.bytes.saturating_sub(bytes), window),
             lag_rows: is_known.then(|| state.lag.values().sum()),
+            lag_ms: state.lags.values().filter_map(|(_, behind)| behind.ms).max(),
             waiting: state.waiting.values().next().cloned(),
             is_reached: state.tasks > 0 || state.batches > 0,
         }

@@ -149,7 +149,10 @@ impl SqliteStore {
     ) -> Result<RowSet, rusqlite::Error> {
         let columns: Vec<String> = statement.column_names().map(str::to_owned).collect();
         if columns.is_empty() {
+            let before = self.connection.total_changes();
             let affected = statement.execute(params_from_iter(params))?;
+            // DDL leaves the count of the statement before it.
+            let affected = if self.connection.total_changes() == before { 0 } else { affected };
             let affected = u64::try_from(affected).unwrap_or(u64::MAX);
             return Ok(RowSet { affected, ..RowSet::default() });
         }

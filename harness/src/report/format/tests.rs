@@ -50,3 +50,12 @@ fn pauses() {
     check(99_000, "in 99 ms");
     check(1_500_000, "in 1.5 s");
 }
+
+#[test]
+fn lag_is_told_as_far_as_it_is_known() {
+    let check = |rows, ms, wanted: Option<&str>| assert_eq!(lag(rows, ms).as_deref(), wanted);
+    check(None, None, None);
+    check(Some(1_234), None, Some("lag 1,234"));
+    check(None, Some(2_500), Some("lag 2.5 s"));
+    check(Some(7), Some(2_500), Some("lag 7, 2.5 s"));
+}

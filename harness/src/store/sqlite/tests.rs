@@ -202,3 +202,16 @@ fn a_file_is_read_where_it_may_not_be_written() {
     let mut alone = SqliteStore { path: path.clone(), connection: connection.expect("opens") };
     assert_eq!(count(&mut alone), 1);
 }
+
+#[test]
+fn what_changes_no_row_says_so() {
+    let folder = folder();
+    let mut store = SqliteStore::open(&folder.path().join("a.db")).expect("opens");
+    let mut affected = |sql: &str| store.run(sql).expect(sql).affected;
+    assert_eq!(affected("CREATE TABLE t (n)"), 0);
+    assert_eq!(affected("INSERT INTO t VALUES (1), (2)"), 2);
+    assert_eq!(affected("CREATE TABLE u (n)"), 0, "not the two of before");
+    assert_eq!(affected("UPDATE t SET n = 3 WHERE n = 1"), 1);
+    assert_eq!(affected("DROP TABLE u"), 0);
+    assert_eq!(affected("DELETE FROM t WHERE n = 9"), 0);
+}
