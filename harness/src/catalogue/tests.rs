@@ -676,7 +676,7 @@ fn lag_of_a_dropped_pipeline_is_not_kept() {
         }));
         // It is done at once, or waits for this transaction.
         let _done_or_waiting = is_done.recv_timeout(Duration::from_secs(2));
-        (KEY, Behind { rows: Some(1), ms: None })
+        (KEY, Behind { rows: Some(1), ..Behind::default() })
     });
     note_lags(writer.as_mut(), id, lags).expect("notes");
     writer.commit().expect("commits");
