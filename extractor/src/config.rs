@@ -55,7 +55,8 @@ pub struct Settings {
 }
 
 /// Keys whose value is documented as an object; its JSON text is taken as well.
-const OBJECT_KEYS: [&str; 2] = ["kinesis.position.sequence.numbers", "spoof.dns"];
+const OBJECT_KEYS: [&str; 4] =
+    ["key.avro.schema", "kinesis.position.sequence.numbers", "spoof.dns", "value.avro.schema"];
 
 impl Settings {
     /// Merges both maps. Strings, numbers and booleans are taken as text, and an object under a key

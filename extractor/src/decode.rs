@@ -4,7 +4,10 @@
 //! JSON is embedded byte for byte, so that no number passes through a float. The same record makes
 //! the same bytes in every process.
 
+pub mod avro;
 mod json;
+pub mod schema;
+pub mod translate;
 
 use protocol::Code;
 use thiserror::Error;
@@ -30,11 +33,9 @@ pub enum Format {
     String,
     /// Any bytes, as a JSON string of base64.
     Bytes,
+    /// JSON text that a [`translate::Translator`] made of what came; it is not looked at again.
+    Written,
 }
-
-/// Every format with its name in the settings.
-pub const FORMATS: [(&str, Format); 3] =
-    [("json", Format::Json), ("string", Format::String), ("bytes", Format::Bytes)];
 
 /// A header: its name, and its value unless that is null.
 pub type Header<'a> = (&'a [u8], Option<&'a [u8]>);
@@ -100,6 +101,28 @@ pub enum Undecodable {
         /// The bracket that goes too deep.
         at: usize,
     },
+    /// The bytes are not what their format or their schema says.
+    #[error("{role} of {len} bytes is not {form}: expected {expected} at byte {at}")]
+    Form {
+        /// `key` or `value`.
+        role: &'static str,
+        /// Bytes of all of it.
+        len: usize,
+        /// What it was declared to be.
+        form: translate::Form,
+        /// Where the reader stopped.
+        at: usize,
+        /// What it expected there.
+        expected: &'static str,
+    },
+    /// There is no schema for it that could be used.
+    #[error("{role} cannot be read: {reason}")]
+    Schema {
+        /// `key` or `value`.
+        role: &'static str,
+        /// Which schema, and why not.
+        reason: String,
+    },
 }
 
 /// Which declaration takes every record, for the ends of the texts; no setting declares headers.
@@ -116,8 +139,8 @@ fn advice(role: &str, format: &str) -> String {
 fn resemblance(schema: Option<u32>) -> String {
     schema.map_or_else(String::new, |id| {
         format!(
-            "; it begins like a record of a schema registry (schema id {id}), whose schemas are not \
-             read here"
+            "; it begins like a record of a schema registry (schema id {id}): declare avro-confluent, \
+             json-schema or what else it is"
         )
     })
 }
@@ -127,7 +150,9 @@ impl Undecodable {
     pub const fn code(&self) -> Code {
         match self {
             Self::Utf8 { .. } => Code::InvalidUtf8,
-            Self::Json { .. } | Self::Depth { .. } => Code::DecodeFailed,
+            Self::Json { .. } | Self::Depth { .. } | Self::Form { .. } | Self::Schema { .. } => {
+                Code::DecodeFailed
+            }
         }
     }
 }
@@ -239,6 +264,7 @@ impl<'a> Text<'a> {
             Format::Json => Self::Json(checked(role, bytes)?),
             Format::String => Self::String(utf8(role, bytes, framed(bytes))?),
             Format::Bytes => Self::Bytes(bytes),
+            Format::Written => Self::Json(bytes),
         })
     }
 

@@ -5,6 +5,8 @@
 //! a string that is not has the whole text checked to be UTF-8, once. Outside of strings such a byte
 //! is a fault.
 
+use std::ops::Range;
+
 use super::RECORD_DEPTH_MAX;
 use crate::encode::{plain_ascii_run, plain_run};
 
@@ -12,57 +14,77 @@ const _: () = assert!(RECORD_DEPTH_MAX <= u128::BITS as usize);
 
 /// Why a text is no JSON value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Fault {
+pub(in crate::decode) struct Fault {
     /// The byte where reading stopped.
-    pub(super) at: usize,
+    pub(in crate::decode) at: usize,
     /// What was expected there; `None`: it is nested too deep.
-    pub(super) expected: Option<&'static str>,
+    pub(in crate::decode) expected: Option<&'static str>,
 }
 
 /// Checks the whole text. What passes is UTF-8; of what does not that is not known.
-pub(super) fn check(bytes: &[u8]) -> Result<(), Fault> {
+pub(in crate::decode) fn check(bytes: &[u8]) -> Result<(), Fault> {
+    check_within(bytes, RECORD_DEPTH_MAX)
+}
+
+/// As [`check`], for a text that stands inside of another one: nested at most `depth_max` deep, which
+/// is at most [`RECORD_DEPTH_MAX`].
+pub(in crate::decode) fn check_within(bytes: &[u8], depth_max: usize) -> Result<(), Fault> {
     let mut scan = Scan { bytes, at: 0, is_utf8: false };
-    let mut open = Stack { objects: 0, depth: 0 };
+    scan.value(depth_max)?;
+    scan.end()
+}
+
+/// Where `payload` stands in `{"schema": …, "payload": …}`, which has to be all of the text. The names
+/// are compared as they are written.
+pub(in crate::decode) fn payload(bytes: &[u8]) -> Result<Range<usize>, Fault> {
+    let mut scan = Scan { bytes, at: 0, is_utf8: false };
+    let (mut payload, mut schema) = (None, false);
+    scan.space();
+    if scan.peek() != Some(b'{') {
+        return scan.fault("an object with `schema` and `payload`");
+    }
     loop {
-        scan.value_start(&mut open)?;
-        // A value has ended; close what ends with it, until another value begins or all is closed.
-        loop {
-            scan.space();
-            let Some(in_object) = open.top() else {
-                return if scan.at == scan.bytes.len() {
-                    Ok(())
-                } else {
-                    scan.fault("the end of the text")
-                };
-            };
-            match scan.peek() {
-                Some(b',') => {
-                    scan.at += 1;
-                    if in_object {
-                        scan.space();
-                        scan.key()?;
-                    }
-                    break;
-                }
-                Some(b'}') if in_object => open.pop(),
-                Some(b']') if !in_object => open.pop(),
-                _ if in_object => return scan.fault("`,` or `}`"),
-                _ => return scan.fault("`,` or `]`"),
-            }
-            scan.at += 1;
+        scan.at += 1;
+        scan.space();
+        let name = scan.at;
+        scan.key()?;
+        let is = |text: &[u8]| scan.bytes.get(name..).is_some_and(|rest| rest.starts_with(text));
+        let (is_payload, is_schema) = (is(b"\"payload\""), is(b"\"schema\""));
+        if is_payload && payload.is_some() || is_schema && schema || !(is_payload || is_schema) {
+            return Err(Fault { at: name, expected: Some("`schema` and `payload`, once each") });
+        }
+        schema |= is_schema;
+        scan.space();
+        let start = scan.at;
+        scan.value(RECORD_DEPTH_MAX - 1)?;
+        if is_payload {
+            payload = Some(start..scan.at);
+        }
+        scan.space();
+        match scan.peek() {
+            Some(b',') => {}
+            Some(b'}') => break,
+            _ => return scan.fault("`,` or `}`"),
         }
     }
+    let Some(payload) = payload.filter(|_| schema) else {
+        return scan.fault("`schema` and `payload`, once each");
+    };
+    scan.at += 1;
+    scan.end()?;
+    Ok(payload)
 }
 
 /// Which of the open brackets are braces.
 struct Stack {
     objects: u128,
     depth: usize,
+    depth_max: usize,
 }
 
 impl Stack {
     fn push(&mut self, object: bool, at: usize) -> Result<(), Fault> {
-        if self.depth == RECORD_DEPTH_MAX {
+        if self.depth >= self.depth_max {
             return Err(Fault { at, expected: None });
         }
         self.objects = self.objects << 1 | u128::from(object);
@@ -94,6 +116,40 @@ impl Scan<'_> {
 
     fn fault<T>(&self, expected: &'static str) -> Result<T, Fault> {
         Err(Fault { at: self.at, expected: Some(expected) })
+    }
+
+    /// Reads one value; the scan stands behind it then.
+    fn value(&mut self, depth_max: usize) -> Result<(), Fault> {
+        let mut open = Stack { objects: 0, depth: 0, depth_max };
+        loop {
+            self.value_start(&mut open)?;
+            // A value has ended; close what ends with it, until another value begins or all is closed.
+            loop {
+                let Some(in_object) = open.top() else { return Ok(()) };
+                self.space();
+                match self.peek() {
+                    Some(b',') => {
+                        self.at += 1;
+                        if in_object {
+                            self.space();
+                            self.key()?;
+                        }
+                        break;
+                    }
+                    Some(b'}') if in_object => open.pop(),
+                    Some(b']') if !in_object => open.pop(),
+                    _ if in_object => return self.fault("`,` or `}`"),
+                    _ => return self.fault("`,` or `]`"),
+                }
+                self.at += 1;
+            }
+        }
+    }
+
+    /// The text has to end here.
+    fn end(&mut self) -> Result<(), Fault> {
+        self.space();
+        if self.at == self.bytes.len() { Ok(()) } else { self.fault("the end of the text") }
     }
 
     fn space(&mut self) {

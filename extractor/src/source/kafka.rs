@@ -15,6 +15,7 @@ mod describe;
 mod failure;
 mod fetcher;
 mod find;
+mod formats;
 mod handle;
 mod incarnation;
 mod link;
@@ -101,7 +102,8 @@ impl<F: Fetcher> Kafka<F> {
         let monitor = Monitor::start(Arc::clone(&client), &settings.topics)?;
         let queue = F::open(Arc::clone(&client))
             .ok_or_else(|| Failure::new(Code::OutOfMemory, "librdkafka gave no queue"))?;
-        let reader = Reader::new(queue, settings.decoder);
+        let mut reader = Reader::new(queue, settings.decoder);
+        reader.foreign = settings.formats.start()?;
         let socket_timeout = settings.client_config().get("socket.timeout.ms").map(str::parse);
         let stalls = Stalls::new(socket_timeout.and_then(Result::ok));
         let (ids, fetched_ids, foreign) = (BTreeMap::new(), BTreeMap::new(), false);
@@ -183,6 +185,12 @@ impl<F: Fetcher> Source for Kafka<F> {
         let started = Instant::now();
         let topics = self.topics(cancel)?;
         let mut probes = vec![Probe { name: "topics".to_owned(), elapsed: started.elapsed() }];
+        if let Some(registry) = self.settings.formats.registry() {
+            let started = Instant::now();
+            registry::probe(registry, cancel)?;
+            let name = format!("schema registry {}", registry.hosts());
+            probes.push(Probe { name, elapsed: started.elapsed() });
+        }
         if !self.reader.parts.is_empty() {
             return Ok(probes);
         }
@@ -332,6 +340,10 @@ impl<F: Fetcher> Source for Kafka<F> {
         match did {
             Did::Full => Ok(Polled::Full),
             Did::Something => Ok(Polled::Progress),
+            Did::Waiting => {
+                self.reader.foreign.iter().for_each(|foreign| foreign.wait(wait));
+                Ok(Polled::Idle { caught_up: false })
+            }
             Did::Nothing => self.idle(),
         }
     }
@@ -373,6 +385,7 @@ impl<F: Fetcher> Source for Kafka<F> {
         let settings = self.settings.with_credentials(credentials).map_err(fatal)?;
         let mut fresh = Self::connect(settings, self.retry).map_err(fatal)?;
         fresh.monitor.take_over(&self.monitor);
+        self.keep_schemas(&fresh);
         fresh.ids = std::mem::take(&mut self.ids);
         for part in self.reader.stop_all() {
             fresh.reader.resume(part)?;
@@ -419,8 +432,18 @@ impl<F: Fetcher> Kafka<F> {
         }
         let fresh = Self::connect(settings, self.retry)?;
         fresh.monitor.take_over(&self.monitor);
+        self.keep_schemas(&fresh);
         *self = fresh;
         Ok(())
+    }
+
+    /// Hands over the schemas that were found, if the registry is the same.
+    fn keep_schemas(&self, fresh: &Self) {
+        if let (Some(old), Some(new)) = (&self.reader.foreign, &fresh.reader.foreign)
+            && self.settings.formats.is_same_registry(&fresh.settings.formats)
+        {
+            new.take_over(old);
+        }
     }
 }
 

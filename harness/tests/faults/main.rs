@@ -11,11 +11,14 @@
     reason = "a test ends where it fails"
 )]
 
+mod formats;
 mod kafka;
 mod kills;
 mod letters;
 mod races;
 mod refused;
+#[path = "../../../extractor/tests/kafka_support/registry.rs"]
+mod registry;
 mod restarts;
 mod routes;
 mod serve;

@@ -10,10 +10,12 @@ use rdkafka::types::RDKafkaErrorCode;
 
 use super::failure;
 use super::fetcher::{Fetched, Fetcher, HEADERS_MAX};
+use super::formats::Foreign;
 use super::monitor::is_unknown;
 use super::part::{Part, Verdict};
 use super::position::{Place, Position};
 use super::queue::MESSAGES_MAX;
+use crate::decode::translate::Hindrance;
 use crate::decode::{Decoder, Record};
 use crate::source::{RowSink, Taken};
 
@@ -35,6 +37,8 @@ pub(super) enum Did {
     Full,
     /// There was nothing to do.
     Nothing,
+    /// The next record waits for its schema.
+    Waiting,
 }
 
 /// What an item asks for after it was handled.
@@ -47,6 +51,8 @@ enum Next {
     Done,
     /// The item stays: the sink is full.
     Full,
+    /// The item stays: its schema is on its way.
+    Waiting,
     /// The partition has reached its `until`.
     Stop,
     /// The item is done, and the state of the topic is in doubt.
@@ -58,6 +64,8 @@ pub(super) struct Reader<F> {
     pub(super) parts: Vec<Part>,
     pub(super) queue: F,
     pub(super) decoder: Decoder,
+    /// Makes JSON of what is none yet.
+    pub(super) foreign: Option<Foreign>,
     /// The topics are in doubt; set here, taken by the owner.
     pub(super) doubt: bool,
     /// Mean bytes of the records delivered last.
@@ -91,7 +99,8 @@ impl Known {
 impl<F: Fetcher> Reader<F> {
     pub(super) fn new(queue: F, decoder: Decoder) -> Self {
         let (parts, known, mean_bytes) = (Vec::new(), Known::default(), MEAN_BYTES_FIRST);
-        Self { parts, queue, decoder, doubt: false, mean_bytes, known }
+        let foreign = None;
+        Self { parts, queue, decoder, foreign, doubt: false, mean_bytes, known }
     }
 
     /// Stops all partitions, forgets what was fetched for them, and gives them away.
@@ -172,11 +181,13 @@ impl<F: Fetcher> Reader<F> {
                 continue;
             };
             let next = match item.error() {
-                None => record(self.decoder, index, part, &item, sink)?,
+                None => record((self.decoder, self.foreign.as_mut()), index, part, &item, sink)?,
                 Some(code) => event(part, &item, code),
             };
             // Once for each run of records of one partition: what it costs is a call.
-            if newest.is_some_and(|(part, _)| part != index) || matches!(next, Next::Full) {
+            if newest.is_some_and(|(part, _)| part != index)
+                || matches!(next, Next::Full | Next::Waiting)
+            {
                 self.note_time(&mut newest);
             }
             match next {
@@ -191,6 +202,7 @@ impl<F: Fetcher> Reader<F> {
                 }
                 Next::Done => self.queue.pop(),
                 Next::Full => return Ok(Did::Full),
+                Next::Waiting => return Ok(Did::Waiting),
                 Next::Stop => {
                     self.note_time(&mut newest);
                     self.stop(index);
@@ -239,7 +251,7 @@ fn stop(queue: &mut impl Fetcher, place: &Place) {
 
 /// One record.
 fn record(
-    decoder: Decoder,
+    (decoder, foreign): (Decoder, Option<&mut Foreign>),
     index: usize,
     part: &mut Part,
     item: &impl Fetched,
@@ -251,12 +263,26 @@ fn record(
         Verdict::Drop | Verdict::Broken => return Ok(Next::Done),
         Verdict::Reached => return Ok(Next::Stop),
     }
+    let number = u32::try_from(index).unwrap_or(u32::MAX);
+    let (key, value) = match foreign {
+        None => (item.key(), item.value()),
+        Some(foreign) => match foreign.translate(item.key(), item.value()) {
+            Ok(texts) => texts,
+            Err(Hindrance::Waiting) => return Ok(Next::Waiting),
+            Err(Hindrance::Failed(failure)) => {
+                return Err(failure.at(number, Some(Position::at(offset).to_value()?)));
+            }
+            Err(Hindrance::Undecodable(why)) => {
+                return error_row(number, part, item, sink, (why.code(), why.to_string()));
+            }
+        },
+    };
     let mut record = Record {
         topic: &part.place.topic,
         partition: part.place.partition,
         offset,
-        key: item.key(),
-        value: item.value(),
+        key,
+        value,
         ..Record::default()
     };
     let mut unreadable = false;
@@ -267,7 +293,6 @@ fn record(
             None => unreadable = true,
         }
     }
-    let number = u32::try_from(index).unwrap_or(u32::MAX);
     let (code, reason) = match decoder.decode(&record) {
         Ok(_) if unreadable => {
             let reason = format!("its headers are damaged or more than {HEADERS_MAX}");

@@ -13,14 +13,14 @@ use rdkafka::error::KafkaError;
 use serde_json::{Map, Value};
 
 use super::certificate::Authorities;
+use super::formats::{self, Formats};
 use super::memory::{MEMORY_BYTES_DEFAULT, MEMORY_BYTES_MAX, MEMORY_BYTES_MIN, Memory, Readers};
-use super::registry;
 use super::security::{self, Protocol, Security, Shows};
 use super::spoof::Spoof;
 use super::token::Tokens;
 use super::topics::Selection;
 use crate::config::{Settings, Unknown, is_secret_key};
-use crate::decode::{Decoder, FORMATS, Format};
+use crate::decode::Decoder;
 
 /// Values of `connector.class` that mean this source.
 pub const CLASSES: [&str; 3] = [
@@ -76,6 +76,8 @@ pub struct KafkaSettings {
     pub topics: Selection,
     /// How keys and values are declared.
     pub decoder: Decoder,
+    /// What makes JSON of those that are neither JSON nor text nor bytes.
+    pub(super) formats: Formats,
     /// Bytes of memory for fetched records that wait to be encoded, all partitions together.
     pub memory_bytes: u64,
     /// Whether records are taken in batches by the small part of unsafe code.
@@ -115,15 +117,11 @@ impl KafkaSettings {
     /// # Errors
     /// The first value that cannot be used, with `detail.pointer`.
     pub fn read(settings: &Settings) -> Result<Self, Failure> {
-        registry::refuse(settings)?;
+        let formats = Formats::read(settings)?;
         let security = Security::read(settings)?;
         let servers = servers(settings, security.protocol)?;
         let topics = Selection::read(settings)?;
-        let decoder = Decoder {
-            key: settings.choice("key.format", &FORMATS, Format::String)?,
-            value: settings.choice("value.format", &FORMATS, Format::Json)?,
-            metadata: settings.flag("record.metadata", false)?,
-        };
+        let decoder = formats.decoder(settings.flag("record.metadata", false)?);
         let bytes_range = MEMORY_BYTES_MIN..=MEMORY_BYTES_MAX;
         let memory_bytes =
             settings.number("kafka.memory.bytes", bytes_range, MEMORY_BYTES_DEFAULT)?;
@@ -144,10 +142,12 @@ impl KafkaSettings {
         let mut warnings = warnings(on_gap, read_uncommitted, batch);
         warnings.extend(security.warnings.iter().cloned());
         warnings.extend(insecure(&properties));
+        warnings.extend(formats.warnings());
         Ok(Self {
             servers,
             topics,
             decoder,
+            formats,
             memory_bytes,
             batch,
             readers: Readers::default(),
@@ -195,7 +195,9 @@ impl KafkaSettings {
     /// Keys that nothing reads.
     pub fn unknown(settings: &Settings) -> Vec<Unknown> {
         let known: Vec<&str> = KEYS.into_iter().chain(security::KEYS).collect();
-        settings.unknown(&known, &[PROPERTY_PREFIX])
+        let mut unknown = settings.unknown(&known, &[PROPERTY_PREFIX]);
+        unknown.retain(|it| !formats::is_key(&it.key));
+        unknown
     }
 
     /// How the memory is spent.

@@ -3,6 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::*;
+use crate::decode::Format;
 
 fn settings(config: Value) -> Settings {
     let Value::Object(config) = config else { panic!("not an object") };
@@ -119,7 +120,8 @@ fn missing_keys_say_what_to_write() {
 
 #[test]
 fn unusable_values_say_what_is_allowed() {
-    invalid("value.format", "xml", "allowed: json, string, bytes");
+    let formats = "allowed: json, string, bytes, raw, avro, avro-confluent, json-schema";
+    invalid("value.format", "xml", formats);
     invalid("auto.offset.reset", "none", "allowed: error, earliest, latest");
     invalid("isolation.level", "committed", "allowed: read_committed, read_uncommitted");
     invalid("kafka.memory.bytes", "1000", "allowed: a whole number from 1048576 to 1073741824");
