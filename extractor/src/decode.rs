@@ -5,6 +5,7 @@
 //! the same bytes in every process.
 
 pub mod avro;
+pub mod csv;
 mod json;
 pub mod schema;
 pub mod translate;

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use protocol::Failure;
 
 use super::avro::Plan;
+use super::csv::Csv;
 use super::schema::{FRAME_BYTES, Found, Kind, Schema, Schemas};
 use super::{RECORD_DEPTH_MAX, Undecodable, json};
 
@@ -29,6 +30,8 @@ pub enum Codec {
     Avro(Arc<Plan>),
     /// Behind the id of its schema.
     Framed(Kind),
+    /// One line of CSV.
+    Csv(Arc<Csv>),
     /// `{"schema": …, "payload": …}`, of which the payload is taken (Kafka Connect's JSON).
     Envelope,
 }
@@ -38,6 +41,8 @@ pub enum Codec {
 pub enum Form {
     /// Avro of the schema that the settings give.
     Avro,
+    /// CSV of the columns that the settings give.
+    Csv,
     /// Of a schema of the registry.
     Framed(Kind, u32),
     /// Framed at all.
@@ -50,6 +55,7 @@ impl fmt::Display for Form {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Avro => f.write_str("Avro of the given schema"),
+            Self::Csv => f.write_str("CSV of the declared columns"),
             Self::Framed(Kind::Json, id) => write!(f, "JSON (schema id {id})"),
             Self::Framed(kind, id) => write!(f, "{kind} of schema id {id}"),
             Self::Frame => f.write_str("framed for a schema registry"),
@@ -82,7 +88,7 @@ pub struct Translator {
 impl Translator {
     /// A translator with its codecs and where schemas come from, which only framed ones need.
     pub fn new(key: Codec, value: Codec, schemas: Option<Box<dyn Schemas + Send>>) -> Self {
-        let side = |role, codec| Side { role, codec, text: Vec::new() };
+        let side = |role, codec| Side { role, codec, text: Vec::new(), field: Vec::new() };
         let known = Known { schemas, found: HashMap::new(), last: None };
         Self { key: side("key", key), value: side("value", value), known }
     }
@@ -108,6 +114,8 @@ struct Side {
     codec: Codec,
     /// Reused for every record.
     text: Vec<u8>,
+    /// Of CSV, the field that is read; reused as well.
+    field: Vec<u8>,
 }
 
 impl Side {
@@ -132,6 +140,12 @@ impl Side {
                 clear(&mut self.text);
                 plan.write(bytes, 0, &mut self.text)
                     .map_err(|e| fault(Form::Avro, e.at, e.expected))?;
+                Ok(&self.text)
+            }
+            Codec::Csv(csv) => {
+                clear(&mut self.text);
+                csv.write(bytes, &mut self.text, &mut self.field)
+                    .map_err(|e| fault(Form::Csv, e.at, e.expected))?;
                 Ok(&self.text)
             }
             Codec::Framed(kind) => {

@@ -6,6 +6,8 @@ use std::time::Duration;
 use rdkafka::ClientConfig;
 use rdkafka::mocking::MockCluster;
 use rdkafka::producer::{BaseProducer, BaseRecord, DefaultProducerContext, Producer};
+// The double, which the extractor's tests have too, serves TLS.
+use rustls as _;
 use serde_json::{Value, json};
 
 use crate::registry::{Fault, Registry};

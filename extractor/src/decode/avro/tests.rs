@@ -506,7 +506,8 @@ fn expected(value: &Avro, schema: &Schema, names: &HashMap<Name, Schema>) -> Val
         (Avro::Bytes(it) | Avro::Fixed(_, it), _) => json!(STANDARD.encode(it)),
         (Avro::String(it) | Avro::Enum(_, it), _) => json!(it),
         (Avro::Decimal(it), Schema::Decimal(decimal)) => {
-            let bytes: Vec<u8> = it.try_into().unwrap();
+            // It has no way back from a decimal of no bytes, which is zero.
+            let bytes: Vec<u8> = it.try_into().unwrap_or_default();
             json!(digits_of(&bytes, decimal.scale))
         }
         (Avro::Array(items), Schema::Array(array)) => {
@@ -532,7 +533,7 @@ fn expected(value: &Avro, schema: &Schema, names: &HashMap<Name, Schema>) -> Val
 
 /// A decimal by schoolbook arithmetic in base ten.
 fn digits_of(bytes: &[u8], scale: usize) -> String {
-    let negative = bytes[0] & 0x80 != 0;
+    let negative = bytes.first().is_some_and(|byte| byte & 0x80 != 0);
     let mut digits = vec![0_u32];
     let mut times_and = |by: u32, and: u32| {
         let mut carry = and;
@@ -610,6 +611,13 @@ fn apache_avro_reads_the_same() {
                     assert!(fault.at <= bytes.len() && round > 0, "{fault:?} {raw} {bytes:?}");
                     refused += 1;
                 }
+                // It takes what ends too early for null in unions as well.
+                (Some(_), Err(fault))
+                    if fault.at == bytes.len() || fault.expected == "the end of a number" => {}
+                // It drops the bits beyond 64, and takes a block of less than no bytes.
+                (Some(_), Err(fault))
+                    if ["a number of at most 64 bits", "the bytes of a block"]
+                        .contains(&fault.expected) => {}
                 // It refuses a decimal of more digits than declared; here those are shown.
                 (None, Ok(_)) if raw.to_string().contains("decimal") => {}
                 _ => panic!("apache-avro {judged:?}, here {ours:?}: {raw} {bytes:?}"),

@@ -2,6 +2,8 @@
 //! Connect that have an equivalent. What is not understood is refused by name, before anything
 //! connects. Asks nobody.
 
+mod csv;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,17 +22,19 @@ use crate::decode::{Decoder, Format};
 enum Named {
     Plain(Format),
     Avro,
+    Csv,
     Framed(Kind),
 }
 
 /// Every format with its name.
-const FORMATS: [(&str, Named); 7] = [
+const FORMATS: [(&str, Named); 8] = [
     ("json", Named::Plain(Format::Json)),
     ("string", Named::Plain(Format::String)),
     ("bytes", Named::Plain(Format::Bytes)),
     ("raw", Named::Plain(Format::Bytes)),
     ("avro", Named::Avro),
     ("avro-confluent", Named::Framed(Kind::Avro)),
+    ("csv", Named::Csv),
     ("json-schema", Named::Framed(Kind::Json)),
 ];
 
@@ -64,15 +68,16 @@ const LOGICAL: &str = "avro.logical";
 const ENDIANNESS: &str = "materialize.uint.endianness";
 
 /// What there is, for the ends of texts.
-const POSSIBLE: &str = "possible are json, string, bytes, avro, avro-confluent and json-schema in \
-                        key.format and value.format";
+const POSSIBLE: &str = "possible are json, string, bytes, avro, avro-confluent, csv and json-schema \
+                        in key.format and value.format";
 
 /// Whether a key is read here.
 pub(super) fn is_key(key: &str) -> bool {
     let side = ["key", "value"].into_iter().find_map(|side| key.strip_prefix(side));
     let is_side = side.is_some_and(|rest| {
+        let is_csv = rest.strip_prefix(".csv.").is_some_and(|rest| csv::OPTIONS.contains(&rest));
         let idle = rest.strip_prefix(".converter.").is_some_and(|rest| IDLE.contains(&rest));
-        SIDE_KEYS.contains(&rest) || idle
+        SIDE_KEYS.contains(&rest) || is_csv || idle
     });
     is_side || registry::KEYS.contains(&key) || [LOGICAL, ENDIANNESS].contains(&key)
 }
@@ -199,6 +204,7 @@ impl Foreign {
 
 /// Keys of one side.
 struct Names {
+    csv: &'static str,
     format: &'static str,
     converter: &'static str,
     avro_schema: &'static str,
@@ -206,6 +212,7 @@ struct Names {
 }
 
 const KEY: Names = Names {
+    csv: "key.csv.",
     format: "key.format",
     converter: "key.converter",
     avro_schema: "key.avro.schema",
@@ -213,6 +220,7 @@ const KEY: Names = Names {
 };
 
 const VALUE: Names = Names {
+    csv: "value.csv.",
     format: "value.format",
     converter: "value.converter",
     avro_schema: "value.avro.schema",
@@ -240,6 +248,12 @@ impl Side {
             let text = format!("only {}=avro reads by it", names.format);
             return Err(settings.unsupported(names.avro_schema, &text));
         }
+        if named != Named::Csv
+            && let Some((option, _)) = settings.with_prefix(names.csv).next()
+        {
+            let text = format!("only {}=csv reads by it", names.format);
+            return Err(settings.unsupported(&format!("{}{option}", names.csv), &text));
+        }
         // Kafka Connect's converter expects schemas unless told otherwise.
         let is_connect = is_json && converter.is_some();
         let has_schemas = match enable {
@@ -251,6 +265,7 @@ impl Side {
             Named::Plain(Format::Json) if has_schemas => written(Codec::Envelope),
             Named::Plain(format) => Self { format, codec: Codec::Plain },
             Named::Framed(kind) => written(Codec::Framed(kind)),
+            Named::Csv => written(Codec::Csv(Arc::new(csv::read(settings, names.csv)?))),
             Named::Avro => {
                 let key = names.avro_schema;
                 let what = "the schema as JSON, which avro reads by";

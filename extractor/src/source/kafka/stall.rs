@@ -151,7 +151,8 @@ fn end_above(part: &Part, ends: &BTreeMap<Place, i64>) -> Option<i64> {
 impl<F: Fetcher> Kafka<F> {
     /// Looks after partitions that deliver nothing; called after each poll with what that `did`.
     pub(super) fn watch_stalls(&mut self, did: Did) -> Result<(), Failure> {
-        self.stalls.tick(Instant::now(), did != Did::Full);
+        let may_come = !matches!(did, Did::Full | Did::Waiting);
+        self.stalls.tick(Instant::now(), may_come);
         let ends: BTreeMap<_, _> = self.monitor.take_ends().into_iter().collect();
         if !ends.is_empty() {
             self.find_stalls(&ends)?;

@@ -16,6 +16,7 @@ fn shape(config: &Value) -> [String; 2] {
     let side = |side: &Side| match (&side.codec, side.format) {
         (Codec::Plain, format) => format!("{format:?}"),
         (Codec::Avro(_), Format::Written) => "Avro".to_owned(),
+        (Codec::Csv(_), Format::Written) => "Csv".to_owned(),
         (codec, Format::Written) => format!("{codec:?}"),
         (codec, format) => panic!("{codec:?} {format:?}"),
     };
@@ -52,6 +53,11 @@ fn formats_are_declared_by_their_names() {
         (json!({"value.format": "avro", "value.avro.schema": {"type": "int"}}), ["String", "Avro"]),
         (json!({"value.format": "avro", "value.avro.schema": "\"int\""}), ["String", "Avro"]),
         (json!({"value.json.schemas.enable": true}), ["String", "Envelope"]),
+        (
+            json!({"key.format": "csv", "key.csv.columns": "a BIGINT", "value.format": "csv",
+                "value.csv.columns": "a, b", "value.csv.field-delimiter": "\\t"}),
+            ["Csv", "Csv"],
+        ),
     ] {
         assert_eq!(shape(&config), expected, "{config}");
     }
@@ -101,7 +107,11 @@ fn what_is_not_understood_is_refused_by_name() {
         ("value.format", "protobuf", "allowed: json, string"),
         ("value.converter", "io.confluent.connect.protobuf.ProtobufConverter", "a Java class"),
         ("value.converter", "io.apicurio.registry.utils.converter.AvroConverter", "a Java class"),
-        ("value.converter", "com.example.Own", "possible are json, string, bytes, avro"),
+        (
+            "value.converter",
+            "com.example.Own",
+            "possible are json, string, bytes, avro, avro-confluent, csv",
+        ),
         (
             "value.deserializer",
             "io.confluent.kafka.serializers.KafkaAvroDeserializer",
@@ -127,6 +137,29 @@ fn what_is_not_understood_is_refused_by_name() {
             json!({"value.format": "avro", "value.avro.schema": "{}"}),
             "value.avro.schema",
             "no Avro schema",
+        ),
+        (json!({"value.format": "csv"}), "value.csv.columns", "is missing"),
+        (
+            json!({"value.format": "csv", "value.csv.columns": "a FLUT"}),
+            "value.csv.columns",
+            "expected a type",
+        ),
+        (json!({"value.csv.columns": "a"}), "value.csv.columns", "only value.format=csv"),
+        (
+            json!({"value.format": "csv", "value.csv.columns": "a", "value.csv.quote-character": ","}),
+            "value.csv.quote-character",
+            "is the same as value.csv.field-delimiter",
+        ),
+        (
+            json!({"value.format": "csv", "value.csv.columns": "a", "value.csv.field-delimiter": "::"}),
+            "value.csv.field-delimiter",
+            "one ASCII mark",
+        ),
+        (
+            json!({"value.format": "csv", "value.csv.columns": "a",
+                "value.csv.ignore-parse-errors": "true"}),
+            "value.csv.ignore-parse-errors",
+            "errors.tolerance",
         ),
         (json!({"schema.registry.url": URL}), "schema.registry.url", "neither key.format"),
         (

@@ -120,7 +120,7 @@ fn missing_keys_say_what_to_write() {
 
 #[test]
 fn unusable_values_say_what_is_allowed() {
-    let formats = "allowed: json, string, bytes, raw, avro, avro-confluent, json-schema";
+    let formats = "allowed: json, string, bytes, raw, avro, avro-confluent, csv, json-schema";
     invalid("value.format", "xml", formats);
     invalid("auto.offset.reset", "none", "allowed: error, earliest, latest");
     invalid("isolation.level", "committed", "allowed: read_committed, read_uncommitted");
