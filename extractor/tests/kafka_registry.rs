@@ -392,6 +392,19 @@ fn f29_tls_wants_the_authority_and_the_certificate_of_the_client() {
     }
 }
 
+/// Of several addresses the next one is asked where one does not answer.
+#[test]
+fn f29_another_address_of_the_registry_is_asked() {
+    let bench = Bench::new();
+    bench.registry.avro(1, &int_schema("a"));
+    bench.send(&framed(1, 6));
+    // Nothing listens on port 1 of this machine.
+    let both = format!("http://127.0.0.1:1, {}/", bench.registry.url());
+    let mut source = bench.open(&json!({"schema.registry.url": both}));
+    assert_eq!(read_all(&mut source).records(0), [r#"{"a":6}"#]);
+    assert_eq!(bench.registry.count("/schemas/ids/1"), 1);
+}
+
 /// A registry that does not answer holds up rows, and nothing else: PING, STOP and the end.
 #[test]
 fn f29_a_silent_registry_blocks_no_ping_and_no_stop() {
@@ -454,5 +467,7 @@ fn formats_without_a_registry() {
     assert_eq!(read(value, &envelope), "12345678901234567890.10");
     let framed = json!({"value.format": "json-schema"});
     assert_eq!(read(b"\0\0\0\0\x09{\"n\":1.00}", &framed), r#"{"n":1.00}"#);
+    let csv = json!({"value.format": "csv", "value.csv.columns": "region, pv BIGINT, uv BIGINT"});
+    assert_eq!(read(b"\"eu, west\",7,", &csv), r#"{"region":"eu, west","pv":7,"uv":null}"#);
     assert!(bench.registry.asked().is_empty());
 }

@@ -100,3 +100,26 @@ fn f29_registry_avro_reaches_the_table_and_an_outage_skips_nothing() {
     let errors = pipeline.query("SELECT BATCH_EARLIEST_OFFSET, ERROR_CODE FROM PIPELINES_ERRORS");
     assert_eq!(errors.last().unwrap(), &[r#"{"offset":1}"#, "DECODE_FAILED"]);
 }
+
+/// What needs no registry: a schema that is an object of the pipeline's file, and CSV.
+#[test]
+fn raw_avro_and_csv_reach_the_table() {
+    let bench = Bench::new();
+    let mut config = kafka(&bench.bootstrap, "t");
+    config["key.format"] = "avro".into();
+    config["key.avro.schema"] =
+        json!({"type": "record", "name": "row", "fields": [{"name": "region", "type": "string"}]});
+    config["value.format"] = "csv".into();
+    config["value.csv.columns"] = "region STRING NOT NULL, pv BIGINT, uv BIGINT".into();
+    bench.send(0, b"\x10eu, west", Some(b"\"eu, west\",7,"));
+    bench.send(1, b"\x04us", None);
+    let pipeline = Pipeline::new("plain", None, &config);
+    pipeline.run(&[]);
+    assert_eq!(
+        pipeline.query("SELECT id, record FROM plain ORDER BY id"),
+        [
+            [r#"{"region":"eu, west"}"#, r#"{"region":"eu, west","pv":7,"uv":null}"#],
+            [r#"{"region":"us"}"#, "null"]
+        ]
+    );
+}
