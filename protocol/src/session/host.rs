@@ -51,13 +51,15 @@ pub enum SessionError {
     #[error("{0}")]
     Payload(Failure),
     /// The extractor broke a rule of the protocol.
-    #[error("extractor broke the protocol with {kind} (frame {seq}): {what}")]
+    #[error("extractor broke the protocol with {kind} (frame {seq}, rule {rule}): {what}")]
     Broken {
         /// The message.
         kind: &'static str,
         /// Its frame.
         seq: u32,
-        /// The rule and the numbers.
+        /// The rule, by its name in `SPEC.md` section 7.3.
+        rule: &'static str,
+        /// What was seen, with the numbers.
         what: String,
     },
 }

@@ -173,6 +173,8 @@ fn check(name: &str, text: &str) -> Option<String> {
         (["refuse", "host", rule], Err(("host", found))) => {
             let (_, texts) = HOST_TEXTS.iter().find(|(name, _)| name == rule).unwrap();
             assert!(texts.iter().any(|text| found.contains(text)), "{name}: {found}");
+            let is_named = *rule == "H12" || found.contains(&format!("rule {rule})"));
+            assert!(is_named, "{name}: another rule is named: {found}");
             Some((*rule).to_owned())
         }
         (_, end) => panic!("{name}: the verdict is {words:?}, what came is {end:?}"),
