@@ -11,6 +11,7 @@ from .messages import CLASS_OF
 from .source import Failure
 
 FRAME_BYTES = 256 << 10
+FRAME_SPARE = 1024  # for the prefix and the numbers and marker of a block
 ROWS_PER_POLL = 512
 
 
@@ -40,6 +41,7 @@ class Batch:
         self.counts = [[0, 0] for _ in self.parts]
         self.digests = [0] * len(self.parts)
         self.pending, self.news = {}, []
+        self.frame_bytes = min(FRAME_BYTES, extractor.max_frame - FRAME_SPARE)
         self.rows = self.errors = self.datum_bytes = self.frames = self.bytes = 0
         self.full = None
 
@@ -71,7 +73,13 @@ class Batch:
             if time.monotonic() - (first or began) >= seconds:
                 return "interval" if first else "idle"
             if not moved:
-                extractor.wait(entry, (first or began) + seconds - time.monotonic())
+                left = (first or began) + seconds - time.monotonic()
+                extractor.wait(entry, min(left, self.stall_left() or left))
+
+    def stall_left(self):
+        """Seconds before anything is delivered again; longer than a batch may take."""
+        until = self.extractor.stalled
+        return 0 if until is None else max(0, until - time.monotonic())
 
     def gives_up(self, failure, since):
         """Waits before another attempt, if the failure may pass."""
@@ -134,10 +142,9 @@ class Batch:
             if ends_here:
                 break
             if (settings["test.stall.ms"] and part.row == settings["test.stall.at"]
-                    and not self.extractor.stalled):
-                self.extractor.stalled = True
-                self.extractor.wait(self.entry, settings["test.stall.ms"] / 1000)
-            if self.entry.is_interrupted() or not self.add(index, part):
+                    and self.extractor.stalled is None):
+                self.extractor.stalled = time.monotonic() + settings["test.stall.ms"] / 1000
+            if self.entry.is_interrupted() or self.stall_left() or not self.add(index, part):
                 return
             part.move(part.row + 1)
         if part.row == split.rows and split.closes and closed and not part.closed:
@@ -162,7 +169,7 @@ class Batch:
         if not bad:
             self.digests[index] = crc32c(datum, self.digests[index])
         held = self.pending.setdefault((index, bad), [0, bytearray()])
-        if held[1] and len(held[1]) + len(datum) > FRAME_BYTES:
+        if held[1] and len(held[1]) + len(datum) > self.frame_bytes:
             self.flush_one(index, bad)
             held = self.pending.setdefault((index, bad), [0, bytearray()])
         held[0] += 1

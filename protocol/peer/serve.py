@@ -44,7 +44,7 @@ class Extractor:
         self.features, self.max_frame, self.row_max, self.retry_seconds = [], 0, 0, 0
         self.epoch, self.parts, self.marker = 0, [], b""
         self.batches = self.rows = 0
-        self.news, self.stalled = [], False
+        self.news, self.stalled = [], None
 
     # --- the threads beside the main one ---------------------------------------------------------
 
@@ -253,6 +253,7 @@ class Extractor:
                 failure.more.update(part=index, at=canon.parse(given["value"].encode()))
                 raise
         self.parts = parts
+        self.stalled = None if self.stalled is None else 0  # once in a process
         self.news = [self.source.close(part.split.name) for part in parts if part.closed]
         return {"parts": len(parts)}
 
