@@ -406,9 +406,9 @@ impl Source for TestSource {
             return Err(Failure::new(Code::SourceRecreated, text));
         }
         let mut fresh = Vec::new();
-        for (key, value) in parts {
-            let name = self.name(key)?;
-            let place = self.place(&name, value)?;
+        for (number, (key, value)) in (0u32..).zip(parts) {
+            let named = self.name(key).and_then(|name| Ok((self.place(&name, value)?, name)));
+            let (place, name) = named.map_err(|e| e.at(number, Some(value.clone())))?;
             fresh.push(Part {
                 rows: Generator::new(&self.plan, &name),
                 name,

@@ -172,6 +172,8 @@ fn an_assignment_that_cannot_be_served_is_refused_and_voids_its_credits() {
             panic!("{name} was assigned")
         };
         assert_eq!(failure.code, code, "{failure}");
+        let is_of_a_part = code != Code::SourceRecreated;
+        assert_eq!((failure.part, failure.at.is_some()), (is_of_a_part.then_some(0), is_of_a_part));
         assert!(!failure.fatal);
         assert_eq!(host.batch().end.reason, Reason::Void);
         // The process is as good as before.
