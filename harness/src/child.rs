@@ -24,6 +24,7 @@ use nix::unistd::Pid;
 use protocol::wire::{Direction, Frame, FrameDecoder, FrameError};
 
 pub use spawn::SpawnError;
+pub(crate) use spawn::spawn;
 
 use crate::run::ExtractorCommand;
 
@@ -87,7 +88,7 @@ impl Child {
         bytes_read: impl Fn(usize) + Send + 'static,
         lines: impl Fn(&str) + Send + 'static,
     ) -> Result<Self, SpawnError> {
-        let mut process = spawn::spawn(command)?;
+        let mut process = spawn(command)?;
         let stderr = Arc::new(Stderr::default());
         if let Some(pipe) = process.stderr.take() {
             let kept = Arc::clone(&stderr);

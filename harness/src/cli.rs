@@ -7,6 +7,7 @@
 mod alter;
 mod args;
 mod audit;
+mod conformance;
 mod doctor;
 mod error;
 mod lag;
@@ -80,6 +81,8 @@ fn command(command: Command) -> Result<Exit, CliError> {
         Command::Sql(args) => sql::sql(&args),
         Command::Serve(args) => serve::serve(&args),
         Command::Demo(args) => demo::demo(&args),
+        Command::Conformance(args) => conformance::conformance(&args),
+        Command::Replay(args) => conformance::replay(&args),
         Command::Man => man::man(),
         Command::Completions(args) => {
             let mut text = Vec::new();

@@ -4,6 +4,7 @@ mod audit;
 pub mod catalogue;
 pub mod child;
 pub mod cli;
+pub mod conformance;
 pub mod deadletter;
 mod demo;
 mod doctor;

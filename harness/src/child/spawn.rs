@@ -55,7 +55,7 @@ struct Job {
 }
 
 /// Starts the extractor's process.
-pub(super) fn spawn(command: &ExtractorCommand) -> Result<std::process::Child, SpawnError> {
+pub(crate) fn spawn(command: &ExtractorCommand) -> Result<std::process::Child, SpawnError> {
     let (answer, answered) = sync_channel(1);
     let job = Job { command: prepare(command), answer };
     let gone = |_| SpawnError("the thread that starts extractors is gone".to_owned());

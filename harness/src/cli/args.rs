@@ -2,6 +2,7 @@
 //!
 //! Touches nothing but arguments. Help texts hold an example of every command.
 
+mod conformance;
 mod demo;
 mod sql;
 mod watching;
@@ -17,6 +18,7 @@ use crate::metrics;
 use crate::pipeline::{KEYS, parse_end, parse_start};
 use crate::run::Points;
 use crate::store;
+pub(super) use conformance::{ConformanceArgs, LevelArg, ReplayArgs};
 pub(crate) use demo::{DemoArgs, DemoSource};
 pub(super) use sql::SqlArgs;
 pub(super) use watching::{AuditArgs, DoctorArgs, StatusArgs};
@@ -73,6 +75,10 @@ pub(super) enum Command {
     Serve(ServeArgs),
     /// Watch a Kafka topic of a million records land in a table.
     Demo(DemoArgs),
+    /// Certify an extractor, in any language, against the protocol.
+    Conformance(ConformanceArgs),
+    /// Play the transcript of a failed check of conformance once more.
+    Replay(ReplayArgs),
     /// Print a completion script for a shell.
     Completions(CompletionArgs),
     /// Print the manual page.

@@ -24,7 +24,7 @@ const fn in_harness(module: &'static str, never: &'static [&'static str]) -> Dir
 
 /// source → decode → row → encode → batch → pump → pipe; configuration stands aside.
 /// store ← catalogue ← transaction ← run; child and link belong to run.
-const DIRECTIONS: [Direction; 16] = [
+const DIRECTIONS: [Direction; 17] = [
     in_extractor("source", &["batch", "pump", "pipe", "args", "exit"]),
     in_extractor("decode", &["source", "batch", "pump", "pipe", "args", "exit", "log"]),
     in_extractor("row", &["source", "batch", "pump", "pipe", "args", "exit", "log"]),
@@ -41,6 +41,10 @@ const DIRECTIONS: [Direction; 16] = [
     in_harness("run", &["sql", "cli"]),
     in_harness("import", &["run", "sql", "cli", "store", "transaction"]),
     in_harness("sql", &["cli", "demo"]),
+    in_harness(
+        "conformance",
+        &["store", "catalogue", "transaction", "stage", "link", "pipeline", "sql", "cli"],
+    ),
 ];
 
 /// A module imports only from its left.
