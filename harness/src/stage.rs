@@ -17,7 +17,7 @@ use protocol::avro::{Block, Blocks, ContainerError, Cursor, ErrorRow, Marker, Ro
 use protocol::message::{Operation, Refused};
 use protocol::session::host::Rows as RowsFrame;
 
-use crate::store::{self, RowSink, Rows, StoreError, StoreErrorKind};
+use crate::store::{self, Container, RowSink, Rows, StoreError, StoreErrorKind};
 
 /// Staged bytes that one task keeps in memory; more goes to a file.
 ///
@@ -42,7 +42,7 @@ pub struct Staged {
     /// Part and count of each piece of rows.
     counts: Vec<(u32, u64)>,
     errors: Vec<Piece>,
-    file: Option<File>,
+    file: Option<Arc<File>>,
     file_len: u64,
     in_memory: u64,
     budget: StageBudget,
@@ -98,7 +98,7 @@ impl Staged {
         self.budget.0.fetch_sub(len, Ordering::AcqRel);
         let file = match self.file.take() {
             Some(file) => file,
-            None => tempfile::tempfile()?,
+            None => Arc::new(tempfile::tempfile()?),
         };
         let file = self.file.insert(file);
         let at = self.file_len;
@@ -196,6 +196,20 @@ impl Rows for Staged {
                 sink(store::RowRef { topic, id, record })
             })
         })
+    }
+
+    fn container(&self) -> Option<Container> {
+        let mut container = Container::new(self.marker);
+        for (piece, (_, count)) in self.rows.iter().zip(&self.counts) {
+            match piece {
+                Piece::Memory(bytes) => container.push(bytes.clone(), *count),
+                Piece::File { at, len } => {
+                    let file = Arc::clone(self.file.as_ref()?);
+                    container.push_file(file, *at, *len, *count);
+                }
+            }
+        }
+        Some(container)
     }
 }
 

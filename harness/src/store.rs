@@ -5,9 +5,11 @@
 //! differ in the verbs only. Invariant: nothing here retries or reconnects by itself; an error goes up.
 
 mod answer;
+mod container;
 mod error;
 mod functions;
 mod mysql;
+mod singlestore;
 mod sqlite;
 mod table;
 mod url;
@@ -17,13 +19,17 @@ use std::sync::Arc;
 use std::time::Instant;
 
 pub use answer::{Answers, CHARSET_BINARY, CHARSET_TEXT, Column, Datum, Done, flag, gone, kind};
+pub use container::Container;
 pub use error::{MESSAGE_CHARS_MAX, ServerCode, StoreError, StoreErrorKind};
 pub use functions::SERVER_FUNCTIONS;
 pub(crate) use table::{STATIC_COLUMNS, is_there};
 pub use table::{
     TABLE_NAME_CHARS_MAX, check_table, create_static_table, require_transactional, static_table_ddl,
 };
-pub use url::{ACCEPTED_FORMS, LoadMethod, Secret, ServerAddress, StoreUrl, URL_LEN_MAX};
+pub use url::{
+    ACCEPTED_FORMS, Compression, ENDPOINTS_MAX, Endpoint, LoadMethod, Options, Secret,
+    ServerAddress, StoreUrl, Tls, TlsCheck, URL_LEN_MAX,
+};
 pub use value::{Cell, CellRow, Param, RowSet};
 
 /// Most rows that one answer may hold.
@@ -41,7 +47,7 @@ pub enum Dialect {
     Mysql,
     /// MariaDB.
     Mariadb,
-    /// SingleStore; only the text of its static table is written for it.
+    /// SingleStore.
     SingleStore,
 }
 
@@ -53,6 +59,14 @@ impl Dialect {
             Self::Mysql | Self::Mariadb | Self::SingleStore => {
                 format!("`{}`", name.replace('`', "``"))
             }
+        }
+    }
+
+    /// Whether a part of a transaction can be undone. SingleStore's documentation has no savepoint.
+    pub(crate) fn has_savepoints(self) -> bool {
+        match self {
+            Self::Sqlite | Self::Mysql | Self::Mariadb => true,
+            Self::SingleStore => false,
         }
     }
 
@@ -86,12 +100,30 @@ pub trait Rows {
     /// # Errors
     /// Whatever `sink` or the source of the rows reports.
     fn for_each(&self, sink: &mut RowSink<'_>) -> Result<(), StoreError>;
+
+    /// The same rows as the container that they came in, for a store that takes one; `None` where they did
+    /// not come so.
+    fn container(&self) -> Option<Container> {
+        None
+    }
 }
 
 impl Rows for &[RowRef<'_>] {
     fn for_each(&self, sink: &mut RowSink<'_>) -> Result<(), StoreError> {
         self.iter().try_for_each(|row| sink(*row))
     }
+}
+
+/// Where the transaction that [`Store::begin`] opened stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Transaction {
+    /// It is open.
+    Open,
+    /// The server ended it, or there was none.
+    Ended,
+    /// This server does not say. Nothing commits by itself all the same; whether what was written is still
+    /// there says the rest.
+    Untold,
 }
 
 /// One connection to a database.
@@ -187,12 +219,12 @@ pub trait Store: Send {
     /// The connection is lost, which rolls back too.
     fn rollback(&mut self) -> Result<(), StoreError>;
 
-    /// Whether the transaction that [`Store::begin`] opened is still open. A server may end one without
+    /// Where the transaction that [`Store::begin`] opened stands. A server may end one without
     /// telling (a deadlock, a statement that commits implicitly).
     ///
     /// # Errors
     /// The connection is lost.
-    fn in_transaction(&mut self) -> Result<bool, StoreError>;
+    fn in_transaction(&mut self) -> Result<Transaction, StoreError>;
 
     /// How rows are sent unless a caller asks for the checked way.
     fn load_method(&self) -> LoadMethod {
@@ -259,6 +291,27 @@ impl Connect for Untouched {
 pub fn connect(url: &StoreUrl) -> Result<Box<dyn Store>, StoreError> {
     match url {
         StoreUrl::Sqlite { path } => Ok(Box::new(sqlite::SqliteStore::open(path)?)),
-        StoreUrl::Server(address) => Ok(Box::new(mysql::MysqlStore::open(address)?)),
+        StoreUrl::Server(address) => server(address),
     }
+}
+
+/// Opens one connection to the first endpoint that answers, from one drawn at random on, so that several
+/// aggregators share the work.
+fn server(address: &ServerAddress) -> Result<Box<dyn Store>, StoreError> {
+    let mut endpoints: Vec<&Endpoint> =
+        std::iter::once(&address.endpoint).chain(&address.others).collect();
+    let first = fastrand::usize(..endpoints.len());
+    endpoints.rotate_left(first);
+    let mut refused = None;
+    for endpoint in endpoints {
+        match mysql::connect::open(address, endpoint) {
+            Ok(opened) if opened.dialect == Dialect::SingleStore => {
+                return Ok(Box::new(singlestore::SingleStoreStore::new(address, opened)));
+            }
+            Ok(opened) => return Ok(Box::new(mysql::MysqlStore::new(address, opened))),
+            Err(error) if error.is_transient() => refused = Some(error),
+            Err(error) => return Err(error),
+        }
+    }
+    Err(refused.unwrap_or_else(|| StoreError::internal("an address without an endpoint")))
 }

@@ -27,7 +27,9 @@ use crate::catalogue::{
     key_hash, next_batch, now_us, prune_batches, prune_history, us,
 };
 use crate::route::Route;
-use crate::store::{Connect, LoadMethod, Param, Rows, Store, StoreError, StoreErrorKind};
+use crate::store::{
+    Connect, LoadMethod, Param, Rows, Store, StoreError, StoreErrorKind, Transaction,
+};
 
 pub use find::Refused;
 
@@ -212,10 +214,11 @@ impl Loader {
         let swaps = swaps(batch)?;
         let nonce = fresh();
         let mut store = self.begin()?;
+        let proof = Proof { pipeline_id: batch.pipeline_id, swap: swaps.first(), nonce: &nonce };
         let found = swaps
             .iter()
             .try_for_each(|swap| swap_offset(store.as_mut(), batch, swap, &nonce))
-            .and_then(|()| require_transaction(store.as_mut(), "after the swap"))
+            .and_then(|()| require_transaction(store.as_mut(), &proof, "after the swap"))
             .and_then(|()| find::find(store.as_mut(), batch, self.route.as_deref(), most));
         // The connection is dropped whatever this says (E3).
         drop(store.rollback());
@@ -330,11 +333,13 @@ fn write(
     for swap in swaps {
         swap_offset(store, batch, swap, &attempt.nonce)?;
     }
-    require_transaction(store, "after the swap")?;
+    let proof =
+        Proof { pipeline_id: batch.pipeline_id, swap: swaps.first(), nonce: &attempt.nonce };
+    require_transaction(store, &proof, "after the swap")?;
     if batch.row_count > 0 {
         load_rows(store, batch, attempt)?;
     }
-    require_transaction(store, "after the load")?;
+    require_transaction(store, &proof, "after the load")?;
     let error_count = batch.errors.len() as u64;
     let numbers =
         next_batch(store, batch.pipeline_id, batch.row_count, batch.byte_count, error_count)?;
@@ -390,9 +395,38 @@ fn swap_offset(
     ))
 }
 
-/// A server may end a transaction without telling; whatever is sent after that commits by itself (E3).
-fn require_transaction(store: &mut dyn Store, when: &str) -> Result<(), StoreError> {
-    if store.in_transaction()? {
+/// What only a transaction that did the swap can see of it: the id of this attempt.
+struct Proof<'a> {
+    pipeline_id: u64,
+    swap: Option<&'a Swap<'a>>,
+    nonce: &'a [u8; NONCE_LEN],
+}
+
+impl Proof<'_> {
+    /// Whether the swap is still there, as this connection sees it.
+    fn is_there(&self, store: &mut dyn Store) -> Result<bool, StoreError> {
+        let Some(swap) = self.swap else { return Ok(false) };
+        let answer = store.query(
+            "SELECT 1 FROM s2x_offsets WHERE pipeline_id = ? AND key_hash = ? AND commit_id = ?",
+            &[Param::from(self.pipeline_id), Param::Bytes(&swap.hash), Param::Bytes(self.nonce)],
+        )?;
+        Ok(answer.first().is_some())
+    }
+}
+
+/// A server may end a transaction without telling; whatever is sent after that commits by itself (E3), or, where
+/// nothing does, is committed without the swap.
+fn require_transaction(
+    store: &mut dyn Store,
+    proof: &Proof<'_>,
+    when: &str,
+) -> Result<(), StoreError> {
+    let is_open = match store.in_transaction()? {
+        Transaction::Open => true,
+        Transaction::Ended => false,
+        Transaction::Untold => proof.is_there(store)?,
+    };
+    if is_open {
         return Ok(());
     }
     Err(StoreError::new(

@@ -7,6 +7,8 @@ pub mod bench;
 pub mod cache;
 pub mod check;
 pub mod cli;
+#[cfg(feature = "double")]
+pub mod double;
 pub mod kafka;
 pub mod services;
 pub mod tape;

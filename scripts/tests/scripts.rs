@@ -8,8 +8,14 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-const SCRIPTS: [&str; 5] =
-    ["scripts/demo", "scripts/install", "scripts/test", "scripts/bench", ".ci/run"];
+const SCRIPTS: [&str; 6] = [
+    "scripts/demo",
+    "scripts/install",
+    "scripts/test",
+    "scripts/bench",
+    "scripts/singlestore",
+    ".ci/run",
+];
 
 fn path(script: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join(script)
@@ -43,7 +49,7 @@ fn help_says_what_a_script_does_and_how_to_call_it() {
 
 #[test]
 fn unknown_options_are_named() {
-    for script in ["scripts/install", "scripts/test", ".ci/run"] {
+    for script in ["scripts/install", "scripts/test", "scripts/singlestore", ".ci/run"] {
         let refused = run(script, "--fast");
         let text = String::from_utf8(refused.stderr).unwrap();
         assert_eq!(refused.status.code(), Some(2), "{script}: {text}");

@@ -40,8 +40,8 @@ const VERSION_1: [&str; 8] = [
         next_pipeline_id BIGINT NOT NULL
     ){engine}",
     "CREATE TABLE IF NOT EXISTS s2x_pipelines (
-        pipeline_id BIGINT NOT NULL PRIMARY KEY,
-        name {name} NOT NULL UNIQUE,
+        pipeline_id BIGINT NOT NULL{key},
+        name {name} NOT NULL{unique},
         state {name} NOT NULL,
         config_json {long} NOT NULL,
         credentials {long},
@@ -59,7 +59,7 @@ const VERSION_1: [&str; 8] = [
         byte_total BIGINT NOT NULL,
         error_total BIGINT NOT NULL,
         created_us BIGINT NOT NULL,
-        altered_us BIGINT NOT NULL
+        altered_us BIGINT NOT NULL{keys}
     ){engine}",
     // Which process runs a leaf: the newest claim.
     "CREATE TABLE IF NOT EXISTS s2x_leaves (
@@ -193,7 +193,8 @@ pub(super) fn migrate(store: &mut dyn Store) -> Result<Option<String>, StoreErro
                 }
                 notice = done?;
             }
-            Dialect::Mysql | Dialect::Mariadb | Dialect::SingleStore => {
+            Dialect::SingleStore => notice = upgrade_in_a_race(store)?,
+            Dialect::Mysql | Dialect::Mariadb => {
                 let lock = format!("s2x_{}", store.database());
                 // Lock names have at most 64 characters.
                 let lock: String = lock.chars().take(64).collect();
@@ -218,6 +219,16 @@ pub(super) fn migrate(store: &mut dyn Store) -> Result<Option<String>, StoreErro
     }
     require_transactional(store, &TABLES)?;
     Ok(notice)
+}
+
+/// The same where the database has no lock to wait for: every step may be done twice, and only one creator writes
+/// the row of the catalogue.
+fn upgrade_in_a_race(store: &mut dyn Store) -> Result<Option<String>, StoreError> {
+    match upgrade(store) {
+        // Another creator wrote the row; what is still missing is looked up once more.
+        Err(error) if matches!(error.kind(), StoreErrorKind::Data { .. }) => upgrade(store),
+        done => done,
+    }
 }
 
 /// Runs the steps that are missing, then writes the version. Answers what a person should know.
@@ -308,7 +319,12 @@ pub(crate) fn version(store: &mut dyn Store) -> Result<Option<u32>, StoreError> 
 
 /// Fills in the types of a dialect.
 fn spell(dialect: Dialect, template: &str) -> String {
-    let words: [(&str, &str); 7] = match dialect {
+    let (name, text) = (
+        "VARCHAR(255) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin",
+        "TEXT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin",
+    );
+    let long = "LONGTEXT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin";
+    let words: [(&str, &str); 10] = match dialect {
         Dialect::Sqlite => [
             ("{name}", "TEXT"),
             ("{text}", "TEXT"),
@@ -317,16 +333,58 @@ fn spell(dialect: Dialect, template: &str) -> String {
             ("{hash}", "BLOB"),
             ("{nonce}", "BLOB"),
             ("{engine}", ""),
+            ("{key}", " PRIMARY KEY"),
+            ("{unique}", " UNIQUE"),
+            ("{keys}", ""),
         ],
-        Dialect::Mysql | Dialect::Mariadb | Dialect::SingleStore => [
-            ("{name}", "VARCHAR(255) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"),
-            ("{text}", "TEXT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"),
-            ("{long}", "LONGTEXT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"),
+        Dialect::Mysql | Dialect::Mariadb => [
+            ("{name}", name),
+            ("{text}", text),
+            ("{long}", long),
             ("{blob}", "LONGBLOB"),
             ("{hash}", "BINARY(32)"),
             ("{nonce}", "BINARY(16)"),
             ("{engine}", " ENGINE=InnoDB CHARACTER SET = utf8mb4 COLLATE = utf8mb4_bin"),
+            ("{key}", " PRIMARY KEY"),
+            ("{unique}", " UNIQUE"),
+            ("{keys}", ""),
+        ],
+        Dialect::SingleStore => [
+            ("{name}", name),
+            ("{text}", text),
+            ("{long}", long),
+            ("{blob}", "LONGBLOB"),
+            ("{hash}", "BINARY(32)"),
+            ("{nonce}", "BINARY(16)"),
+            ("{engine}", " CHARACTER SET = utf8mb4 COLLATE = utf8mb4_bin"),
+            ("{key}", ""),
+            ("{unique}", ""),
+            // A unique key must hold the shard key, so that one partition can answer for it. The numbers of
+            // pipelines come from a counter and are unique without a key of their own.
+            (
+                "{keys}",
+                ",
+        PRIMARY KEY (pipeline_id, name),
+        UNIQUE KEY pipeline_name (name),
+        SHARD KEY (name)",
+            ),
         ],
     };
-    words.iter().fold(template.to_owned(), |text, (word, spelt)| text.replace(word, spelt))
+    let template = match dialect {
+        Dialect::SingleStore => by_pipeline(template),
+        Dialect::Sqlite | Dialect::Mysql | Dialect::Mariadb => template.to_owned(),
+    };
+    words.iter().fold(template, |text, (word, spelt)| text.replace(word, spelt))
 }
+
+/// A template for SingleStore: rows that are looked up one by one belong into a rowstore, and those of a pipeline
+/// onto one partition, so that a load touches one beside those of its rows.
+fn by_pipeline(template: &str) -> String {
+    template.replacen("CREATE TABLE", "CREATE ROWSTORE TABLE", 1).replace(
+        "PRIMARY KEY (pipeline_id,",
+        "SHARD KEY (pipeline_id),\n        PRIMARY KEY (pipeline_id,",
+    )
+}
+
+#[cfg(test)]
+mod tests;

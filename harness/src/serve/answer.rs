@@ -14,6 +14,7 @@ use super::wire::WireError;
 use crate::sql::{Answer, Piece, SqlError};
 use crate::store::{
     Answers, Cell, CellRow, Column, Datum, Dialect, Done, Param, RowSet, StoreError, StoreUrl,
+    Transaction,
 };
 
 /// How one statement is to be answered.
@@ -177,8 +178,9 @@ impl Connection {
         if !self.is_sqlite() {
             return Ok(());
         }
-        let is_open = self.session.store().and_then(|store| Ok(store.in_transaction()?));
-        self.state.in_transaction = is_open.map_err(|error| Fault::from(&error))?;
+        let found = self.session.store().and_then(|store| Ok(store.in_transaction()?));
+        self.state.in_transaction =
+            found.map_err(|error| Fault::from(&error))? == Transaction::Open;
         Ok(())
     }
 

@@ -77,7 +77,12 @@ pub(crate) fn store_name(url: &StoreUrl) -> String {
             format!("sqlite:{}", whole.as_deref().unwrap_or(path).display())
         }
         StoreUrl::Server(it) => {
-            format!("server:{}:{}/{}", it.host.to_ascii_lowercase(), it.port, it.database)
+            format!(
+                "server:{}:{}/{}",
+                it.endpoint.host.to_ascii_lowercase(),
+                it.endpoint.port,
+                it.database
+            )
         }
     }
 }

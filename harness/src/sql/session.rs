@@ -24,7 +24,7 @@ use crate::report::{Report, Style, Verbosity};
 use crate::run::{Control, Plan, PooledFor, Until};
 use crate::store::{
     Cell, CellRow, Connect, Dialect, RowSet, SERVER_FUNCTIONS, ServerCode, Store, StoreError,
-    StoreErrorKind, StoreUrl, ToRead,
+    StoreErrorKind, StoreUrl, ToRead, Transaction,
 };
 
 /// How the statements are to be run.
@@ -128,13 +128,13 @@ impl Session {
         Ok(())
     }
 
-    /// Makes SingleStore's functions on JSON on a server; SQLite's connections have them.
+    /// Makes SingleStore's functions on JSON on a server that lacks them; SQLite's connections have them.
     ///
     /// # Errors
     /// The user may not make functions, or the database cannot be reached.
     pub(crate) fn create_functions(&mut self) -> Result<(), SqlError> {
         let store = self.store()?;
-        if store.dialect() == Dialect::Sqlite {
+        if matches!(store.dialect(), Dialect::Sqlite | Dialect::SingleStore) {
             return Ok(());
         }
         for (name, body) in SERVER_FUNCTIONS {
@@ -337,7 +337,7 @@ impl Session {
             return Ok(());
         };
         match store.dialect() {
-            Dialect::Sqlite if !store.in_transaction()? => {}
+            Dialect::Sqlite if store.in_transaction()? == Transaction::Ended => {}
             _ => store.commit()?,
         }
         Ok(())

@@ -19,7 +19,7 @@ use rusqlite::{Connection, ErrorCode, InterruptHandle, OpenFlags, ToSql, params_
 
 use super::error::{StoreError, StoreErrorKind};
 use super::value::{Cell, CellRow, Param, RowSet};
-use super::{ANSWER_ROWS_MAX, Answers, Dialect, Interrupt, LoadMethod, Rows, Store};
+use super::{ANSWER_ROWS_MAX, Answers, Dialect, Interrupt, LoadMethod, Rows, Store, Transaction};
 
 /// How long a connection waits for another one's write lock.
 ///
@@ -314,8 +314,8 @@ impl Store for SqliteStore {
         self.execute("ROLLBACK", &[]).map(|_| ())
     }
 
-    fn in_transaction(&mut self) -> Result<bool, StoreError> {
-        Ok(!self.connection.is_autocommit())
+    fn in_transaction(&mut self) -> Result<Transaction, StoreError> {
+        Ok(if self.connection.is_autocommit() { Transaction::Ended } else { Transaction::Open })
     }
 }
 

@@ -145,7 +145,8 @@ fn columns(store: &mut dyn Store, table: &str) -> Result<Vec<Column>, StoreError
         }
         Dialect::Mysql | Dialect::Mariadb | Dialect::SingleStore => {
             "SELECT column_name, CAST(is_nullable = 'NO' AND column_default IS NULL \
-             AND extra NOT LIKE '%auto_increment%' AND extra NOT LIKE '%GENERATED%' AS SIGNED) \
+             AND extra NOT LIKE '%auto_increment%' AND extra NOT LIKE '%GENERATED%' \
+             AND extra NOT LIKE '%computed%' AS SIGNED) \
              FROM information_schema.columns \
              WHERE table_schema = DATABASE() AND table_name = ? ORDER BY ordinal_position"
         }

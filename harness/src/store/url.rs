@@ -10,15 +10,22 @@ use std::str::FromStr;
 use super::error::{StoreError, StoreErrorKind};
 
 /// The forms that an address may have, for messages and help.
-pub const ACCEPTED_FORMS: &str =
-    "sqlite:PATH, mysql://user@host[:port]/database[?load=insert|load-data]";
+pub const ACCEPTED_FORMS: &str = "sqlite:PATH, mysql://user@host[:port]/database[?OPTION&…], \
+     singlestore://user@host[:port][,host[:port]…]/database[?OPTION&…]";
 
 /// Longest address accepted, in bytes.
 ///
 /// Why 8 KiB: a path of `PATH_MAX` (4096) with room for percent escapes.
 pub const URL_LEN_MAX: usize = 8 * 1024;
 
+/// Most endpoints that one address may name. Why 64: more aggregators than any documented cluster has.
+pub const ENDPOINTS_MAX: usize = 64;
+
 const MYSQL_PORT_DEFAULT: u16 = 3306;
+
+mod options;
+
+pub use options::{Compression, Options, Tls, TlsCheck};
 
 /// A password; prints as `***`.
 #[derive(Clone, PartialEq, Eq)]
@@ -43,33 +50,66 @@ impl fmt::Debug for Secret {
 }
 
 /// How rows reach a MySQL-protocol server.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LoadMethod {
-    /// Prepared multi-row INSERT in strict mode: names the row that is refused.
-    #[default]
+    /// Multi-row INSERT in strict mode: names the row that is refused. What MariaDB and MySQL begin with.
     Insert,
-    /// LOAD DATA LOCAL INFILE, with its counters checked.
+    /// LOAD DATA LOCAL INFILE, with its counters checked. What SingleStore begins with, and takes the
+    /// extractor's Avro blocks by.
     LoadData,
+}
+
+/// One address at which a server answers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Endpoint {
+    /// The host's name or address.
+    pub host: String,
+    /// The TCP port.
+    pub port: u16,
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.host.contains(':') {
+            true => write!(f, "[{}]:{}", self.host, self.port),
+            false => write!(f, "{}:{}", self.host, self.port),
+        }
+    }
 }
 
 /// Where a MySQL-protocol server is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServerAddress {
-    /// The scheme as it was written: `mysql` or `mariadb`.
+    /// The scheme as it was written: `mysql`, `mariadb` or `singlestore`.
     pub scheme: String,
     /// The user.
     pub user: String,
     /// The password, if any.
     pub password: Option<Secret>,
-    /// The host's name or address.
-    pub host: String,
-    /// The TCP port.
-    pub port: u16,
+    /// Where the server answers.
+    pub endpoint: Endpoint,
+    /// Other aggregators of the same SingleStore cluster; empty for every other server.
+    pub others: Vec<Endpoint>,
     /// The database that holds the target tables and the catalogue.
     pub database: String,
-    /// How rows are sent.
-    pub load: LoadMethod,
+    /// What follows the database.
+    pub options: Options,
 }
+
+impl ServerAddress {
+    /// Whether the scheme says SingleStore. Under another scheme it is found out when it answers.
+    pub fn is_singlestore(&self) -> bool {
+        self.scheme == SINGLESTORE
+    }
+
+    /// The address of one endpoint without password and options, for messages.
+    pub(crate) fn shown(&self, endpoint: &Endpoint) -> String {
+        format!("{}://{}@{endpoint}/{}", self.scheme, self.user, self.database)
+    }
+}
+
+/// The scheme that names SingleStore.
+const SINGLESTORE: &str = "singlestore";
 
 /// The address of a store.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -106,16 +146,11 @@ impl fmt::Display for StoreUrl {
                 if address.password.is_some() {
                     f.write_str(":***")?;
                 }
-                let host = &address.host;
-                if host.contains(':') {
-                    write!(f, "@[{host}]:{}/{}", address.port, address.database)?;
-                } else {
-                    write!(f, "@{host}:{}/{}", address.port, address.database)?;
+                write!(f, "@{}", address.endpoint)?;
+                for other in &address.others {
+                    write!(f, ",{other}")?;
                 }
-                match address.load {
-                    LoadMethod::Insert => Ok(()),
-                    LoadMethod::LoadData => f.write_str("?load=load-data"),
-                }
+                write!(f, "/{}{}", address.database, address.options)
             }
         }
     }
@@ -133,12 +168,12 @@ impl FromStr for StoreUrl {
         };
         match scheme {
             "sqlite" => sqlite(rest),
-            "mysql" | "mariadb" => match rest.strip_prefix("//") {
+            "mysql" | "mariadb" | SINGLESTORE => match rest.strip_prefix("//") {
                 Some(rest) => server(scheme, rest).map(Self::Server),
                 None => Err(wrong(&format!("{scheme}: must be followed by //"))),
             },
             // The text before the first colon may be a mistyped user with a password behind it.
-            _ => Err(wrong("its scheme is none of sqlite, mysql, mariadb")),
+            _ => Err(wrong("its scheme is none of sqlite, mysql, mariadb, singlestore")),
         }
     }
 }
@@ -166,28 +201,37 @@ fn server(scheme: &str, rest: &str) -> Result<ServerAddress, StoreError> {
     let Some((authority, database)) = rest.rsplit_once('/') else {
         return Err(wrong("the database is missing: add /DATABASE"));
     };
-    let Some((login, host)) = authority.rsplit_once('@') else {
+    let Some((login, hosts)) = authority.rsplit_once('@') else {
         return Err(wrong("the user is missing: write user@host"));
     };
     let (user, password) = match login.split_once(':') {
         Some((user, password)) => (user, Some(Secret::new(unescape(password, "password")?))),
         None => (login, None),
     };
-    let (host, port) = host_and_port(host)?;
+    let mut endpoints = endpoints(hosts)?.into_iter();
+    let Some(endpoint) = endpoints.next() else { return Err(wrong("the host is empty")) };
+    let others: Vec<Endpoint> = endpoints.collect();
     let address = ServerAddress {
         scheme: scheme.to_owned(),
         user: unescape(user, "user")?,
         password,
-        host,
-        port,
+        endpoint,
+        others,
         database: unescape(database, "database")?,
-        load: load_method(query)?,
+        options: Options::parse(query)?,
     };
     if address.user.is_empty() {
         return Err(wrong("the user is empty"));
     }
-    if address.host.is_empty() {
-        return Err(wrong("the host is empty"));
+    if !address.is_singlestore() {
+        if !address.others.is_empty() {
+            return Err(wrong(
+                "only singlestore:// takes several hosts: its aggregators are one database",
+            ));
+        }
+        if address.options.is_of_singlestore() {
+            return Err(wrong("ddl and compress are options of singlestore:// addresses"));
+        }
     }
     if address.database.is_empty() {
         return Err(wrong("the database is empty: add /DATABASE"));
@@ -195,7 +239,15 @@ fn server(scheme: &str, rest: &str) -> Result<ServerAddress, StoreError> {
     Ok(address)
 }
 
-fn host_and_port(text: &str) -> Result<(String, u16), StoreError> {
+/// The hosts of an address, parted by commas.
+fn endpoints(text: &str) -> Result<Vec<Endpoint>, StoreError> {
+    if text.split(',').count() > ENDPOINTS_MAX {
+        return Err(wrong(&format!("it names more than {ENDPOINTS_MAX} hosts")));
+    }
+    text.split(',').map(endpoint).collect()
+}
+
+fn endpoint(text: &str) -> Result<Endpoint, StoreError> {
     let (host, port) = match text.strip_prefix('[') {
         Some(rest) => {
             let Some((host, after)) = rest.split_once(']') else {
@@ -212,6 +264,9 @@ fn host_and_port(text: &str) -> Result<(String, u16), StoreError> {
             None => (text, None),
         },
     };
+    if host.is_empty() {
+        return Err(wrong("the host is empty"));
+    }
     let port = match port {
         None => MYSQL_PORT_DEFAULT,
         Some(port) => match port.parse::<u16>() {
@@ -219,21 +274,7 @@ fn host_and_port(text: &str) -> Result<(String, u16), StoreError> {
             Ok(_) | Err(_) => return Err(wrong("the port is not a number from 1 to 65535")),
         },
     };
-    Ok((host.to_owned(), port))
-}
-
-fn load_method(query: &str) -> Result<LoadMethod, StoreError> {
-    let mut method = LoadMethod::default();
-    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
-        match pair.split_once('=') {
-            Some(("load", "insert")) => method = LoadMethod::Insert,
-            Some(("load", "load-data")) => method = LoadMethod::LoadData,
-            Some(("load", _)) => return Err(wrong("load is neither insert nor load-data")),
-            // The text is not repeated: a password may stand behind a mistyped key.
-            Some(_) | None => return Err(wrong("only ?load=… is known after the database")),
-        }
-    }
-    Ok(method)
+    Ok(Endpoint { host: host.to_owned(), port })
 }
 
 /// Resolves percent escapes; `part` is named in the error, its text is not.

@@ -6,13 +6,14 @@
 //! row of the batch, is refused where it comes second, as the database itself would have it.
 //!
 //! Each piece is one statement for each of its tables, behind a savepoint. A piece that is refused is undone and halved until one row is
-//! left, so that `k` bad rows of `n` take about `k × log2(n)` statements.
+//! left, so that `k` bad rows of `n` take about `k × log2(n)` statements. A database without savepoints undoes a
+//! statement that it refuses by itself; there a piece is one statement: one table's, or one row.
 
 use super::BatchCommit;
 use super::insert::BYTES_MAX;
 use super::place::Placer;
 use crate::route::Route;
-use crate::store::{RowRef, Store, StoreError, StoreErrorKind};
+use crate::store::{RowRef, Store, StoreError, StoreErrorKind, Transaction};
 
 /// Rows of one piece at first. Why 256: one bad row then costs sixteen statements.
 const PIECE_ROWS: usize = 256;
@@ -48,13 +49,15 @@ pub(super) fn find(
 ) -> Result<Vec<Refused>, StoreError> {
     let plain = Route::plain(batch.table);
     let route = route.unwrap_or(&plain);
-    let mut search = Search { store, route, first: 0, most, found: Vec::new() };
+    let has_savepoints = store.dialect().has_savepoints();
+    let piece_rows = if has_savepoints || route.is_plain() { PIECE_ROWS } else { 1 };
+    let mut search = Search { store, route, has_savepoints, first: 0, most, found: Vec::new() };
     let mut piece: Vec<Kept> = Vec::new();
     let mut bytes = 0;
     batch.rows.for_each(&mut |row| {
         let RowRef { topic, id, record } = row;
         let len = topic.len() + id.len() + record.len();
-        if piece.len() == PIECE_ROWS || (!piece.is_empty() && bytes + len > BYTES_MAX) {
+        if piece.len() == piece_rows || (!piece.is_empty() && bytes + len > BYTES_MAX) {
             search.piece(&std::mem::take(&mut piece))?;
             bytes = 0;
         }
@@ -70,6 +73,7 @@ pub(super) fn find(
 struct Search<'a> {
     store: &'a mut dyn Store,
     route: &'a Route,
+    has_savepoints: bool,
     /// Index of the first row that was not tried.
     first: u64,
     most: usize,
@@ -109,8 +113,11 @@ impl Search<'_> {
 
     /// Undoes a piece. A server that ended the transaction by itself took the savepoint along.
     fn undo(&mut self) -> Result<(), StoreError> {
+        if !self.has_savepoints {
+            return Ok(());
+        }
         let undone = self.store.execute(&format!("ROLLBACK TO SAVEPOINT {SAVEPOINT}"), &[]);
-        if undone.is_ok() && self.store.in_transaction()? {
+        if undone.is_ok() && self.store.in_transaction()? == Transaction::Open {
             return Ok(());
         }
         let text = "the database ended the transaction in which a refused row was looked for";
@@ -118,12 +125,17 @@ impl Search<'_> {
     }
 
     fn insert(&mut self, rows: &[Kept]) -> Result<(), StoreError> {
-        self.store.execute(&format!("SAVEPOINT {SAVEPOINT}"), &[])?;
+        if self.has_savepoints {
+            self.store.execute(&format!("SAVEPOINT {SAVEPOINT}"), &[])?;
+        }
         let mut placer = Placer::new(self.route);
         for Kept { topic, id, record } in rows {
             placer.add(self.store, RowRef { topic, id, record })?;
         }
         placer.finish(self.store)?;
-        self.store.execute(&format!("RELEASE SAVEPOINT {SAVEPOINT}"), &[]).map(|_| ())
+        if self.has_savepoints {
+            self.store.execute(&format!("RELEASE SAVEPOINT {SAVEPOINT}"), &[])?;
+        }
+        Ok(())
     }
 }

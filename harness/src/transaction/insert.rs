@@ -34,10 +34,12 @@ pub(super) fn insert(
     let changed = store.execute(&statement(dialect, shape, rows), values)?;
     let warnings = match dialect {
         Dialect::Sqlite => 0,
-        Dialect::Mysql | Dialect::Mariadb | Dialect::SingleStore => {
+        Dialect::Mysql | Dialect::Mariadb => {
             let answer = store.query("SELECT @@warning_count", &[])?;
             answer.first().map_or(Ok(0), |row| row.count(0))?
         }
+        // Its documentation has the list and not the count.
+        Dialect::SingleStore => store.run("SHOW WARNINGS")?.rows.len() as u64,
     };
     let rows = rows as u64;
     // Servers count a row that took the place of others once for itself and once for each of them; no trigger of

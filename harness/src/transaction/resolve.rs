@@ -31,7 +31,7 @@ pub(super) fn resolve(
     };
     let asked = Instant::now();
     let row = loop {
-        match ask(connect, batch, swap) {
+        match ask(connect, batch, swap, nonce) {
             Ok(row) => break row,
             Err(error) if error.is_transient() && asked.elapsed() < ASK_MAX => {
                 thread::sleep(ASK_PAUSE.mul_f64(0.5 + fastrand::f64()));
@@ -51,7 +51,7 @@ pub(super) fn resolve(
         )));
     };
     let rev = row.count(0)?;
-    if row.bytes_or_null(1)? == Some(nonce.as_slice()) {
+    if row.int(1)? == 1 {
         return Ok(());
     }
     if rev == swap.to.rev {
@@ -73,14 +73,17 @@ fn ask(
     connect: &dyn Connect,
     batch: &BatchCommit<'_>,
     swap: &Swap<'_>,
+    nonce: &[u8; NONCE_LEN],
 ) -> Result<Option<CellRow>, StoreError> {
     let mut store = connect.connect()?;
     store.begin()?;
     let lock = store.dialect().for_update();
     let sql = format!(
-        "SELECT rev, commit_id FROM s2x_offsets WHERE pipeline_id = ? AND key_hash = ?{lock}"
+        "SELECT rev, CASE WHEN commit_id = ? THEN 1 ELSE 0 END FROM s2x_offsets \
+         WHERE pipeline_id = ? AND key_hash = ?{lock}"
     );
-    let answer = store.query(&sql, &[Param::from(batch.pipeline_id), Param::Bytes(&swap.hash)])?;
+    let params = [Param::Bytes(nonce), Param::from(batch.pipeline_id), Param::Bytes(&swap.hash)];
+    let answer = store.query(&sql, &params)?;
     let row = answer.first().cloned();
     store.rollback()?;
     Ok(row)

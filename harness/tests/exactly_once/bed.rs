@@ -7,6 +7,7 @@ use std::time::SystemTime;
 use harness::catalogue::{Catalogue, ErrorRow, NewPipeline, Pipeline, Split};
 use harness::store::{Connect, RowRef, Rows, Store, StoreUrl, connect};
 use harness::transaction::{BatchCommit, Committed, LoadError, Loader, Move};
+use xtask::double::Double;
 
 /// The variable that names a MariaDB or MySQL server.
 const SERVER_VARIABLE: &str = "MARIADB_URL";
@@ -30,6 +31,7 @@ pub(crate) struct Bed {
 
 enum GoneWithIt {
     Folder(#[expect(dead_code, reason = "held for its Drop")] tempfile::TempDir),
+    Double(Arc<Double>, #[expect(dead_code, reason = "held for its Drop")] tempfile::TempDir),
     Database { server: StoreUrl, name: String },
 }
 
@@ -74,9 +76,26 @@ impl Bed {
         Some(Self { url, address, gone_with_it: GoneWithIt::Database { server, name } })
     }
 
+    /// What stands in for SingleStore, with `?…` after its address.
+    pub(crate) fn double(query: &str) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let double = Double::start(&folder.path().join("double.db")).expect("starts");
+        let address = double.url(query);
+        let url = address.parse().expect("an address");
+        Self { url, address, gone_with_it: GoneWithIt::Double(Arc::new(double), folder) }
+    }
+
+    /// The double itself, where this is one.
+    pub(crate) fn as_double(&self) -> Arc<Double> {
+        match &self.gone_with_it {
+            GoneWithIt::Double(double, _) => Arc::clone(double),
+            GoneWithIt::Folder(_) | GoneWithIt::Database { .. } => panic!("no double"),
+        }
+    }
+
     /// One of each kind that can be had.
     pub(crate) fn all() -> Vec<Self> {
-        std::iter::once(Self::sqlite()).chain(Self::server("")).collect()
+        [Self::sqlite(), Self::double("")].into_iter().chain(Self::server("")).collect()
     }
 
     /// The address with its password, for a child process.

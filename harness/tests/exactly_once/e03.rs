@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
 use std::thread;
 
-use harness::store::{StoreErrorKind, connect};
+use harness::store::{StoreErrorKind, Transaction, connect};
 use harness::transaction::{Committed, LoadError, Loader};
 
 use crate::bed::{Bed, Owner, TABLE, at, rows};
@@ -208,12 +208,12 @@ fn e03_a_target_that_cannot_roll_back_is_refused() {
 fn e03_another_transaction_does_not_pass_for_this_one() {
     let Some(bed) = Bed::server("") else { return };
     let mut store = connect(&bed.url).expect("connects");
-    assert_eq!(store.in_transaction(), Ok(false));
+    assert_eq!(store.in_transaction(), Ok(Transaction::Ended));
     store.begin().expect("begins");
-    assert_eq!(store.in_transaction(), Ok(true));
-    assert_eq!(store.in_transaction(), Ok(true), "asking does not end it");
+    assert_eq!(store.in_transaction(), Ok(Transaction::Open));
+    assert_eq!(store.in_transaction(), Ok(Transaction::Open), "asking does not end it");
     store.run("CREATE TABLE made (n INT)").expect("commits implicitly");
-    assert_eq!(store.in_transaction(), Ok(false));
+    assert_eq!(store.in_transaction(), Ok(Transaction::Ended));
     store.run("START TRANSACTION").expect("another one");
-    assert_eq!(store.in_transaction(), Ok(false));
+    assert_eq!(store.in_transaction(), Ok(Transaction::Ended));
 }

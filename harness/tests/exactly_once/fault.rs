@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use harness::store::{
     Answers, Connect, Dialect, LoadMethod, Param, RowSet, Rows, Store, StoreError, StoreErrorKind,
+    Transaction,
 };
 
 /// Before or after which verb something happens.
@@ -214,7 +215,7 @@ impl Store for BreakingStore {
         self.through(None, |store| store.rollback())
     }
 
-    fn in_transaction(&mut self) -> Result<bool, StoreError> {
+    fn in_transaction(&mut self) -> Result<Transaction, StoreError> {
         self.through(None, |store| store.in_transaction())
     }
 

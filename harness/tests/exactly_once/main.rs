@@ -2,7 +2,7 @@
 //!
 //! A test is named after its rule and says which line to take out to see it fail. Every test runs on SQLite; those
 //! that can run on MariaDB do so where `MARIADB_URL` names a server (`mysql://root@127.0.0.1:3306/any`),
-//! each in a fresh database that it drops.
+//! each in a fresh database that it drops. What runs on every store runs on the double of SingleStore as well.
 
 // `cfg(test)` tells the lints that helpers here are test code as well.
 #[cfg(test)]
@@ -25,3 +25,5 @@ mod e14;
 mod fault;
 #[cfg(test)]
 mod server;
+#[cfg(test)]
+mod singlestore;

@@ -11,7 +11,7 @@ use crate::store::answer::{
 use crate::store::error::StoreError;
 
 /// Why an answer could not be handed over.
-pub(super) enum Failed {
+pub(in crate::store) enum Failed {
     Server(mysql::Error),
     Client(StoreError),
 }
@@ -26,7 +26,10 @@ impl From<mysql::Error> for Failed {
 ///
 /// `as_text`: the values are told as text, since the client wants them in binary form and the server gave
 /// text.
-pub(super) fn hand_over<T: Protocol>(
+///
+/// # Errors
+/// The server refuses to go on, or the one who asked is gone.
+pub(in crate::store) fn hand_over<T: Protocol>(
     mut result: QueryResult<'_, '_, '_, T>,
     as_text: bool,
     to: &mut dyn Answers,

@@ -29,7 +29,7 @@ pub(super) fn code_of(error: &Error) -> Option<u16> {
 }
 
 /// Sorts a client error; `shown` is the address without its password.
-pub(super) fn classify(shown: &str, error: &Error) -> StoreError {
+pub(in crate::store) fn classify(shown: &str, error: &Error) -> StoreError {
     match error {
         Error::MySqlError(error) => {
             let (kind, advice) = sort(error.code);
@@ -46,6 +46,13 @@ pub(super) fn classify(shown: &str, error: &Error) -> StoreError {
         Error::DriverError(
             error @ (DriverError::ConnectTimeout | DriverError::CouldNotConnect(_)),
         ) => unreachable_server(shown, error),
+        Error::DriverError(DriverError::TlsNotSupported) => StoreError::new(
+            StoreErrorKind::Config,
+            format!(
+                "{shown} speaks no TLS; take the tls options out of the address, or turn it on there"
+            ),
+        ),
+        Error::TlsError(error) => untrusted(shown, error),
         Error::DriverError(DriverError::MismatchedStmtParams(wanted, given)) => {
             StoreError::internal(format!("a statement wants {wanted} values and got {given}"))
         }
@@ -63,7 +70,21 @@ pub(super) fn classify(shown: &str, error: &Error) -> StoreError {
 }
 
 fn io_error(shown: &str, error: &io::Error) -> StoreError {
+    // How the TLS library tells that a certificate, or the peer's view of ours, is not as it should be.
+    if error.kind() == io::ErrorKind::InvalidData {
+        return untrusted(shown, error);
+    }
     StoreError::new(StoreErrorKind::Transient, format!("{shown}: the connection was lost: {error}"))
+}
+
+/// A TLS handshake that failed: trying again fails again.
+fn untrusted(shown: &str, error: &dyn std::fmt::Display) -> StoreError {
+    StoreError::new(
+        StoreErrorKind::Config,
+        format!(
+            "{shown}: no TLS with it: {error}; check tls, tls-ca, tls-cert and tls-key of the address"
+        ),
+    )
 }
 
 fn unreachable_server(shown: &str, error: &DriverError) -> StoreError {
@@ -143,10 +164,9 @@ fn sort(code: u16) -> (StoreErrorKind, &'static str) {
             StoreErrorKind::Config,
             "; set local_infile=ON on the server, or load with ?load=insert",
         ),
-        3159 => (
-            StoreErrorKind::Config,
-            "; this program speaks no TLS: use a tunnel, or turn require_secure_transport off",
-        ),
+        3159 => {
+            (StoreErrorKind::Config, "; the server wants TLS: add tls=verify-full to the address")
+        }
         1021 | 1030 | 1037 | 1038 | 1041 | 1114 | 1207 | 1290 | 1792 | 1836 | 3675 => {
             (StoreErrorKind::Resource, "; make room or make the server writable, then start again")
         }

@@ -12,7 +12,7 @@ use mysql::{LocalInfileHandler, Params, Value};
 
 use super::{MysqlStore, VALUE_OVERHEAD};
 use crate::store::error::{StoreError, StoreErrorKind};
-use crate::store::{RowRef, Rows, Store as _};
+use crate::store::{RowRef, Rows, Store as _, Transaction};
 
 /// Rows of the largest insert; others have half as many, a quarter, and so on down to one, so that eleven
 /// prepared statements serve every batch.
@@ -129,7 +129,7 @@ impl MysqlStore {
         if size == 1 {
             return at_row(error, first);
         }
-        if self.in_transaction() != Ok(true) {
+        if self.in_transaction() != Ok(Transaction::Open) {
             return error;
         }
         let last = first + size as u64;
@@ -244,15 +244,15 @@ impl MysqlStore {
 
 /// The counters that LOAD DATA answers with.
 #[derive(Debug, PartialEq, Eq)]
-struct Counters {
-    records: u64,
-    skipped: u64,
-    warnings: u64,
+pub(in crate::store) struct Counters {
+    pub(in crate::store) records: u64,
+    pub(in crate::store) skipped: u64,
+    pub(in crate::store) warnings: u64,
 }
 
 impl Counters {
     /// Reads `Records: 5  Deleted: 0  Skipped: 0  Warnings: 0`.
-    fn parse(text: &str) -> Option<Self> {
+    pub(in crate::store) fn parse(text: &str) -> Option<Self> {
         let counter = |name: &str| {
             let (_, rest) = text.split_once(name)?;
             rest.trim_start().split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
@@ -278,7 +278,8 @@ fn escape(text: &mut Vec<u8>, field: &str) {
     }
 }
 
-fn at_row(error: StoreError, row: u64) -> StoreError {
+/// The same error with the row that it is about, where it is about one.
+pub(in crate::store) fn at_row(error: StoreError, row: u64) -> StoreError {
     let kind = match error.kind() {
         StoreErrorKind::TooLarge { .. } => StoreErrorKind::TooLarge { row: Some(row) },
         _ => StoreErrorKind::Data { row: Some(row) },

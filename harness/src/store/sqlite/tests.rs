@@ -101,10 +101,10 @@ fn another_writer_is_transient() {
     first.begin().expect("begins");
     let error = second.begin().expect_err("locked");
     assert!(error.is_transient(), "{error}");
-    assert_eq!(second.in_transaction(), Ok(false));
+    assert_eq!(second.in_transaction(), Ok(Transaction::Ended));
     first.commit().expect("commits");
     second.begin().expect("free now");
-    assert_eq!(second.in_transaction(), Ok(true));
+    assert_eq!(second.in_transaction(), Ok(Transaction::Open));
 }
 
 #[test]

@@ -28,7 +28,20 @@ fn accepts_the_documented_forms() {
     shows("mariadb://u:s3cret@h:13306/d", "mariadb://u:***@h:13306/d");
     shows("mysql://u@[::1]:9/d", "mysql://u@[::1]:9/d");
     shows("mysql://u@h/d?load=load-data", "mysql://u@h:3306/d?load=load-data");
-    shows("mysql://u@h/d?load=insert", "mysql://u@h:3306/d");
+    shows("mysql://u@h/d?load=insert", "mysql://u@h:3306/d?load=insert");
+    shows(
+        "singlestore://u:s3cret@a,b:3307,[::1]/d?compress=gzip&ddl=m",
+        "singlestore://u:***@a:3306,b:3307,[::1]:3306/d?compress=gzip&ddl=m:3306",
+    );
+    shows(
+        "singlestore://u@h/d?compress=none&load=load-data",
+        "singlestore://u@h:3306/d?load=load-data",
+    );
+    shows(
+        "mysql://u@h/d?tls-ca=%2fc%20a.pem&tls-cert=c.pem&tls-key=k.pem",
+        "mysql://u@h:3306/d?tls=verify-full&tls-ca=/c a.pem&tls-cert=c.pem&tls-key=k.pem",
+    );
+    shows("mysql://u@h/d?tls=verify-ca", "mysql://u@h:3306/d?tls=verify-ca");
 }
 
 #[test]
@@ -59,7 +72,19 @@ fn names_what_is_wrong_without_the_password() {
     refuses("mysql://u:s3cret@[::1/d", "bracket");
     refuses("mysql://u:s3cret%4@h/d", "two hex digits");
     refuses("mysql://u:s3cret@h/d?load=fast", "neither insert nor load-data");
-    refuses("mysql://u:s3cret@h/d?pw=s3cret", "only ?load");
+    refuses("mysql://u:s3cret@h/d?pw=s3cret", "only these are known");
+    refuses("mysql://u:s3cret@h,i/d", "several hosts");
+    refuses("mysql://u:s3cret@h/d?compress=lz4", "options of singlestore://");
+    refuses("mysql://u:s3cret@h/d?ddl=x", "options of singlestore://");
+    refuses("singlestore://u:s3cret@h,/d", "host is empty");
+    refuses(
+        &format!("singlestore://u:s3cret@{}/d", ["h"; ENDPOINTS_MAX + 1].join(",")),
+        "more than 64",
+    );
+    refuses("singlestore://u:s3cret@h/d?compress=zip", "none of none, gzip, lz4");
+    refuses("singlestore://u:s3cret@h/d?ddl=h:0", "port");
+    refuses("singlestore://u:s3cret@h/d?tls=maybe", "neither verify-full");
+    refuses("singlestore://u:s3cret@h/d?tls-cert=c", "go together");
     refuses(&format!("sqlite:{}", "x".repeat(URL_LEN_MAX)), "longer than");
 }
 
