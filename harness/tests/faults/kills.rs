@@ -6,7 +6,8 @@ use fastrand::Rng;
 use nix::sys::signal::Signal;
 
 use crate::support::{
-    Database, Pipeline, Run, generated_ids, generator, kafka, need, produce, say, seed, signal,
+    Database, Pipeline, Run, Stand, generated_ids, generator, kafka, need, produce, say, seed,
+    signal,
 };
 
 /// Rows of one kill test, over all splits.
@@ -79,7 +80,7 @@ fn forget(pipeline: &Pipeline) {
     pipeline.query(&format!("DELETE FROM {}", pipeline.name));
 }
 
-/// Kills of one test; the four tests together make 240.
+/// Kills of one test; the six tests together make 360.
 const PLAN: Plan = Plan { kills: 60, batch_rows: ["37", "500", "4000"] };
 
 #[test]
@@ -120,5 +121,26 @@ fn killed_at_random_kafka_to_mariadb() {
     let topic = format!("t-{:08x}", fastrand::u32(..));
     let ids = produce(&bootstrap, &topic, ROWS);
     let pipeline = Pipeline::new("kills", Some(&database.url), &kafka(&bootstrap, &topic));
+    kill_until_done(&pipeline, &mut rng, &PLAN, &ids);
+}
+
+#[test]
+fn killed_at_random_generator_to_the_double_of_singlestore() {
+    let stand = Stand::new();
+    let mut rng = Rng::with_seed(seed("killed_at_random_generator_to_the_double_of_singlestore"));
+    let pipeline = Pipeline::new("kills", Some(&stand.url()), &generator(4, ROWS / 4));
+    let ids: Vec<String> = generated_ids(4, ROWS / 4).collect();
+    kill_until_done(&pipeline, &mut rng, &PLAN, &ids);
+}
+
+#[test]
+fn killed_at_random_kafka_to_the_double_of_singlestore() {
+    let test = "killed_at_random_kafka_to_the_double_of_singlestore";
+    let Some(bootstrap) = need("KAFKA_BOOTSTRAP", test) else { return };
+    let stand = Stand::new();
+    let mut rng = Rng::with_seed(seed(test));
+    let topic = format!("t-{:08x}", fastrand::u32(..));
+    let ids = produce(&bootstrap, &topic, ROWS);
+    let pipeline = Pipeline::new("kills", Some(&stand.url()), &kafka(&bootstrap, &topic));
     kill_until_done(&pipeline, &mut rng, &PLAN, &ids);
 }

@@ -5,8 +5,8 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 
 use crate::support::{
-    Database, Pipeline, freeze, generated_ids, generator, kafka, need, produce, resting_generator,
-    signal,
+    Database, Pipeline, Stand, freeze, generated_ids, generator, kafka, need, produce,
+    resting_generator, signal,
 };
 
 const ROWS: u64 = 10_000;
@@ -34,6 +34,12 @@ fn two_harnesses_race_on_sqlite() {
 fn two_harnesses_race_on_mariadb() {
     let Some(database) = Database::new("two_harnesses_race_on_mariadb") else { return };
     race(Some(&database.url));
+}
+
+#[test]
+fn two_harnesses_race_on_the_double_of_singlestore() {
+    let stand = Stand::new();
+    race(Some(&stand.url()));
 }
 
 /// A harness is frozen in the middle of its run; another one takes over and finishes; the first

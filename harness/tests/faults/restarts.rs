@@ -5,7 +5,7 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 use xtask::services::Name;
 
-use crate::support::{Own, Pipeline, generated_ids, generator, kafka, produce, signal};
+use crate::support::{Own, Pipeline, Stand, generated_ids, generator, kafka, produce, signal};
 
 const ROWS: u64 = 20_000;
 
@@ -78,4 +78,21 @@ fn database_is_killed_and_starts() {
     database_goes_away("database_is_killed_and_starts", |own, _| {
         own.services.kill(Name::Mariadb).unwrap();
     });
+}
+
+/// Every connection is cut and nobody answers for a while, three times.
+#[test]
+fn the_double_of_singlestore_goes_and_comes_back() {
+    let mut stand = Stand::new();
+    let pipeline = Pipeline::new("orders", Some(&stand.url()), &generator(4, ROWS / 4));
+    let mut run = pipeline.start(&["--until-caught-up", "--batch-rows", "50"]);
+    for round in 1..4 {
+        pipeline.wait_for_rows(&mut run, round * 2_000);
+        stand.double.go().unwrap();
+        std::thread::sleep(Duration::from_millis(500));
+        stand.double.come_back().unwrap();
+    }
+    assert_eq!(run.wait(), Some(0), "{}", run.log());
+    pipeline.assert_exactly_once(generated_ids(4, ROWS / 4));
+    pipeline.assert_no_process_left();
 }

@@ -8,7 +8,7 @@ use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
 use crate::support::{
-    Database, Pipeline, Run, generated_ids, kafka, need, produce, say, seed, signal,
+    Database, Pipeline, Run, Stand, generated_ids, kafka, need, produce, say, seed, signal,
 };
 
 /// Splits of the generator: one for each task of each leaf.
@@ -160,6 +160,15 @@ fn sql_leaves_killed_at_random_in_processes_to_mariadb() {
     let Some(database) = Database::new(test) else { return };
     let mut rng = Rng::with_seed(seed(test));
     let pipeline = Pipeline::new("leaves", Some(&database.url), &generator());
+    in_processes(&pipeline, &mut rng, &generator(), &ids());
+}
+
+#[test]
+fn sql_leaves_killed_at_random_in_processes_to_the_double_of_singlestore() {
+    let test = "sql_leaves_killed_at_random_in_processes_to_the_double_of_singlestore";
+    let stand = Stand::new();
+    let mut rng = Rng::with_seed(seed(test));
+    let pipeline = Pipeline::new("leaves", Some(&stand.url()), &json!({}));
     in_processes(&pipeline, &mut rng, &generator(), &ids());
 }
 

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use harness::store::{Cell, StoreUrl, connect};
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
+use xtask::double::Double;
 use xtask::kafka::Client;
 use xtask::services::{Extra, Name, Services};
 
@@ -151,6 +152,24 @@ impl Drop for Database {
         if !std::thread::panicking() {
             self.admin(&format!("DROP DATABASE `{}`", self.name));
         }
+    }
+}
+
+/// What stands in for SingleStore, with its rows in a folder of its own.
+pub(crate) struct Stand {
+    pub(crate) double: Double,
+    _folder: tempfile::TempDir,
+}
+
+impl Stand {
+    pub(crate) fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let double = Double::start(&folder.path().join("double.db")).unwrap();
+        Self { double, _folder: folder }
+    }
+
+    pub(crate) fn url(&self) -> String {
+        self.double.url("?compress=lz4")
     }
 }
 

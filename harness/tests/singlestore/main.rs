@@ -10,3 +10,4 @@ mod bench;
 mod connection;
 mod live;
 mod run;
+mod tls;

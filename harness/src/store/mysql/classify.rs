@@ -2,6 +2,7 @@
 //!
 //! Touches nothing. Invariant: a message that quotes a value of a row has the value taken out.
 
+use std::error::Error as _;
 use std::io;
 
 use mysql::{DriverError, Error};
@@ -38,6 +39,8 @@ pub(in crate::store) fn classify(shown: &str, error: &Error) -> StoreError {
             StoreError::new(kind, format!("{shown}: {text} (server error {}){advice}", error.code))
                 .with_code(Some(ServerCode::new(error.code, state)))
         }
+        // How the TLS library tells that a certificate, or the peer's view of ours, is not as it should be.
+        error if is_invalid(error) => untrusted(shown, error),
         Error::IoError(error) => io_error(shown, error),
         Error::CodecError(error) => StoreError::new(
             StoreErrorKind::Transient,
@@ -70,11 +73,17 @@ pub(in crate::store) fn classify(shown: &str, error: &Error) -> StoreError {
 }
 
 fn io_error(shown: &str, error: &io::Error) -> StoreError {
-    // How the TLS library tells that a certificate, or the peer's view of ours, is not as it should be.
-    if error.kind() == io::ErrorKind::InvalidData {
-        return untrusted(shown, error);
-    }
     StoreError::new(StoreErrorKind::Transient, format!("{shown}: the connection was lost: {error}"))
+}
+
+/// Whether a connection broke because of what came over it, not because nothing did.
+fn is_invalid(error: &Error) -> bool {
+    let found = match error {
+        Error::IoError(error) => Some(error),
+        Error::CodecError(error) => error.source().and_then(|cause| cause.downcast_ref()),
+        _ => None,
+    };
+    found.is_some_and(|error: &io::Error| error.kind() == io::ErrorKind::InvalidData)
 }
 
 /// A TLS handshake that failed: trying again fails again.
