@@ -17,7 +17,7 @@ mod wire;
 use std::collections::HashMap;
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
@@ -121,11 +121,21 @@ struct Shared {
     faults: Mutex<Vec<Fault>>,
     clients: Mutex<HashMap<u64, TcpStream>>,
     count: AtomicU64,
+    /// Bytes of the largest statement; 0 is what the wire itself takes.
+    statement_max: AtomicUsize,
     connections: AtomicU64,
     is_ending: AtomicBool,
 }
 
 impl Shared {
+    /// The largest statement that is taken.
+    fn statement_max(&self) -> usize {
+        match self.statement_max.load(Ordering::Acquire) {
+            0 => wire::STATEMENT_MAX,
+            limit => limit,
+        }
+    }
+
     /// Remembers a statement and answers its number.
     fn note(&self, connection: u64, sql: &str) -> u64 {
         let sql = sql.chars().take(LOGGED_CHARS).collect();
@@ -227,6 +237,12 @@ impl Double {
         let listener = TcpListener::bind(self.address).context("bind the port again")?;
         self.shared.is_ending.store(false, Ordering::Release);
         self.accept(listener)
+    }
+
+    /// From now on `@@max_allowed_packet` is this many bytes, and a larger statement ends its connection, as on a
+    /// server.
+    pub fn limit_statements(&self, bytes: usize) {
+        self.shared.statement_max.store(bytes, Ordering::Release);
     }
 
     /// Cuts every connection.

@@ -163,3 +163,32 @@ fn singlestore_swaps_loads_and_commits_in_this_order() {
     assert_eq!((commit.sql.as_str(), after.sql.as_str()), ("COMMIT", "SET SESSION autocommit = 1"));
     assert_eq!(log.iter().filter(|it| it.sql == "COMMIT").count(), 1);
 }
+
+/// The limit of these statements.
+const SMALL: usize = 1024 * 1024;
+
+/// E14: inserts are cut to what the server takes; a row that alone is larger is named, and its stream has no limit.
+/// Let `load_by_insert` in `store/singlestore/load.rs` cut at `INSERT_BYTES_MAX` alone to see it fail.
+#[test]
+fn e14_statements_are_cut_to_the_limit_of_singlestore() {
+    let bed = Bed::double("?load=insert");
+    let mut owner = Owner::of(&bed);
+    bed.as_double().limit_statements(SMALL);
+    let mut loader = Loader::new(bed.connect());
+    let fifth = format!("\"{}\"", "x".repeat(SMALL / 5));
+    let rows = vec![RowRef { topic: "t", id: "1", record: &fifth }; 30];
+    owner.send(&mut loader, &at(1), &rows, &[]).expect("commits");
+    assert_eq!(bed.row_count(), 30);
+    owner.split.rev += 1;
+    let whole = format!("\"{}\"", "x".repeat(SMALL));
+    let fits = RowRef { topic: "t", id: "1", record: "{}" };
+    let rows = [fits, fits, RowRef { record: &whole, ..fits }, fits];
+    let error = owner.send(&mut loader, &at(2), &rows, &[]).expect_err("too large");
+    assert_eq!(error.store_error().kind(), StoreErrorKind::TooLarge { row: Some(2) }, "{error}");
+    assert_eq!((bed.row_count(), owner.stands_at().0), (30, 1));
+    let streamed = Bed::double("");
+    let owner = Owner::of(&streamed);
+    streamed.as_double().limit_statements(SMALL);
+    owner.send(&mut Loader::new(streamed.connect()), &at(1), &rows, &[]).expect("streams");
+    assert_eq!(streamed.row_count(), 4);
+}

@@ -216,8 +216,7 @@ fn column(definition: &[(bool, Token)]) -> Vec<(bool, Token)> {
 }
 
 /// Variables of the server that the harness asks for.
-const VARIABLES: [(&str, &str); 3] = [
-    ("max_allowed_packet", "67108864"),
+const VARIABLES: [(&str, &str); 2] = [
     (
         "version_comment",
         "'SingleStoreDB source distribution (compatible; MySQL Enterprise & MySQL Commercial)'",

@@ -85,6 +85,9 @@ fn run(stream: TcpStream, path: &Path, shared: &Shared, number: u64) -> Result<(
 impl Session<'_> {
     fn statement(&mut self, sql: &str) -> Result<Result<(), Cut>> {
         let number = self.shared.note(self.number, sql);
+        if sql.len() >= self.shared.statement_max() {
+            return Ok(Err(Cut));
+        }
         let fault = self.shared.fault(number, sql);
         let is_load = sql.starts_with("LOAD DATA");
         if sql != SHOW_WARNINGS {
@@ -178,7 +181,11 @@ impl Session<'_> {
                 self.end("COMMIT")?;
                 state::define(&self.rows, sql).and(done)
             }
-            "SELECT" | "WITH" => state::run(&self.rows, sql).map(Reply::Rows),
+            "SELECT" | "WITH" => {
+                let limit = self.shared.statement_max().to_string();
+                let sql = sql.replace("@@max_allowed_packet", &limit);
+                state::run(&self.rows, &sql).map(Reply::Rows)
+            }
             "INSERT" | "UPDATE" | "DELETE" | "REPLACE" => {
                 self.begin_unless_by_itself()?;
                 state::run(&self.rows, sql).map(Reply::Rows)
