@@ -137,7 +137,7 @@ impl Session {
             }
             self.report.warn(&format!("{error}; {name} is created in spite of that"));
         }
-        self.catalogue()?.ensure_table(table)?;
+        self.catalogue()?.ensure_route(&plan.route)?;
         let left = existing
             .map(|it| super::left_by(it, &self.wishes.url, &self.surroundings))
             .transpose()?

@@ -187,3 +187,37 @@ fn rows_take_the_place_of_their_key_in_mariadb() {
     };
     rows_replace(Some(&database.url));
 }
+
+/// The same switches in the CONFIG of pipeline SQL, and the secret of a producer in its CREDENTIALS.
+#[test]
+fn sql_pipelines_take_the_switches() {
+    let (cluster, bootstrap) = topics();
+    cluster.create_topic("aside", 1, 1).unwrap();
+    let config = json!({
+        "connector.class": "kafka", "bootstrap.servers": bootstrap, "topics": "plain,other",
+        "errors.tolerance": "all", "errors.deadletterqueue.topic.name": "aside",
+        "singlestore.tableName.other": "others", "singlestore.columnToField.others.n": "n",
+        "singlestore.columnToField.into.text": "deep.text", "singlestore.columnToField.into.n": "n",
+    });
+    let pipeline = Pipeline::new("routes", None, &config);
+    pipeline.query("CREATE TABLE \"into\" (n INTEGER CHECK (n <> 9), text TEXT)");
+    let create = format!(
+        "SET GLOBAL experimental_features_config = 'kafka_connect_enabled=true'; \
+         CREATE PIPELINE routes AS LOAD DATA KAFKACONNECT 'x' CONFIG '{config}' \
+         CREDENTIALS '{{\"producer.override.ssl.key.password\": \"canary canary\"}}' \
+         INTO TABLE `into` FORMAT AVRO"
+    );
+    let mut run = pipeline.start_sql(&create, &[]);
+    assert_eq!(run.wait(), Some(78), "{}", run.log());
+    assert!(run.log().contains("Table others is missing"), "{}", run.log());
+    pipeline.query("CREATE TABLE others (n INTEGER)");
+    pipeline.sql(&create, &[]);
+    pipeline.sql("START PIPELINE routes FOREGROUND", &[]);
+    let count = |sql: &str| pipeline.try_number(sql).unwrap();
+    assert_eq!(count("SELECT COUNT(DISTINCT n) FROM others"), RECORDS);
+    assert_eq!(count("SELECT COUNT(*) FROM others"), RECORDS);
+    assert_eq!(count("SELECT COUNT(DISTINCT text) FROM \"into\""), RECORDS - 1);
+    assert_eq!(count("SELECT COUNT(*) FROM PIPELINES_ERRORS WHERE ERROR_KIND = 'Load'"), 1);
+    let shown = pipeline.query("SELECT config_json, credentials FROM s2x_pipelines").concat();
+    assert!(!shown.concat().contains("canary canary"), "{shown:?}");
+}

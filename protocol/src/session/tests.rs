@@ -34,7 +34,7 @@ fn at(offset: u64) -> OffsetValue {
 fn hello() -> Hello {
     Hello {
         protocols: vec![1],
-        features: vec![FEATURE_DIGEST.to_owned()],
+        features: vec![FEATURE_DIGEST.to_owned(), FEATURE_REFUSE.to_owned()],
         limits: WireLimits::default(),
         host: Peer::default(),
         session: "s".into(),
@@ -423,4 +423,41 @@ fn version_is_agreed_or_refused() {
     let sent = pair.host.hello(&Hello { protocols: vec![1, 9], ..hello() }).unwrap();
     pair.to_extractor = FrameDecoder::new(Direction::FromHost);
     pair.deliver(&sent).unwrap();
+}
+
+/// Rows are named as refused only where the extractor takes them, in order, of assigned parts.
+#[test]
+fn refused_rows_are_named_in_order_and_with_the_feature() {
+    use crate::limits::REFUSED_MAX;
+    let parts = [(key(0), at(0)), (key(1), at(0))];
+    let refused = |part: u32, row: u64| Refused {
+        part,
+        row,
+        digest: Refused::digest_of(b"row"),
+        reason: "no room".to_owned(),
+    };
+    let mut plain = Pair::ready_with(Vec::new());
+    assert!(!plain.host.can_refuse());
+    let sent = plain.host.assign_without(6, MARKER, "", &parts, &[refused(0, 0)]);
+    assert!(matches!(sent, Err(SessionError::OverLimit { .. })), "{sent:?}");
+    let check = |named: &[Refused], is_taken: bool| {
+        let mut pair = Pair::ready_with(vec![FEATURE_REFUSE.to_owned()]);
+        let sent = pair.host.assign_without(6, MARKER, "", &parts, named).unwrap();
+        match pair.deliver(&sent) {
+            Ok(Request::Assign(assign, _)) => {
+                assert_eq!((assign.refused.as_slice(), is_taken), (named, true))
+            }
+            other => assert!(!is_taken, "{other:?}"),
+        }
+    };
+    check(&[], true);
+    check(&[refused(0, 1), refused(0, 2), refused(1, 0)], true);
+    check(&[refused(0, 2), refused(0, 2)], false);
+    check(&[refused(0, 2), refused(0, 1)], false);
+    check(&[refused(1, 0), refused(0, 0)], false);
+    check(&[refused(2, 0)], false);
+    let many: Vec<_> = (0..=REFUSED_MAX as u64).map(|row| refused(0, row)).collect();
+    check(&many[1..], true);
+    let mut pair = Pair::ready_with(vec![FEATURE_REFUSE.to_owned()]);
+    assert!(pair.host.assign_without(6, MARKER, "", &parts, &many).is_err());
 }
