@@ -1,5 +1,7 @@
 //! Requests of a session, and the answers that are due.
 
+use std::time::Instant;
+
 use protocol::avro::Marker;
 use protocol::message::{
     BatchEnd, Checked, Configure, Configured, Discovered, Extract, GetOffsets, Hello, HelloOk,
@@ -218,7 +220,9 @@ impl Peer {
     pub(in crate::conformance) fn ping(&mut self, bytes: &[u8]) -> Result<Vec<u8>, Fault> {
         let sent = self.session.ping(bytes)?;
         self.send(&sent)?;
+        let deadline = Instant::now() + self.patience;
         loop {
+            self.on_time(deadline, "PONG")?;
             match self.any_event("PONG")? {
                 Event::Pong(bytes) => return Ok(bytes.to_vec()),
                 Event::Log(_) | Event::Progress(_) | Event::Schema(_) => {}
