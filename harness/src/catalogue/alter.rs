@@ -3,6 +3,8 @@
 //! Touches the database through `Store` alone. Invariant: whatever fails, a pipeline is as it was or as it was
 //! wished, never half of both.
 
+use std::cell::Cell;
+
 use super::Catalogue;
 use super::pipelines::{ALTERED, require_as_read, require_positive, stored_definition, update};
 use super::record::Pipeline;
@@ -38,12 +40,14 @@ impl Catalogue {
         let Altered { config_json, definition, tasks_max, files } = altered;
         require_positive("tasks.max", tasks_max)?;
         places.map_or(Ok(()), Places::check)?;
+        let is_first = Cell::new(true);
         self.transact("alter the pipeline", |store| {
             let epoch = fence_all(store, read.id)?;
-            // What an attempt wrote whose answer was lost: with the definition it has moved the offsets.
+            // What an attempt of this one wrote whose answer was lost: with the definition it has moved the offsets.
+            // Before the first attempt it was somebody else.
             let is_wished = |it: &Option<String>| it.as_deref() == Some(definition);
             let is_done = stored_definition(store, read.id)?.as_ref().is_some_and(is_wished);
-            if is_done && !is_wished(&read.credentials) {
+            if !is_first.replace(false) && is_done && !is_wished(&read.credentials) {
                 return Ok(());
             }
             require_as_read(store, read)?;

@@ -58,7 +58,7 @@ impl Catalogue {
         })
     }
 
-    /// Notes where splits begin at their source, by KEY.
+    /// Notes where splits begin at their source, by KEY. Tried once: nothing depends on it.
     ///
     /// # Errors
     /// The database cannot be reached.
@@ -67,9 +67,14 @@ impl Catalogue {
         pipeline_id: u64,
         places: &[(&str, u64)],
     ) -> Result<(), StoreError> {
-        self.transact("note where splits begin", |store| {
-            note_ends(store, pipeline_id, EARLIEST, places)
-        })
+        let attempts_max = std::mem::replace(&mut self.attempts_max, 1);
+        let noted =
+            self.transact("note where splits begin", |store| match is_there(store, pipeline_id)? {
+                true => note_ends(store, pipeline_id, EARLIEST, places),
+                false => Ok(()),
+            });
+        self.attempts_max = attempts_max;
+        noted
     }
 }
 
@@ -79,11 +84,7 @@ pub(crate) fn note_lags<'a>(
     pipeline_id: u64,
     lags: impl Iterator<Item = (&'a str, Behind)>,
 ) -> Result<(), StoreError> {
-    // Locked, so that it is not dropped before the rows are there.
-    let lock = store.dialect().for_update();
-    let there = format!("SELECT 1 FROM s2x_pipelines WHERE pipeline_id = ?{lock}");
-    if store.query(&there, &[Param::from(pipeline_id)])?.first().is_none() {
-        // It was dropped meanwhile.
+    if !is_there(store, pipeline_id)? {
         return Ok(());
     }
     let now = now_us();
@@ -112,6 +113,13 @@ pub(crate) fn note_lags<'a>(
     let latest: Vec<_> =
         lags.iter().filter_map(|(_, key, behind)| Some((*key, behind.latest?))).collect();
     note_ends(store, pipeline_id, LATEST, &latest)
+}
+
+/// Whether a pipeline was not dropped meanwhile. Locked, so that it is not dropped before the rows are there.
+fn is_there(store: &mut dyn Store, pipeline_id: u64) -> Result<bool, StoreError> {
+    let lock = store.dialect().for_update();
+    let sql = format!("SELECT 1 FROM s2x_pipelines WHERE pipeline_id = ?{lock}");
+    Ok(store.query(&sql, &[Param::from(pipeline_id)])?.first().is_some())
 }
 
 /// Notes one end of splits at their source.

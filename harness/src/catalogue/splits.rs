@@ -204,6 +204,7 @@ impl Places<'_> {
         };
         insert_batch(store, pipeline_id, batch_id, &batch)?;
         if let Some(incarnation) = self.incarnation {
+            forget_ends_of_other(store, pipeline_id, incarnation)?;
             write_incarnation(store, pipeline_id, incarnation)?;
         }
         Ok(splits)
@@ -212,6 +213,20 @@ impl Places<'_> {
     fn keys(&self) -> Vec<&str> {
         self.values.iter().map(|(key, _)| *key).collect()
     }
+}
+
+/// Forgets where splits of another life of the source begin and end.
+fn forget_ends_of_other(
+    store: &mut dyn Store,
+    pipeline_id: u64,
+    incarnation: &str,
+) -> Result<(), StoreError> {
+    let same = "SELECT 1 FROM s2x_pipelines WHERE pipeline_id = ? AND incarnation = ?";
+    let id = Param::from(pipeline_id);
+    if store.query(same, &[id, Param::Text(incarnation)])?.first().is_none() {
+        store.execute("DELETE FROM s2x_source_ends WHERE pipeline_id = ?", &[id])?;
+    }
+    Ok(())
 }
 
 /// Takes the next epoch and writes it into every split, so that no owner's swap passes any more.

@@ -311,12 +311,13 @@ fn what_was_altered_meanwhile_is_not_overwritten() {
     catalogue.note_secret_file("/second", "s").expect("notes");
     let files = Files { made: Some("/second"), left: Some(("/first", "s")) };
     catalogue.alter_defined(&read, altered("names /second", files), None).expect("alters");
-    catalogue.alter_defined(&read, altered("names /second", files), None).expect("is done already");
     assert_eq!(catalogue.noted_secret_files("s", None), Ok(vec!["/first".to_owned()]));
 
     let late = Files { made: None, left: Some(("/second", "s")) };
     let other = NewPipeline { credentials: Some("names /third"), ..new("p") };
     let refusals = [
+        // The same words, and it is somebody else who said them first.
+        catalogue.alter_defined(&read, altered("names /second", files), None).err(),
         catalogue.alter_defined(&read, altered("names /first", Files::default()), None).err(),
         catalogue.alter_defined(&read, altered("names /third", late), None).err(),
         catalogue.drop_defined(&read, late).err(),
@@ -510,10 +511,20 @@ fn cursors_have_the_documented_columns_and_numbers() {
         let row = store.query(sql, &[]).expect("answers").rows.remove(0);
         assert_eq!((row.int(0), row.int(1)), (Ok(1), Ok(shown)));
     }
+    // They are of one life of the source.
+    let ends = |catalogue: &mut Catalogue| {
+        let store = catalogue.store().expect("connected");
+        store.query("SELECT * FROM s2x_source_ends", &[]).expect("answers").rows.len()
+    };
+    for (life, left) in [("one", 0), ("one", 1), ("two", 0)] {
+        let places = Places { values: &[(KEY, r#"{"offset":2}"#)], incarnation: Some(life) };
+        catalogue.place(id, places).expect("moves");
+        assert_eq!(ends(&mut catalogue), left, "{life}");
+        catalogue.note_earliest(id, &[(KEY, 1)]).expect("notes");
+    }
     catalogue.drop_pipeline("p").expect("drops");
-    let store = catalogue.store().expect("connected");
-    let left = store.query("SELECT * FROM s2x_source_ends", &[]).expect("answers");
-    assert!(left.rows.is_empty());
+    catalogue.note_earliest(id, &[(KEY, 1)]).expect("a run that ends later notes nothing");
+    assert_eq!(ends(&mut catalogue), 0);
 }
 
 /// The query of the documentation: how splits are spread over tasks.

@@ -100,7 +100,10 @@ fn import_offsets(args: &SetOffsetsArgs, path: &Path) -> Result<Exit, CliError> 
     };
     let statement = format!("set-offsets {} --from-connect {shown}", pipeline.name);
     let Imported { splits, gone, others } = audit::recorded(&mut catalogue, &statement, |_| {
-        Session::new(wishes, &Control::default()).import(&pipeline.name, &offsets)
+        let control = Control::default();
+        let imported = Session::new(wishes, &control).import(&pipeline.name, &offsets);
+        control.pool().close();
+        imported
     })?;
     for split in &splits {
         out::line(&format!("{} {}", split.key, split.value))?;

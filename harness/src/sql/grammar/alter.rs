@@ -2,6 +2,8 @@
 //!
 //! Pure. Invariant: what is documented and has no meaning here is refused by its name.
 
+use std::cell::Cell;
+
 use protocol::message::Start;
 use winnow::Parser;
 use winnow::combinator::{alt, opt, preceded, repeat, separated};
@@ -16,6 +18,16 @@ use crate::sql::statement::{Change, Clauses, Offsets, Statement, Update};
 
 pub(super) fn alter(input: &mut Input<'_, '_>) -> Parsed<Statement> {
     let name = name(input)?;
+    let is_moved = Cell::new(false);
+    // Before a first start each of two would say where all splits begin: the second would undo the first.
+    let offsets = |input: &mut Input<'_, '_>| {
+        let (at, change) = offsets(input)?;
+        if is_moved.replace(true) {
+            let message = "SET OFFSETS may be said once: put all places into one JSON".to_owned();
+            return refuse(input, at, message);
+        }
+        Ok(change)
+    };
     // SET stands before a change, and the documentation has some without it.
     let set =
         preceded(word("SET"), alt((offsets, update, stop_on_error, clause.map(Change::Clauses))));
@@ -28,7 +40,7 @@ pub(super) fn alter(input: &mut Input<'_, '_>) -> Parsed<Statement> {
         nothing,
         unsupported(&[("DROP", GONE), ("RELOAD", "; there are no transforms")]),
     ));
-    let changes = repeat(1.., change).parse_next(input)?;
+    let changes: Vec<Change> = repeat(1.., change).parse_next(input)?;
     Ok(Statement::Alter { name, changes })
 }
 
@@ -67,15 +79,16 @@ fn key(input: &mut Input<'_, '_>) -> Parsed<String> {
     Ok(parts.join("."))
 }
 
-fn offsets(input: &mut Input<'_, '_>) -> Parsed<Change> {
-    word("OFFSETS").parse_next(input)?;
+/// Where it stands, too.
+fn offsets(input: &mut Input<'_, '_>) -> Parsed<(usize, Change)> {
+    let at = word("OFFSETS").parse_next(input)?.at;
     let offsets = alt((
         word("EARLIEST").map(|_| all(Start::Earliest)),
         word("LATEST").map(|_| all(Start::Latest)),
         preceded(word("TIMESTAMP"), timestamp).map(Offsets::Points),
         json.map(Offsets::Json),
     ));
-    offsets.map(Change::Offsets).parse_next(input)
+    offsets.map(|it| (at, Change::Offsets(it))).parse_next(input)
 }
 
 /// One start for all splits.

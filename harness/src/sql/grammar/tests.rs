@@ -264,6 +264,13 @@ fn check_error(script: &str, wanted: &str) {
 #[test]
 fn errors_name_the_place_what_was_expected_and_what_was_meant() {
     check_error(
+        "ALTER PIPELINE p SET OFFSETS EARLIEST SET BATCH_INTERVAL 5 SET OFFSETS LATEST",
+        "
+x.sql: line 1, column 64: SET OFFSETS may be said once: put all places into one JSON
+  1 | ALTER PIPELINE p SET OFFSETS EARLIEST SET BATCH_INTERVAL 5 SET OFFSETS LATEST
+    |                                                                ^",
+    );
+    check_error(
         "CREATE INFERRED PIPELINE p AS\n  LOAD DATA KAFKACONECT 'x' CONFIG '{}' FORMAT AVRO",
         "
 x.sql: line 2, column 13: expected KAFKACONNECT, CONNECTOR or KAFKA, found KAFKACONECT; did you mean KAFKACONNECT?

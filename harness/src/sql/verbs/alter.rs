@@ -43,16 +43,14 @@ impl Session {
         }
         let is_updated =
             changes.iter().any(|it| matches!(it, Change::Config(_) | Change::Credentials(_)));
-        let wanted: Vec<&Offsets> = changes
-            .iter()
-            .filter_map(|it| match it {
-                Change::Offsets(offsets) => Some(offsets),
-                _ => None,
-            })
-            .collect();
+        // It is said once.
+        let wanted = changes.iter().find_map(|it| match it {
+            Change::Offsets(offsets) => Some(offsets),
+            _ => None,
+        });
         let is_another = definition != older || is_updated;
         let done =
-            self.write_altered(&pipeline, &definition, (is_another, is_updated), (&wanted, &shown));
+            self.write_altered(&pipeline, &definition, (is_another, is_updated), (wanted, &shown));
         if done.is_err() {
             self.discard(kept);
         }
@@ -61,7 +59,7 @@ impl Session {
         if is_another {
             told.push("what was set holds from its next start on".to_owned());
         }
-        if !wanted.is_empty() {
+        if wanted.is_some() {
             told.push(format!("{} set", counted(moved as u64, "offset is", "offsets are")));
         }
         Ok(match told.is_empty() {
@@ -113,9 +111,9 @@ impl Session {
         pipeline: &Pipeline,
         definition: &Definition,
         (is_another, is_updated): (bool, bool),
-        (wanted, shown): (&[&Offsets], &dyn Fn(Syntax) -> SqlError),
+        (wanted, shown): (Option<&Offsets>, &dyn Fn(Syntax) -> SqlError),
     ) -> Result<usize, SqlError> {
-        if !is_another && wanted.is_empty() {
+        if !is_another && wanted.is_none() {
             return Ok(0);
         }
         let plan = self.plan_of(pipeline, definition, Until::Stopped)?;
@@ -124,14 +122,10 @@ impl Session {
             self.probe(&plan)?.splits(None)?;
             left = left_by(pipeline, &self.wishes.url, &self.surroundings)?;
         }
-        let mut all = Found::default();
-        for offsets in wanted {
-            let found = self.places_of(pipeline, &plan, offsets, shown)?;
-            all.incarnation = found.incarnation.or(all.incarnation);
-            // What is said last of a split holds.
-            all.splits.retain(|split| found.splits.iter().all(|it| it.key != split.key));
-            all.splits.extend(found.splits);
-        }
+        let all = match wanted {
+            Some(wanted) => self.places_of(pipeline, &plan, wanted, shown)?,
+            None => Found::default(),
+        };
         let values: Vec<(&str, &str)> =
             all.splits.iter().map(|split| (split.key.as_str(), split.value.as_str())).collect();
         let places = Places { values: &values, incarnation: all.incarnation.as_deref() };
@@ -150,7 +144,7 @@ impl Session {
             tasks_max: plan.share.tasks,
             files,
         };
-        let places = Some(places).filter(|_| !wanted.is_empty());
+        let places = Some(places).filter(|_| wanted.is_some());
         self.catalogue()?.alter_defined(pipeline, altered, places)?;
         self.let_go(left);
         Ok(values.len())
