@@ -76,7 +76,6 @@ pub struct Link {
     last_byte: Instant,
     last_progress: Instant,
     ping_sent: Option<Instant>,
-    is_configured: bool,
     has_splits: bool,
     memory: u64,
     peak_memory: u64,
@@ -104,7 +103,6 @@ impl Link {
             last_byte: now,
             last_progress: now,
             ping_sent: None,
-            is_configured: false,
             has_splits: false,
             memory: 0,
             peak_memory: 0,
@@ -205,11 +203,6 @@ impl Link {
         self.send(sent)
     }
 
-    /// Whether it has answered CONFIGURE.
-    pub fn is_configured(&self) -> bool {
-        self.is_configured
-    }
-
     /// Whether the last ASSIGN gave it splits.
     pub fn has_splits(&self) -> bool {
         self.has_splits
@@ -234,7 +227,6 @@ impl Link {
                 self.last_progress = Instant::now();
                 self.peak_memory = self.peak_memory.max(progress.rss_bytes);
             }
-            Event::Configured(_) => self.is_configured = true,
             Event::Stopped(stopped) => {
                 self.peak_memory = self.peak_memory.max(stopped.max_rss_bytes);
             }

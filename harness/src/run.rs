@@ -84,6 +84,8 @@ pub struct Plan {
     /// Whose extractors that wait in this process may serve it, and whose its own are when it has ended well;
     /// `None` keeps none.
     pub pooled: Option<PooledFor>,
+    /// Whether the run only tries what the plan says, into a store that goes away with it.
+    pub is_probe: bool,
 }
 
 /// A pipeline as it is in the catalogue now: one that is altered is another one.

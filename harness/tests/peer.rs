@@ -72,6 +72,7 @@ impl Bench {
             metrics: None,
             definition: None,
             pooled: None,
+            is_probe: false,
             aside: Aside::default(),
             route: Route::plain("orders"),
         }
@@ -401,4 +402,56 @@ fn a_place_that_is_not_there_is_refused_before_anything_is_written() {
     assert!(error.to_string().contains("end: the source has no split"), "{error}");
     assert_eq!(bench.number("SELECT COUNT(*) FROM s2x_ends"), "0");
     assert_eq!(bench.number("SELECT COUNT(*) FROM s2x_offsets"), "0");
+}
+
+/// A source whose offsets are numbers, and that does not say twice where splits begin: it fails to, or is silent.
+const NUMBERED: &str = r#"
+import sys
+sys.dont_write_bytecode = True
+sys.path.insert(0, PEER)
+from peer import serve, source
+Failure, value, place, offset = source.Failure, source.Split.value, source.Split.place, source.Source.offset
+source.Split.value = lambda self, row, closed=False: value(self, row, closed).replace('"row"', '"offset"')
+source.Split.place = lambda self, text: place(self, text.replace('"offset"', '"row"'))
+def numbered(self, start, key):
+    told = offset(self, start, key)
+    return {"key": told["key"], "value": {"offset": told["value"]["row"]}}
+source.Source.offset = numbered
+get_offsets, asked = serve.Extractor.get_offsets, []
+def once(self, entry):
+    asked.append(entry)
+    if len(asked) == 2 and MODE == "fails":
+        raise Failure("SOURCE_UNAVAILABLE", "the partition has no leader")
+    if len(asked) == 2 and MODE == "is silent":
+        self.wait(entry, 600)
+        raise Failure("CANCELLED", "it was cancelled")
+    return get_offsets(self, entry)
+serve.Extractor.get_offsets = once
+sys.exit(serve.main([]))
+"#;
+
+/// Where splits begin is for people: a source that cannot say it is read all the same.
+#[test]
+fn a_source_that_does_not_say_where_splits_begin_is_read() {
+    let name = "a_source_that_does_not_say_where_splits_begin_is_read";
+    let Some(mut bench) = Bench::new(name) else { return };
+    let peer = PathBuf::from(&bench.extractor.args[0]);
+    let folder = peer.parent().and_then(Path::parent).unwrap().display().to_string();
+    for (mode, told) in [("tells", "2"), ("fails", "0"), ("is silent", "0")] {
+        let script = bench.dir.path().join("numbered.py");
+        let head = format!("PEER, MODE = {folder:?}, {mode:?}\n");
+        std::fs::write(&script, head + NUMBERED).unwrap();
+        bench.extractor.args = vec![script.display().to_string()];
+        let mut plan = bench.plan(&json!({ "test.splits": 2, "test.rows": 150 }));
+        plan.name = mode.to_owned();
+        let (result, notes) = bench.run(&plan);
+        let summary = result.unwrap_or_else(|error| panic!("{mode}: {error}\n{notes}"));
+        assert_eq!((summary.rows, summary.retries), (300, 0), "{mode}: {notes}");
+        let started = notes.matches("Started").count();
+        assert_eq!(started, 2, "{mode}: an extractor was given up: {notes}");
+        let sql = format!(
+            "SELECT COUNT(*) FROM PIPELINES_CURSORS WHERE PIPELINE_NAME = '{mode}' AND EARLIEST_OFFSET = 0"
+        );
+        assert_eq!(bench.number(&sql), told, "{mode}");
+    }
 }

@@ -177,6 +177,7 @@ pub fn plan(
         metrics,
         definition,
         pooled: None,
+        is_probe: false,
     })
 }
 

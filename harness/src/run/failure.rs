@@ -272,10 +272,14 @@ impl Task {
     }
 
     /// Writes down a batch that the database refused; what cannot be written is in the error of
-    /// the run anyway.
+    /// the run anyway. Of a database that was waited for in vain it is tried once.
     fn book_failed(&self, job: &Job, error: &StoreError) {
         let connect = Arc::clone(&self.setup.connect);
-        let Ok(mut catalogue) = Catalogue::for_last_words(connect) else { return };
+        let catalogue = match error.may_pass() {
+            true => Catalogue::for_last_words(connect),
+            false => Catalogue::open(connect),
+        };
+        let Ok(mut catalogue) = catalogue else { return };
         let code = error.kind().class().name();
         let reason = error.to_string();
         let _best_effort = catalogue.record_failed_batch(

@@ -1,7 +1,7 @@
 //! The extractors that the runs of a process keep, and flushing them: each ends between two batches, and its
 //! task goes on with a new one from the committed offsets.
 //!
-//! Touches memory alone. Invariant: an extractor is counted from its start to its end.
+//! Touches memory alone. Invariant: an extractor is counted from its start to its end, however its owner ends.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -30,30 +30,41 @@ impl Living {
         counts.by_flush.range(..counts.flushes).map(|(_, count)| count).sum()
     }
 
-    /// Counts an extractor that was started; the answer is its mark.
-    pub(super) fn started(&self) -> u64 {
+    /// Counts an extractor that was started, until what this answers is dropped.
+    pub(super) fn started(&self) -> Alive {
         let mut counts = self.lock();
         let mark = counts.flushes;
         *counts.by_flush.entry(mark).or_default() += 1;
-        mark
-    }
-
-    /// Takes an extractor that ended off the count.
-    pub(super) fn ended(&self, mark: u64) {
-        let mut counts = self.lock();
-        if let Some(count) = counts.by_flush.get_mut(&mark) {
-            *count = count.saturating_sub(1);
-        }
-        counts.by_flush.retain(|_, count| *count > 0);
-    }
-
-    /// Whether the extractor with this mark was asked to end.
-    pub(super) fn is_flushed(&self, mark: u64) -> bool {
-        mark < self.lock().flushes
+        Alive { living: self.clone(), mark }
     }
 
     fn lock(&self) -> MutexGuard<'_, Counts> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Counts one extractor. Whoever owns the extractor keeps it as long, and drops it after it.
+#[derive(Debug)]
+pub(super) struct Alive {
+    living: Living,
+    /// How many flushes there were before it was started.
+    mark: u64,
+}
+
+impl Alive {
+    /// Whether the extractor was asked to end.
+    pub(super) fn is_flushed(&self) -> bool {
+        self.mark < self.living.lock().flushes
+    }
+}
+
+impl Drop for Alive {
+    fn drop(&mut self) {
+        let mut counts = self.living.lock();
+        if let Some(count) = counts.by_flush.get_mut(&self.mark) {
+            *count = count.saturating_sub(1);
+        }
+        counts.by_flush.retain(|_, count| *count > 0);
     }
 }
 
@@ -65,13 +76,13 @@ mod tests {
     fn a_flush_is_for_those_that_run_then() {
         let living = Living::default();
         let (old, other) = (living.started(), living.started());
-        assert!(!living.is_flushed(old));
+        assert!(!old.is_flushed());
         assert_eq!((living.flush(), living.flushed_left()), (2, 2));
         let new = living.started();
-        assert!(living.is_flushed(old) && !living.is_flushed(new));
-        living.ended(old);
+        assert!(old.is_flushed() && !new.is_flushed());
+        drop(old);
         assert_eq!(living.flushed_left(), 1);
-        living.ended(other);
+        drop(other);
         assert_eq!((living.flushed_left(), living.flush()), (0, 1));
     }
 }

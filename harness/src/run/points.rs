@@ -62,6 +62,11 @@ impl Points {
     }
 }
 
+/// The offset of a VALUE whose offsets are numbers, and whose lag counts them (`SPEC.md` section 6.2).
+pub(super) fn offset_number(value: &OffsetValue) -> Option<u64> {
+    value.to_map().get("offset")?.as_u64()
+}
+
 /// A VALUE that is one number, with the name of its field.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Number {

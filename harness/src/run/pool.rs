@@ -5,15 +5,18 @@
 //! an extractor serves again only what it was configured for, to the letter (E12); how many wait, and how long, is
 //! bounded; none outlives the process, nor a [`Pool::close`].
 
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use protocol::message::Configure;
+use protocol::message::{Configure, Object};
+use serde_json::Value;
 
-use super::living::Living;
-use super::task::{Line, Waker};
+use super::task::{Parked, Waker};
 use super::{ExtractorCommand, PooledFor};
 
 /// How long an extractor waits for another run. Why 60 s: whoever stops a pipeline to start it again, or tests it
@@ -35,6 +38,50 @@ pub(super) struct Purpose {
     pub command: ExtractorCommand,
     /// The whole CONFIGURE, credentials resolved, leaf and task included.
     pub configure: Configure,
+    /// The program, and the files that the configuration names, as they were when it was started.
+    pub files: Files,
+}
+
+/// Which files there were: a certificate or a program may be replaced under its name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Files(Vec<(PathBuf, Option<Mark>)>);
+
+/// What tells two files of one name apart.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Mark {
+    device: u64,
+    inode: u64,
+    len: u64,
+    modified: (i64, i64),
+}
+
+/// How keys of CONFIG and CREDENTIALS end whose value names a file that is read once (`ssl.ca.location`). Files of
+/// tokens are read for each use.
+const FILE_KEYS: [&str; 2] = [".location", ".profile.file"];
+
+impl Files {
+    /// The program of an extractor, and what its configuration names, as they are now.
+    pub(super) fn of(program: &Path, configure: &Configure) -> Self {
+        let named = |object: &Object| -> Vec<PathBuf> {
+            let is_file =
+                |(key, _): &(&String, &Value)| FILE_KEYS.iter().any(|it| key.ends_with(it));
+            object.iter().filter(is_file).filter_map(|it| Some(it.1.as_str()?.into())).collect()
+        };
+        let paths = [program.to_owned()].into_iter();
+        let paths = paths.chain(named(&configure.config)).chain(named(&configure.credentials));
+        Self(paths.map(|path| (path.clone(), mark(&path))).collect())
+    }
+}
+
+/// `None`: there is no such file.
+fn mark(path: &Path) -> Option<Mark> {
+    let found = fs::metadata(path).ok()?;
+    Some(Mark {
+        device: found.dev(),
+        inode: found.ino(),
+        len: found.len(),
+        modified: (found.mtime(), found.mtime_nsec()),
+    })
 }
 
 impl Purpose {
@@ -66,7 +113,7 @@ struct Idle {
     purpose: Purpose,
     wish: Arc<AtomicU8>,
     waker: Waker,
-    keeper: JoinHandle<Option<Line>>,
+    keeper: JoinHandle<Option<Parked>>,
 }
 
 /// What the keeper of an extractor is to do with it.
@@ -77,36 +124,43 @@ const END: u8 = 2;
 impl Pool {
     /// Keeps an extractor that reads nothing, or ends it: there are too many, or the process ends. One that waits
     /// for the same task already makes room for it.
-    pub(super) fn park(&self, purpose: Purpose, line: Line, living: &Living) {
+    pub(super) fn park(&self, purpose: Purpose, parked: Parked) {
         let over =
             self.remove(|idle| idle.keeper.is_finished() || idle.purpose.is_place_of(&purpose));
-        if let Some(line) = self.keep(purpose, line, living) {
-            line.end(living);
+        if let Some(parked) = self.keep(purpose, parked) {
+            parked.end();
         }
         over.into_iter().for_each(Idle::end);
     }
 
     /// Gives back what finds no room.
-    fn keep(&self, purpose: Purpose, line: Line, living: &Living) -> Option<Line> {
+    fn keep(&self, purpose: Purpose, parked: Parked) -> Option<Parked> {
         let mut state = self.lock();
         if state.is_closed || state.idle.len() >= IDLE_MAX {
-            return Some(line);
+            return Some(parked);
         }
         let wish = Arc::new(AtomicU8::new(KEEP));
-        let (waker, mark) = (line.waker(), line.mark());
-        let (of_keeper, living_of_keeper) = (Arc::clone(&wish), living.clone());
-        let keep = move || keep(line, &of_keeper, &living_of_keeper);
-        match thread::Builder::new().name("idle-extractor".to_owned()).spawn(keep) {
-            Ok(keeper) => state.idle.push(Idle { purpose, wish, waker, keeper }),
-            // Without a thread it is gone: a process that is dropped is killed and waited for.
-            Err(_) => living.ended(mark),
+        let waker = parked.waker();
+        let (pool, of_keeper) = (self.clone(), Arc::clone(&wish));
+        let keep = move || {
+            let kept = keep(parked, &of_keeper);
+            if kept.is_none() {
+                // Secrets of its configuration stay in memory no longer than it lives.
+                drop(pool.remove(|idle| Arc::ptr_eq(&idle.wish, &of_keeper)));
+            }
+            kept
+        };
+        let thread = thread::Builder::new().name("idle-extractor".to_owned());
+        // Without a thread it is gone: a process that is dropped is killed and waited for.
+        if let Ok(keeper) = thread.spawn(keep) {
+            state.idle.push(Idle { purpose, wish, waker, keeper });
         }
         None
     }
 
     /// An extractor that was configured for exactly this, and lives. One of the same task that was configured in
     /// another way ends.
-    pub(super) fn take(&self, purpose: &Purpose, living: &Living) -> Option<Line> {
+    pub(super) fn take(&self, purpose: &Purpose) -> Option<Parked> {
         let mut found = None;
         for idle in self.remove(|idle| idle.purpose.is_place_of(purpose)) {
             match idle.purpose == *purpose && found.is_none() {
@@ -114,7 +168,7 @@ impl Pool {
                 false => idle.end(),
             }
         }
-        found.and_then(|line| line.if_alive(living))
+        found.and_then(Parked::if_alive)
     }
 
     /// Ends those that wait for a pipeline: it is altered, replaced or dropped.
@@ -151,7 +205,7 @@ impl Idle {
     }
 
     /// The extractor, unless it ended meanwhile.
-    fn give(self) -> Option<Line> {
+    fn give(self) -> Option<Parked> {
         self.wish(GIVE);
         self.keeper.join().ok().flatten()
     }
@@ -165,17 +219,51 @@ impl Idle {
 
 /// Follows an extractor that waits, until somebody wants it, or it ends: by itself, because its time is over, or
 /// because it is told to.
-fn keep(mut line: Line, wish: &AtomicU8, living: &Living) -> Option<Line> {
+fn keep(mut parked: Parked, wish: &AtomicU8) -> Option<Parked> {
     let since = Instant::now();
     loop {
         let wish = wish.load(Ordering::Acquire);
-        let is_over = wish == END || since.elapsed() > IDLE_WAIT || living.is_flushed(line.mark());
+        let is_over = wish == END || since.elapsed() > IDLE_WAIT || parked.is_flushed();
         if !is_over && wish == GIVE {
-            return Some(line);
+            return Some(parked);
         }
-        if is_over || !line.follow(TICK) {
-            line.end(living);
+        if is_over || !parked.follow(TICK) {
+            parked.end();
             return None;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use protocol::message::Settings;
+
+    use super::*;
+
+    #[test]
+    fn a_file_that_is_replaced_under_its_name_is_another_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let [program, authority, other] =
+            ["program", "ca.pem", "new"].map(|it| folder.path().join(it));
+        fs::write(&program, "one").unwrap();
+        fs::write(&authority, "one").unwrap();
+        let mut configure = Configure {
+            config: Object::new(),
+            credentials: Object::new(),
+            settings: Settings::default(),
+        };
+        let named = Value::from(authority.to_str().unwrap());
+        configure.config.insert("ssl.ca.location".to_owned(), named);
+        let first = Files::of(&program, &configure);
+        assert_eq!(Files::of(&program, &configure), first);
+        for path in [&program, &authority] {
+            let before = Files::of(&program, &configure);
+            fs::write(&other, "two").unwrap();
+            fs::rename(&other, path).unwrap();
+            assert_ne!(Files::of(&program, &configure), before, "{}", path.display());
+        }
+        fs::remove_file(&authority).unwrap();
+        let gone = Files::of(&program, &configure);
+        assert_eq!(Files::of(&program, &configure), gone);
     }
 }

@@ -19,8 +19,10 @@ use protocol::session::host::Event as Answer;
 use protocol::{OffsetKey, OffsetValue};
 
 use super::failure::{Failures, Lap, Stop};
+use super::living::Alive;
 use super::load::{self, Done, Job};
 use super::patience::Patience;
+use super::pool::Files;
 use super::refusals::Refusals;
 use super::setup::Setup;
 use super::{Batch, Event, RunError};
@@ -33,8 +35,8 @@ pub(super) mod extract;
 mod line;
 mod session;
 
-pub(super) use line::{Line, Waker};
 use line::{Lines, Queue};
+pub(super) use line::{Parked, Waker};
 
 /// Batches that are extracted or loaded at the same time: one is loaded while the next one is
 /// extracted.
@@ -120,12 +122,16 @@ pub(super) struct Task {
     news: SyncSender<News>,
     link: Option<Link>,
     link_number: u64,
-    /// The mark of the extractor among those that live.
-    mark: u64,
+    /// Counts the extractor. After it, so that it is dropped after it.
+    alive: Option<Alive>,
+    /// Whether what it answered to CONFIGURE was accepted.
+    is_configured: bool,
     /// Where its lines of standard error go.
     lines: Lines,
     /// What the extractor said to its configuration.
     told: Vec<String>,
+    /// The files that the extractor was started with.
+    files: Files,
     wanted: Wanted,
     order: Order,
     jobs: SyncSender<Job>,
@@ -165,7 +171,7 @@ impl Task {
         let waited = line::take(&setup, slot, claim);
         let (wake, events) = sync_channel(EVENTS_MAX);
         let none = || (None, Queue { wake, events, lines: Lines::default() });
-        let (own, Queue { wake, events, lines }) = waited.map_or_else(none, Line::split);
+        let (own, Queue { wake, events, lines }) = waited.map_or_else(none, Parked::split);
         let loaded = wake.clone();
         let done = move |done| loaded.send(Wake::Loaded(Box::new(done))).is_ok();
         let jobs = load::start(Arc::clone(&setup), slot, claim.leaf, done)?;
@@ -178,9 +184,11 @@ impl Task {
             news,
             link: None,
             link_number: 0,
-            mark: 0,
+            alive: None,
+            is_configured: false,
             lines,
             told: Vec::new(),
+            files: Files::default(),
             wanted: Wanted::default(),
             order: Order::default(),
             jobs,
@@ -465,9 +473,9 @@ impl Task {
     }
 
     /// Ends an extractor and remembers its peak memory.
-    fn drop_link(&self, mut link: Link) {
+    fn drop_link(&mut self, mut link: Link) {
         link.end();
-        self.setup.control.living().ended(self.mark);
+        (self.alive, self.is_configured) = (None, false);
         self.setup.counters.peak_memory.fetch_max(link.peak_memory(), Ordering::AcqRel);
     }
 }

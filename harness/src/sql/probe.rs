@@ -47,6 +47,7 @@ impl Probe {
         let aside = Aside::default();
         let route = Route::plain(&plan.table);
         let mut plan = Plan { store, definition: None, end: None, aside, route, ..plan.clone() };
+        plan.is_probe = true;
         plan.share.leaves = 1;
         plan.share.leaf = None;
         plan.share.tasks = 1;

@@ -1,6 +1,7 @@
 //! Extractors that wait for the next run of their pipeline, in one server: by their process ids.
 
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 use mysql::Conn;
 use mysql::prelude::Queryable as _;
@@ -58,14 +59,23 @@ fn extractors_wait_for_the_next_run_of_their_pipeline() {
     assert!(extractors(&server).is_empty(), "CREATE leaves none: it had no pipeline to wait for");
     run(&mut client, "START PIPELINE p FOREGROUND LIMIT 1 BATCHES");
     run(&mut client, ALL);
-    let waiting = extractors(&server);
+    let mut waiting = extractors(&server);
     assert_eq!(waiting.len(), 2, "{waiting:?}");
     for _ in 0..3 {
         run(&mut client, "START PIPELINE p");
         run(&mut client, "STOP PIPELINE p");
-        run(&mut client, "TEST PIPELINE p LIMIT 1");
-        run(&mut client, ALL);
         assert_eq!(extractors(&server), waiting);
+        // What is tried is tried anew, and waits in the place of the one before.
+        run(&mut client, "TEST PIPELINE p LIMIT 1");
+        let tested = extractors(&server);
+        let is_same = |task: &str| {
+            let place = ("p".to_owned(), task.to_owned());
+            tested[&place] == waiting[&place]
+        };
+        assert!(tested.len() == 2 && !is_same("0") && is_same("1"), "{tested:?} {waiting:?}");
+        run(&mut client, ALL);
+        assert_eq!(extractors(&server), tested);
+        waiting = tested;
     }
     assert_eq!(loaded(&mut client), (600, 600));
 
@@ -83,6 +93,23 @@ fn extractors_wait_for_the_next_run_of_their_pipeline() {
     wait_until("none is left", || {
         now.values().all(|pid| !std::path::Path::new(&format!("/proc/{pid}")).exists())
     });
+}
+
+/// An extractor whose run failed before it began is gone, and is waited for by nobody.
+#[test]
+fn what_failed_to_start_is_not_waited_for() {
+    if !has_python("what_failed_to_start_is_not_waited_for") {
+        return;
+    }
+    let bench = Bench::sqlite();
+    let server = bench.serve(&[]);
+    let mut client = server.client();
+    run(&mut client, ON);
+    let unknown = create(200, 50).replace("\"test.splits\"", "\"test.split\"");
+    assert!(client.query_drop(unknown).is_err(), "it has a key that nobody knows");
+    let asked = Instant::now();
+    assert!(run(&mut client, "FLUSH EXTRACTOR POOLS").contains("0 extractors have ended"));
+    assert!(asked.elapsed() < Duration::from_secs(30), "{:?}", asked.elapsed());
 }
 
 /// One serves what it was configured for, and nothing else (E12).

@@ -8,9 +8,9 @@ use super::{Asked, Coordinator, begin};
 use crate::catalogue::Split;
 use crate::run::failure::Stop;
 use crate::run::patience::persist;
+use crate::run::points::offset_number;
 use crate::run::share::own_slots;
 use crate::run::task::Task;
-use crate::run::task::extract::offset_number;
 use crate::run::{Event, Point, Points, RunError, incarnation};
 use protocol::message::{self, Discovered, Partitions, Start};
 use protocol::{OffsetKey, OffsetValue};
@@ -22,6 +22,10 @@ const LOOKS: u32 = 3;
 
 /// Pause between two of them. Why 1 s: brokers tell each other of a topic within that.
 const LOOK_PAUSE: Duration = Duration::from_secs(1);
+
+/// How long a source may take to tell where splits begin, for people alone. Why 5 s: it answers in milliseconds where
+/// it can, and the first rows of a run wait for it.
+const EARLIEST_WAIT: Duration = Duration::from_secs(5);
 
 impl Coordinator {
     /// Asks the source for its splits, and makes their starts durable before anything is read
@@ -60,37 +64,42 @@ impl Coordinator {
             self.catalogue.insert_splits(self.setup.pipeline.id, &starts)?;
         }
         self.leave_ended(ends)?;
-        self.note_earliest(task, &discovered)?;
         let share = &self.setup.plan.share;
         let tasks = own_slots(share).len().min(discovered.splits.len());
         self.setup.tell(&Event::Discovered { splits: discovered.splits.len(), tasks });
+        // Who waits for the start waits no longer.
+        let places = known.iter().map(|split| (split.key.as_str(), split.value.as_str()));
+        let numbered: HashSet<&str> =
+            places.chain(starts).filter(is_number).map(|it| it.0).collect();
+        let listed = discovered.splits.iter().map(|split| &split.key);
+        let keys = listed.filter(|key| numbered.contains(key.as_str())).cloned().collect();
+        self.note_earliest(task, keys);
         Ok(())
     }
 
-    /// Notes where splits begin at their source, for people, where offsets are numbers.
-    fn note_earliest(&mut self, task: &mut Task, discovered: &Discovered) -> Result<(), Stop> {
-        let id = self.setup.pipeline.id;
-        let mut numbered = HashSet::new();
-        for split in self.catalogue.splits(id)? {
-            let value = OffsetValue::parse(&split.value).ok();
-            if value.as_ref().and_then(offset_number).is_some() {
-                numbered.insert(split.key);
+    /// Notes where splits begin at their source, for people, where offsets are numbers. Nothing depends on it: a
+    /// source that does not tell, or a database that does not take it, costs the run a moment and no more.
+    fn note_earliest(&mut self, task: &mut Task, keys: Vec<OffsetKey>) {
+        if keys.is_empty() || self.setup.plan.is_probe || self.setup.is_draining() {
+            return;
+        }
+        match task.offsets_if_told(Start::Earliest, keys, EARLIEST_WAIT) {
+            Ok(Some(found)) => {
+                let places: Vec<(&str, u64)> = found
+                    .iter()
+                    .filter_map(|entry| Some((entry.key.as_str(), offset_number(&entry.value)?)))
+                    .collect();
+                drop(self.catalogue.note_earliest(self.setup.pipeline.id, &places));
             }
+            Err(Stop::Fault(fault)) => {
+                let line = format!("where splits begin is not known: {fault}");
+                self.setup.tell(&Event::Log { level: "info".to_owned(), line });
+                // Its task starts another one, and judges that.
+                task.forget_link();
+            }
+            // The run is to end: the tasks see to that.
+            Ok(None) | Err(_) => {}
         }
-        let listed = discovered.splits.iter().map(|split| &split.key);
-        let keys: Vec<OffsetKey> =
-            listed.filter(|key| numbered.contains(key.as_str())).cloned().collect();
-        if keys.is_empty() {
-            return Ok(());
-        }
-        let found = task.offsets(Start::Earliest, keys)?;
-        let places: Vec<(&str, u64)> = found
-            .iter()
-            .filter_map(|entry| Some((entry.key.as_str(), offset_number(&entry.value)?)))
-            .collect();
-        // Nothing depends on it.
-        drop(self.catalogue.note_earliest(id, &places));
-        Ok(())
     }
 
     /// Asks which splits there are. What was read before and is missing is asked for again: brokers may
@@ -234,4 +243,9 @@ impl Coordinator {
         )));
         Ok(())
     }
+}
+
+/// Whether the VALUE of a split is an offset that is a number.
+fn is_number((_, value): &(&str, &str)) -> bool {
+    OffsetValue::parse(value).is_ok_and(|value| offset_number(&value).is_some())
 }

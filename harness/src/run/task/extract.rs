@@ -11,6 +11,7 @@ use crate::catalogue::{Behind, Split};
 use crate::run::OnError;
 use crate::run::failure::{BadRecord, Lap};
 use crate::run::load::PlannedMove;
+use crate::run::points::offset_number;
 use crate::run::refusals::{FOUND_MAX, is_refused};
 use crate::store::{StoreError, StoreErrorKind};
 use protocol::avro::ContainerHeader;
@@ -266,11 +267,6 @@ fn lags_of(assignment: &Assignment, end: &BatchEnd) -> Vec<(String, Behind)> {
         Some((at.key.as_str().to_owned(), Behind { rows: lag.rows, ms: lag.ms, latest }))
     });
     named.collect()
-}
-
-/// The offset of a VALUE whose offsets are numbers, and whose lag counts them (`SPEC.md` section 6.2).
-pub(in crate::run) fn offset_number(value: &OffsetValue) -> Option<u64> {
-    value.to_map().get("offset")?.as_u64()
 }
 
 fn plan_moves(

@@ -9,8 +9,8 @@ use super::{Answer, Event, FromChild, Link, Ordering, Setup, TICK, Task, Wake};
 use crate::catalogue::Claim;
 use crate::link::STOP_WAIT;
 use crate::run::ExtractorCommand;
-use crate::run::living::Living;
-use crate::run::pool::Purpose;
+use crate::run::living::Alive;
+use crate::run::pool::{Files, Purpose};
 use protocol::message::{Configure, Settings};
 
 /// How long an extractor may take to let go of its splits, and to show that it lives. Why as long as STOP: who stops a
@@ -61,7 +61,7 @@ enum Said {
 }
 
 /// An extractor that is between two tasks.
-pub(in crate::run) struct Line {
+pub(in crate::run) struct Parked {
     own: Own,
     queue: Queue,
 }
@@ -71,10 +71,12 @@ pub(super) struct Own {
     link: Link,
     /// Its number among those of its queue.
     number: u64,
-    /// Its mark among those that live.
-    mark: u64,
+    /// Counts it. After it, so that it is dropped after it.
+    alive: Alive,
     /// What it said to its configuration.
     told: Vec<String>,
+    /// Which files it was started with.
+    files: Files,
 }
 
 /// Where what it says comes by.
@@ -84,7 +86,7 @@ pub(super) struct Queue {
     pub lines: Lines,
 }
 
-impl Line {
+impl Parked {
     pub(super) fn split(self) -> (Option<Own>, Queue) {
         (Some(self.own), self.queue)
     }
@@ -93,8 +95,9 @@ impl Line {
         Waker::of(&self.queue.wake)
     }
 
-    pub(in crate::run) const fn mark(&self) -> u64 {
-        self.own.mark
+    /// Whether it was asked to end by FLUSH EXTRACTOR POOLS.
+    pub(in crate::run) fn is_flushed(&self) -> bool {
+        self.own.alive.is_flushed()
     }
 
     /// Follows what it says, for a moment; what it says to nobody is forgotten, and asked for again by the next
@@ -104,31 +107,40 @@ impl Line {
     }
 
     /// Itself, if it answers.
-    pub(in crate::run) fn if_alive(mut self, living: &Living) -> Option<Self> {
+    pub(in crate::run) fn if_alive(mut self) -> Option<Self> {
         let is_alive = self.own.link.ping().is_ok()
             && self.says(&|answer| matches!(answer, Answer::Pong(_)), Instant::now() + REST_WAIT);
         if !is_alive {
-            self.end(living);
+            self.end();
             return None;
         }
         Some(self)
     }
 
-    /// Lets it answer what is open, and takes all splits from it. Whether it has let go of them, so that it may
-    /// wait.
+    /// Takes all splits from it, and lets it answer what is open. Whether it has let go of them, so that it may
+    /// wait. One that has none is asked nothing: its epoch is the one of rest already, or it never had another.
     fn rests(&mut self, setup: &Setup) -> bool {
         let until = Instant::now() + REST_WAIT;
+        let has_splits = self.own.link.has_splits();
+        let (marker, incarnation) = (setup.marker, setup.incarnation());
+        if has_splits
+            && self.own.link.assign(EPOCH_OF_REST, marker, &incarnation, &[], &[]).is_err()
+        {
+            return false;
+        }
+        // Answers come in the order of the questions: what came last answers the one without splits.
+        let mut has_let_go = !has_splits;
         while self.own.link.is_waiting() {
-            if Instant::now() > until || matches!(self.listen(TICK), Said::Gone) {
+            if Instant::now() > until {
                 return false;
             }
+            match self.listen(TICK) {
+                Said::Answer(Answer::Assigned(assigned)) => has_let_go |= assigned.parts == 0,
+                Said::Answer(_) | Said::Nothing => {}
+                Said::Gone => return false,
+            }
         }
-        if !self.own.link.has_splits() {
-            return true;
-        }
-        let (marker, incarnation) = (setup.marker, setup.incarnation());
-        self.own.link.assign(EPOCH_OF_REST, marker, &incarnation, &[], &[]).is_ok()
-            && self.says(&|answer| matches!(answer, Answer::Assigned(_)), until)
+        has_let_go
     }
 
     /// Whether it says this in time.
@@ -147,6 +159,10 @@ impl Line {
         match self.queue.events.recv_timeout(wait) {
             Ok(Wake::Child { number, what }) if number == self.own.number => match what {
                 FromChild::Frame(frame) => match self.own.link.receive(&frame) {
+                    Ok(Answer::Failed { request: Some(_), failure }) if !failure.fatal => {
+                        // A question of the run that is over.
+                        Said::Nothing
+                    }
                     Ok(Answer::Failed { .. } | Answer::Stopped(_)) | Err(_) => Said::Gone,
                     Ok(answer) => Said::Answer(answer),
                 },
@@ -157,10 +173,9 @@ impl Line {
         }
     }
 
-    /// Ends it, and takes it off the count.
-    pub(in crate::run) fn end(mut self, living: &Living) {
+    /// Ends it; it is counted until then.
+    pub(in crate::run) fn end(mut self) {
         self.own.link.end();
-        living.ended(self.own.mark);
     }
 }
 
@@ -189,27 +204,28 @@ pub(super) fn configure(setup: &Setup, slot: u32, claim: Claim) -> Configure {
     }
 }
 
-/// What extractors of a task that wait must have been started for; `None` where none are kept.
-fn purpose(setup: &Setup, slot: u32, claim: Claim) -> Option<Purpose> {
+/// What extractors of a task that wait must have been started for, with the files that there are now if none are
+/// said; `None` where none are kept.
+fn purpose(setup: &Setup, slot: u32, claim: Claim, files: Option<Files>) -> Option<Purpose> {
     let pipeline = setup.plan.pooled.clone()?;
-    Some(Purpose {
-        pipeline,
-        command: command(setup, slot),
-        configure: configure(setup, slot, claim),
-    })
+    let (command, configure) = (command(setup, slot), configure(setup, slot, claim));
+    let files = files.unwrap_or_else(|| Files::of(&command.program, &configure));
+    Some(Purpose { pipeline, command, configure, files })
 }
 
 /// An extractor that waits for this task.
-pub(super) fn take(setup: &Setup, slot: u32, claim: Claim) -> Option<Line> {
-    let purpose = purpose(setup, slot, claim)?;
-    setup.control.pool().take(&purpose, setup.control.living())
+pub(super) fn take(setup: &Setup, slot: u32, claim: Claim) -> Option<Parked> {
+    // What is tried is tried anew: whether the source can be reached and lets one in.
+    let purpose = purpose(setup, slot, claim, None).filter(|_| !setup.plan.is_probe)?;
+    setup.control.pool().take(&purpose)
 }
 
 impl Task {
     /// Goes on with an extractor that waited: it was configured, and has nothing to read.
     pub(super) fn take_over(&mut self, own: Own) {
-        let Own { link, number, mark, told } = own;
-        (self.link, self.link_number, self.mark, self.told) = (Some(link), number, mark, told);
+        let Own { link, number, alive, told, files } = own;
+        (self.link, self.link_number, self.told, self.files) = (Some(link), number, told, files);
+        (self.alive, self.is_configured) = (Some(alive), true);
         self.lines.set(Some(Arc::clone(&self.setup)));
         self.looked = false;
         self.setup.tell(&Event::Started { task: self.slot });
@@ -218,27 +234,28 @@ impl Task {
 
     /// Whether the extractor was asked to end by FLUSH EXTRACTOR POOLS.
     pub(super) fn is_marked(&self) -> bool {
-        self.setup.control.living().is_flushed(self.mark)
+        self.alive.as_ref().is_some_and(Alive::is_flushed)
     }
 
     /// Lets the extractor of a task that is over go: to wait for another run of the pipeline, or to its end.
     pub(super) fn release(mut self, mut link: Link) {
-        let purpose = purpose(&self.setup, self.slot, self.claim);
-        let is_kept = link.is_configured() && !self.setup.control.is_now() && !self.is_marked();
-        let Some(purpose) = purpose.filter(|_| is_kept) else {
+        let files = std::mem::take(&mut self.files);
+        let purpose = purpose(&self.setup, self.slot, self.claim, Some(files.clone()));
+        let is_kept = self.is_configured && !self.setup.control.is_now() && !self.is_marked();
+        let kept = purpose.filter(|_| is_kept).and_then(|it| Some((it, self.alive.take()?)));
+        let Some((purpose, alive)) = kept else {
             self.stop(&mut link);
             self.drop_link(link);
             return;
         };
         self.setup.counters.peak_memory.fetch_max(link.peak_memory(), Ordering::AcqRel);
         self.lines.set(None);
-        let Self { setup, events, wake, lines, told, mark, link_number, .. } = self;
-        let own = Own { link, number: link_number, mark, told };
-        let mut line = Line { own, queue: Queue { wake, events, lines } };
-        let living = setup.control.living();
-        match line.rests(&setup) {
-            true => setup.control.pool().park(purpose, line, living),
-            false => line.end(living),
+        let Self { setup, events, wake, lines, told, link_number, .. } = self;
+        let own = Own { link, number: link_number, alive, told, files };
+        let mut parked = Parked { own, queue: Queue { wake, events, lines } };
+        match parked.rests(&setup) {
+            true => setup.control.pool().park(purpose, parked),
+            false => parked.end(),
         }
     }
 }

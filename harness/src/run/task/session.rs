@@ -14,6 +14,7 @@ use crate::catalogue::Catalogue;
 use crate::link::{
     CONFIGURE_WAIT, Fault, HELLO_WAIT, Link, REQUEST_WAIT, REQUEST_WAIT_MAX, STOP_WAIT,
 };
+use crate::run::pool::Files;
 use crate::run::{Retry, incarnation};
 
 impl Task {
@@ -30,19 +31,21 @@ impl Task {
         let lines = self.lines.clone();
         let lines = move |line: &str| lines.tell(line);
         let command = line::command(&self.setup, self.slot);
+        let configure = line::configure(&self.setup, self.slot, self.claim);
+        self.files = Files::of(&command.program, &configure);
         let link = Link::start(&command, frames, lines).map_err(|error| {
             let program = command.program.display().to_string();
             RunError::Spawn { program, reason: error.to_string() }
         })?;
         self.link = Some(link);
-        self.mark = self.setup.control.living().started();
+        self.alive = Some(self.setup.control.living().started());
+        self.is_configured = false;
         self.setup.tell(&Event::Started { task: self.slot });
         self.looked = false;
         let session = format!("{:016x}", fastrand::u64(..));
         self.link()?.hello(&session, "info")?;
         self.answer(HELLO_WAIT, |answer| matches!(answer, Answer::HelloOk(_)).then_some(()))
             .map_err(|stop| self.not_an_extractor(stop))?;
-        let configure = line::configure(&self.setup, self.slot, self.claim);
         self.link()?.configure(&configure)?;
         let configured = self.answer(CONFIGURE_WAIT, |answer| match answer {
             Answer::Configured(configured) => Some(configured),
@@ -103,8 +106,11 @@ impl Task {
     fn accept(&mut self, configured: &Configured) -> Result<(), Stop> {
         self.told.clone_from(&configured.warnings);
         self.tell_warnings();
-        let Some(unknown) = configured.unknown_config.first() else { return Ok(()) };
-        Err(RunError::Config(crate::pipeline::unknown_key(unknown)).into())
+        if let Some(unknown) = configured.unknown_config.first() {
+            return Err(RunError::Config(crate::pipeline::unknown_key(unknown)).into());
+        }
+        self.is_configured = true;
+        Ok(())
     }
 
     /// Tells what the extractor said to its configuration.
@@ -146,6 +152,46 @@ impl Task {
         }
         let what = format!("OFFSETS has {} entries, {wanted} were asked for", entries.len());
         Err(Fault::Protocol(what).into())
+    }
+
+    /// GET_OFFSETS for what nothing depends on. `None`: the source fails to tell, or not within `wait`; the
+    /// question is taken back then.
+    pub(in crate::run) fn offsets_if_told(
+        &mut self,
+        start: Start,
+        keys: Vec<OffsetKey>,
+        wait: Duration,
+    ) -> Result<Option<Vec<OffsetEntry>>, Stop> {
+        let wanted = keys.len();
+        let seq = self.link()?.get_offsets(&GetOffsets { start, keys })?;
+        let until = Instant::now() + wait;
+        let mut is_cancelled = false;
+        loop {
+            match self.next()? {
+                Some(Answer::Offsets(told)) => {
+                    return Ok(Some(told.offsets).filter(|it| it.len() == wanted));
+                }
+                Some(Answer::Failed { request: Some(Kind::GetOffsets), failure })
+                    if !failure.fatal =>
+                {
+                    return Ok(None);
+                }
+                Some(other) => drop(self.aside(other)?),
+                None => {}
+            }
+            let now = Instant::now();
+            if now > until + REQUEST_WAIT {
+                let text = "extractor does not let a question go that was cancelled".to_owned();
+                return Err(Fault::Gone(text).into());
+            }
+            if now > until && !is_cancelled {
+                is_cancelled = true;
+                self.link()?.cancel(seq)?;
+            }
+            if self.setup.is_draining() || self.setup.control.is_now() {
+                return Err(Stop::Drained);
+            }
+        }
     }
 
     /// Waits for the answer that `pick` takes. PROGRESS extends the wait.
