@@ -16,7 +16,7 @@ use protocol::{Code, Failure, OffsetKey, OffsetValue};
 use super::{Assignment, End, Pump, Queued, millis, void};
 use crate::config::{Settings, Unknown};
 use crate::log::parse_level;
-use crate::pipe::OutFrame;
+use crate::pipe::{self, OutFrame};
 use crate::source::{self, Discovery, Probe};
 
 /// The features that are offered: BATCH_END has a checksum over the rows of each split, and ASSIGN may name
@@ -156,6 +156,10 @@ impl Pump {
         self.announce(item.epoch, marker);
         self.take_news();
         self.report_news();
+        if count == 0 {
+            // It waits, perhaps for long, and what was read is let go.
+            pipe::give_back_memory();
+        }
         Ok(())
     }
 

@@ -262,6 +262,14 @@ impl<F: Fetcher> Source for Kafka<F> {
         cancel: &Cancel,
     ) -> Result<(), Failure> {
         self.reader.stop_all();
+        if parts.is_empty() {
+            // It is to read nothing, perhaps for a minute: it asks nothing, and judges nothing.
+            self.monitor.assign(&BTreeMap::new(), &[]);
+            self.stalls.clear();
+            self.ids.clear();
+            self.reader.doubt = false;
+            return Ok(());
+        }
         let mut wanted = Vec::with_capacity(parts.len());
         for (key, value) in parts {
             let place = Place::from_key(key)?;

@@ -257,6 +257,11 @@ impl Source for KinesisSource {
         self.reader.stop_all();
         self.news = Topology { closed: Vec::new(), added: self.found.clone() };
         (self.settling, self.unlisted) = (None, None);
+        if parts.is_empty() {
+            // It is to read nothing, perhaps for a minute: it asks nothing, and looks for no shards.
+            incarnation.clone_into(&mut self.incarnation);
+            return Ok(());
+        }
         let mut wanted = Vec::with_capacity(parts.len());
         for (key, value) in parts {
             let (shard, position) = (shard_of(key)?, self.position_of(value)?);
