@@ -29,6 +29,9 @@ const NOTICED: Duration = Duration::from_secs(180);
 /// was lost, some connection attempts of 10 s, and what a slow machine adds.
 const GIVEN_UP: Duration = Duration::from_secs(300);
 
+/// How long a namespace may take to be made.
+const MADE: Duration = Duration::from_secs(30);
+
 const SHARDS: i32 = 6;
 
 /// Runs the body in a private network namespace, or says why not.
@@ -46,8 +49,7 @@ fn in_private_network(test: &str, body: fn(&World)) {
     let mark = folder.path().join("inside");
     let name = format!("namespaces::{test}");
     // Its result is this test's: the runner of all tests would count it twice.
-    let done = unshare()
-        .args(["--fork", "--kill-child"])
+    let done = inside()
         .arg(std::env::current_exe().unwrap())
         .args(["--exact", &name, "--nocapture"])
         .env(INSIDE, &mark)
@@ -64,13 +66,26 @@ fn in_private_network(test: &str, body: fn(&World)) {
     assert!(mark.exists(), "{test} did not run in its namespace");
 }
 
-/// `unshare` into a network namespace; who is not root becomes it in a namespace of users.
-fn unshare() -> Command {
+/// A line to another namespace, as [`Machine::new`] makes it, and nothing left of it. Waits for the namespace, 10 s.
+const TRIAL: &str = "
+ip link set lo up
+unshare --net sleep 60 >/dev/null &
+holder=$!
+trap 'kill $holder' EXIT
+left=1000
+while [ \"$(readlink /proc/$holder/ns/net)\" = \"$(readlink /proc/self/ns/net)\" ]; do
+    left=$((left - 1)); [ $left -gt 0 ]; sleep 0.01
+done
+ip link add line0 type veth peer name out0 netns $holder
+nsenter --net=/proc/$holder/ns/net ip link set out0 up";
+
+/// Runs a command in a network namespace of its own; who is not root becomes it in a namespace of users.
+fn inside() -> Command {
     let mut command = Command::new("unshare");
     if !nix::unistd::geteuid().is_root() {
         command.args(["--user", "--map-root-user"]);
     }
-    command.arg("--net");
+    command.args(["--net", "--fork", "--kill-child"]);
     command
 }
 
@@ -82,9 +97,8 @@ fn unavailable() -> Option<String> {
     if let Some(reason) = Name::Mariadb.unavailable() {
         return Some(reason);
     }
-    let tried = unshare()
-        .args(["ip", "link", "add", "line0", "type", "veth", "peer", "name", "out0"])
-        .output();
+    // What a test does: a namespace, another one below it, a line between them, and a command in there.
+    let tried = inside().args(["sh", "-ec", TRIAL]).output();
     let why = match tried {
         Ok(done) if done.status.success() => return None,
         Ok(done) => String::from_utf8_lossy(&done.stderr).trim().replace('\n', " "),
@@ -172,7 +186,9 @@ impl Machine {
         let holder = holder.spawn().unwrap();
         let namespace = format!("/proc/{}/ns/net", holder.id());
         let ours = fs::read_link("/proc/self/ns/net").unwrap();
+        let until = Instant::now() + MADE;
         while fs::read_link(Path::new(&namespace)).unwrap() == ours {
+            assert!(Instant::now() < until, "machine {number} has no namespace within {MADE:?}");
             std::thread::sleep(Duration::from_millis(1));
         }
         let enter = vec!["nsenter".to_owned(), format!("--net={namespace}")];
@@ -292,7 +308,10 @@ fn a_leaf_that_is_cut_off_loses_and_repeats_nothing() {
         wait_for("the first leaf goes on", RUN_MAX, &[&runs[0]], || {
             rows_of(&pipeline, &own) == put_to(&own, &puts)
         });
-        assert_eq!(shards_of(&pipeline, 0).len(), own.len(), "it reads what is not its own");
+        let now = [0, 1, 2].map(|leaf| shards_of(&pipeline, leaf));
+        let all: std::collections::BTreeSet<&String> = now.iter().flatten().collect();
+        let count: usize = now.iter().map(Vec::len).sum();
+        assert_eq!(all.len(), count, "it reads what is not its own: {now:?}");
         assert!(rows_of(&pipeline, &second) < put_to(&second, &puts), "it was not cut off");
 
         // Both say within bounded time what is wrong, and where.
