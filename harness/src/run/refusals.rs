@@ -121,7 +121,13 @@ impl Refusals {
         self.rounds <= ROUNDS_MAX
     }
 
-    /// A batch was committed.
+    /// The split that is read alone has nothing now: all are read again. The rounds go on counting, so that this
+    /// ends too.
+    pub(super) fn together(&mut self) {
+        self.alone = None;
+    }
+
+    /// A batch was committed that moved something.
     pub(super) fn forget(&mut self) {
         (self.rounds, self.alone) = (0, None);
     }

@@ -339,7 +339,10 @@ impl Task {
         let Done { job, result } = done;
         let committed = match result {
             Some(Ok(committed)) => {
-                self.refusals.forget();
+                // A batch of nothing is no progress: what was refused is still ahead.
+                if committed.batch_id.is_some() {
+                    self.refusals.forget();
+                }
                 committed
             }
             Some(Err(error)) => return Err(Stop::Load { error, job: Box::new(job) }),

@@ -239,3 +239,22 @@ fn a_topic_out_of_reach_ends_the_run_at_its_start() {
     assert!(run.log().contains("dead-letter topic aside on 127.0.0.1:1"), "{}", run.log());
     assert_eq!(pipeline.try_number("SELECT COUNT(*) FROM letters"), Some(0));
 }
+
+/// A source whose first answer takes longer than a batch may wait, and more refused rows than one assignment names:
+/// batches that end empty meanwhile are no progress, and no end of the split that is read alone.
+#[test]
+fn a_slow_source_does_not_hold_up_what_is_put_aside() {
+    let (cluster, bootstrap) = mock();
+    cluster.broker_round_trip_time(1, Duration::from_millis(400)).unwrap();
+    let mut config = kafka(&bootstrap, "t");
+    config["errors.tolerance"] = json!("all");
+    config["value.format"] = json!("bytes");
+    config["batch.rows"] = json!(5000);
+    config["tasks.max"] = json!(1);
+    let pipeline = Pipeline::new("letters", None, &config);
+    let sql = "CREATE TABLE letters (topic TEXT, id TEXT, record TEXT, CHECK (id = 'never'))";
+    pipeline.query(sql);
+    let mut run = pipeline.start(&["--until-caught-up"]);
+    assert_eq!(run.wait(), Some(0), "{}", run.log());
+    assert_eq!(pipeline.try_number("SELECT COUNT(*) FROM s2x_errors"), Some(RECORDS));
+}

@@ -23,6 +23,10 @@ use protocol::session::host::Finished;
 const STALL: Duration = Duration::from_secs(30);
 const STALL_MAX: Duration = Duration::from_secs(300);
 
+/// How long one split alone may give nothing before the others are read with it again. Why 30 s: a source that has
+/// something answers sooner, and the others wait meanwhile.
+const ALONE_MAX: Duration = Duration::from_secs(30);
+
 /// Splits as they were given to the extractor, with the revision that the next batch moves from.
 struct Assignment {
     number: u64,
@@ -38,9 +42,11 @@ struct Assignment {
     refused: Arc<[Refused]>,
     /// Rows of each split so far, named ones counted.
     passed: Vec<u64>,
-    /// One split alone, for one batch.
+    /// One split alone, for one batch that has something.
     is_alone: bool,
-    /// A credit was given.
+    /// When it was given.
+    began: Instant,
+    /// A credit was given; of one split alone, one whose batch is not known to be empty.
     asked: bool,
     /// Every split with a stop has reached it.
     reached: bool,
@@ -141,6 +147,7 @@ impl Task {
             refused: refused.into(),
             passed: vec![0; taken.splits.len()],
             is_alone,
+            began: Instant::now(),
             asked: false,
             reached: false,
         })
@@ -222,6 +229,14 @@ impl Task {
         }
         // A second credit of a bounded run may have been cancelled since.
         assignment.reached |= end.reason == Reason::Until && !assignment.is_alone;
+        if assignment.is_alone && end.offsets.is_empty() {
+            let is_over = end.caught_up || end.reason == Reason::Until;
+            if is_over || assignment.began.elapsed() > ALONE_MAX {
+                self.refusals.together();
+            } else {
+                assignment.asked = false;
+            }
+        }
         let moves = plan_moves(assignment, &end, &credit.staged)?;
         self.loading += 1;
         let job = Job {
