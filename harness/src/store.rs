@@ -14,6 +14,7 @@ mod sqlite;
 mod table;
 mod url;
 mod value;
+mod warnings;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -31,6 +32,10 @@ pub use url::{
     ServerAddress, StoreUrl, Tls, TlsCheck, URL_LEN_MAX,
 };
 pub use value::{Cell, CellRow, Param, RowSet};
+
+/// What one bound value takes beside its own bytes: in a packet of the MySQL protocol its type (2), its length (up to
+/// 9) and its bit in the NULL map; less as a literal.
+pub(crate) const VALUE_OVERHEAD: usize = 12;
 
 /// Most rows that one answer may hold.
 ///
@@ -193,6 +198,19 @@ pub trait Store: Send {
     fn end_statements_at(&mut self, _until: Option<Instant>) -> Result<(), StoreError> {
         Ok(())
     }
+
+    /// The database as errors name it: without a password.
+    fn shown(&self) -> String;
+
+    /// Bytes of bound values that one statement takes, each counted with `VALUE_OVERHEAD` (E14).
+    fn values_bytes_max(&self) -> usize;
+
+    /// What the server warned of in the statement before, as an error: of kind `Data` only where it changed a value.
+    /// A database that does not warn has none.
+    ///
+    /// # Errors
+    /// The connection is lost.
+    fn warning(&mut self) -> Result<Option<StoreError>, StoreError>;
 
     /// Opens a transaction that may write.
     ///

@@ -22,13 +22,10 @@ use self::rows::{collect, require_all};
 use super::error::{StoreError, StoreErrorKind};
 use super::url::{LoadMethod, ServerAddress};
 use super::value::{Param, RowSet};
-use super::{Answers, Dialect, Interrupt, Rows, Store, Transaction};
+use super::{Answers, Dialect, Interrupt, Rows, Store, Transaction, VALUE_OVERHEAD, warnings};
 
 /// Bytes of a statement that are not bound values: header, types, lengths, the text of the longest insert.
 const STATEMENT_OVERHEAD: usize = 64 * 1024;
-
-/// Overhead of one bound value: its type (2), its length (up to 9), its bit in the NULL map.
-const VALUE_OVERHEAD: usize = 12;
 
 /// One connection to a server.
 pub(super) struct MysqlStore {
@@ -50,13 +47,6 @@ impl MysqlStore {
 
     fn fail(&self, error: &mysql::Error) -> StoreError {
         classify(&self.shown, error)
-    }
-
-    /// Bytes of bound values that fit into one statement.
-    fn values_bytes_max(&self) -> usize {
-        // Half of a packet stays usable where the limit itself is tiny.
-        let overhead = STATEMENT_OVERHEAD.min(self.packet_bytes_max / 2);
-        self.packet_bytes_max - overhead
     }
 
     /// Refuses values that would make the server drop the connection (E14).
@@ -161,6 +151,27 @@ impl Store for MysqlStore {
     fn interrupter(&self) -> Option<Arc<dyn Interrupt>> {
         let (address, id) = (self.address.clone(), self.conn.connection_id());
         Some(Arc::new(Killer { address, id }))
+    }
+
+    fn shown(&self) -> String {
+        self.shown.clone()
+    }
+
+    fn values_bytes_max(&self) -> usize {
+        // Half of a packet stays usable where the limit itself is tiny.
+        let overhead = STATEMENT_OVERHEAD.min(self.packet_bytes_max / 2);
+        self.packet_bytes_max - overhead
+    }
+
+    fn warning(&mut self) -> Result<Option<StoreError>, StoreError> {
+        if self.conn.warnings() == 0 {
+            return Ok(None);
+        }
+        let sql = format!("SHOW WARNINGS LIMIT {}", warnings::WARNINGS_MAX);
+        let listed: Vec<(String, u16, String)> =
+            self.conn.query(sql).map_err(|error| self.fail(&error))?;
+        let codes: Vec<u16> = listed.into_iter().map(|(_, code, _)| code).collect();
+        Ok(Some(warnings::judge(&self.shown, &codes)))
     }
 
     fn begin(&mut self) -> Result<(), StoreError> {

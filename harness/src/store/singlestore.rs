@@ -20,10 +20,13 @@ use super::mysql::connect::{self, Opened};
 use super::mysql::rows::{collect, require_all};
 use super::url::{LoadMethod, ServerAddress};
 use super::value::{Param, RowSet};
-use super::{Answers, Dialect, Rows, Store, Transaction};
+use super::{Answers, Dialect, Rows, Store, Transaction, warnings};
 
 /// First words of the statements that define things; they belong to the master aggregator.
 const DEFINING: [&str; 5] = ["CREATE", "ALTER", "DROP", "TRUNCATE", "RENAME"];
+
+/// Bytes of a statement that are not its values: names and marks.
+const STATEMENT_OVERHEAD: usize = 64 * 1024;
 
 /// Bytes of a packet that are not the statement's text.
 const PACKET_OVERHEAD: usize = 16;
@@ -173,6 +176,25 @@ impl Store for SingleStoreStore {
     fn confine(&mut self) -> Result<(), StoreError> {
         // What its user may do is the server's business.
         Ok(())
+    }
+
+    fn shown(&self) -> String {
+        self.shown.clone()
+    }
+
+    /// Half of what is left beside the statement's own text: a literal has up to two bytes for one.
+    fn values_bytes_max(&self) -> usize {
+        let overhead = STATEMENT_OVERHEAD.min(self.packet_bytes_max / 2);
+        (self.packet_bytes_max - overhead) / 2
+    }
+
+    /// Its documentation has the list and not the count.
+    fn warning(&mut self) -> Result<Option<StoreError>, StoreError> {
+        let listed: Vec<(String, u16, String)> =
+            self.conn.query("SHOW WARNINGS").map_err(|error| self.fail(&error))?;
+        let listed = listed.into_iter().take(warnings::WARNINGS_MAX);
+        let codes: Vec<u16> = listed.map(|(_, code, _)| code).collect();
+        Ok((!codes.is_empty()).then(|| warnings::judge(&self.shown, &codes)))
     }
 
     /// Opens a transaction in a session that commits nothing by itself: where the server ends it without telling,

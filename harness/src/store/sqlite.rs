@@ -35,6 +35,9 @@ const CHECKPOINT_PAGES: u32 = 4000;
 /// disk for ever.
 const LOG_BYTES_KEPT: u32 = 64 * 1024 * 1024;
 
+/// SQLite's own limit of a text, bytes (`SQLITE_MAX_LENGTH`).
+const VALUES_BYTES_MAX: usize = 1_000_000_000;
+
 /// How many prepared statements a connection keeps.
 const STATEMENTS_KEPT: usize = 64;
 
@@ -269,6 +272,19 @@ impl Store for SqliteStore {
     fn end_statements_at(&mut self, until: Option<Instant>) -> Result<(), StoreError> {
         let late = until.map(|until| move || Instant::now() >= until);
         self.connection.progress_handler(STEPS_BETWEEN_LOOKS, late).map_err(|e| self.fail(&e))
+    }
+
+    fn shown(&self) -> String {
+        self.path.display().to_string()
+    }
+
+    /// As long as a text may be: SQLite has no limit for a whole statement's values.
+    fn values_bytes_max(&self) -> usize {
+        VALUES_BYTES_MAX
+    }
+
+    fn warning(&mut self) -> Result<Option<StoreError>, StoreError> {
+        Ok(None)
     }
 
     fn begin(&mut self) -> Result<(), StoreError> {

@@ -3,17 +3,19 @@
 //! Touches the database through `Store` alone. Invariants: whatever is found, the caller rolls back: nothing
 //! that was sent here stays; only a refusal of a value is held against a row (EXACTLY-ONCE E8): a lost
 //! connection, a lock or a full disk ends the search; a row that is fine alone, and refused only beside another
-//! row of the batch, is refused where it comes second, as the database itself would have it.
+//! row of the batch, is refused where it comes second, as the database itself would have it; a constraint that is
+//! checked at the commit alone is not looked for.
 //!
 //! Each piece is one statement for each of its tables, behind a savepoint. A piece that is refused is undone and halved until one row is
 //! left, so that `k` bad rows of `n` take about `k × log2(n)` statements. A database without savepoints undoes a
 //! statement that it refuses by itself; there a piece is one statement: one table's, or one row.
 
 use super::BatchCommit;
-use super::insert::BYTES_MAX;
-use super::place::Placer;
+use super::place::{Placer, bytes_max};
 use crate::route::Route;
-use crate::store::{RowRef, Store, StoreError, StoreErrorKind, Transaction};
+use crate::store::{
+    Dialect, RowRef, Store, StoreError, StoreErrorKind, Transaction, VALUE_OVERHEAD,
+};
 
 /// Rows of one piece at first. Why 256: one bad row then costs sixteen statements.
 const PIECE_ROWS: usize = 256;
@@ -51,13 +53,15 @@ pub(super) fn find(
     let route = route.unwrap_or(&plain);
     let has_savepoints = store.dialect().has_savepoints();
     let piece_rows = if has_savepoints || route.is_plain() { PIECE_ROWS } else { 1 };
+    // As a statement is cut, so that no piece becomes two.
+    let bytes_max = bytes_max(store);
     let mut search = Search { store, route, has_savepoints, first: 0, most, found: Vec::new() };
     let mut piece: Vec<Kept> = Vec::new();
     let mut bytes = 0;
     batch.rows.for_each(&mut |row| {
         let RowRef { topic, id, record } = row;
-        let len = topic.len() + id.len() + record.len();
-        if piece.len() == piece_rows || (!piece.is_empty() && bytes + len > BYTES_MAX) {
+        let len = topic.len() + id.len() + record.len() + 3 * VALUE_OVERHEAD;
+        if piece.len() == piece_rows || (!piece.is_empty() && bytes + len > bytes_max) {
             search.piece(&std::mem::take(&mut piece))?;
             bytes = 0;
         }
@@ -99,9 +103,10 @@ impl Search<'_> {
             if !error.is_refusal() {
                 return Err(error);
             }
-            self.undo()?;
+            self.undo(&error)?;
             if rows.len() == 1 {
-                self.found.push(Refused { index: self.first, reason: error.to_string() });
+                let reason = cause(self.store, &error);
+                self.found.push(Refused { index: self.first, reason });
                 self.first += 1;
                 continue;
             }
@@ -111,17 +116,28 @@ impl Search<'_> {
         Ok(())
     }
 
-    /// Undoes a piece. A server that ended the transaction by itself took the savepoint along.
-    fn undo(&mut self) -> Result<(), StoreError> {
+    /// Undoes a piece after this refusal. A database that ended the transaction over it does so each time.
+    fn undo(&mut self, refusal: &StoreError) -> Result<(), StoreError> {
         if !self.has_savepoints {
             return Ok(());
         }
         let undone = self.store.execute(&format!("ROLLBACK TO SAVEPOINT {SAVEPOINT}"), &[]);
-        if undone.is_ok() && self.store.in_transaction()? == Transaction::Open {
-            return Ok(());
+        if undone.is_ok() {
+            // It stays after that.
+            self.release()?;
         }
-        let text = "the database ended the transaction in which a refused row was looked for";
-        Err(StoreError::new(StoreErrorKind::Transient, text))
+        if self.store.in_transaction()? == Transaction::Open {
+            return undone.map(drop);
+        }
+        let text = format!(
+            "{refusal}; the database ended the transaction over it, so that such rows cannot be put aside: let the \
+             constraint or trigger refuse the row alone (ON CONFLICT ABORT, RAISE(ABORT, …))"
+        );
+        Err(StoreError::new(StoreErrorKind::Schema, text))
+    }
+
+    fn release(&mut self) -> Result<(), StoreError> {
+        self.store.execute(&format!("RELEASE SAVEPOINT {SAVEPOINT}"), &[]).map(drop)
     }
 
     fn insert(&mut self, rows: &[Kept]) -> Result<(), StoreError> {
@@ -134,8 +150,21 @@ impl Search<'_> {
         }
         placer.finish(self.store)?;
         if self.has_savepoints {
-            self.store.execute(&format!("RELEASE SAVEPOINT {SAVEPOINT}"), &[])?;
+            self.release()?;
         }
         Ok(())
+    }
+}
+
+/// What the database says of a row, without its address: others than its users may read that.
+fn cause(store: &dyn Store, error: &StoreError) -> String {
+    let (text, shown) = (error.to_string(), store.shown());
+    let text = text.replacen(&format!("{shown}: "), "", 1);
+    match store.dialect() {
+        // A path may be any text.
+        Dialect::Sqlite => text,
+        Dialect::Mysql | Dialect::Mariadb | Dialect::SingleStore => {
+            text.replace(&shown, "the server")
+        }
     }
 }

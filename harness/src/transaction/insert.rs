@@ -5,7 +5,7 @@
 
 use crate::store::{Dialect, Param, Store, StoreError, StoreErrorKind};
 
-/// Bytes of values of one statement, unless one row alone has more.
+/// Bytes of values of one statement, unless one row alone has more or the database takes less.
 ///
 /// Why 1 MiB: the smallest packet that servers accept by default; larger statements are not faster.
 pub(super) const BYTES_MAX: usize = 1024 * 1024;
@@ -32,29 +32,21 @@ pub(super) fn insert(
     let rows = values.len() / shape.columns.len().max(1);
     let dialect = store.dialect();
     let changed = store.execute(&statement(dialect, shape, rows), values)?;
-    let warnings = match dialect {
-        Dialect::Sqlite => 0,
-        Dialect::Mysql | Dialect::Mariadb => {
-            let answer = store.query("SELECT @@warning_count", &[])?;
-            answer.first().map_or(Ok(0), |row| row.count(0))?
-        }
-        // Its documentation has the list and not the count.
-        Dialect::SingleStore => store.run("SHOW WARNINGS")?.rows.len() as u64,
-    };
+    if let Some(error) = store.warning()? {
+        return Err(error.context(format!("table {}", shape.table)));
+    }
     let rows = rows as u64;
     // Servers count a row that took the place of others once for itself and once for each of them; no trigger of
     // theirs can drop a row silently. SQLite's can, and it counts each row once.
     let is_more = shape.is_upsert && dialect != Dialect::Sqlite;
     let is_all = if is_more { changed >= rows } else { changed == rows };
-    if is_all && warnings == 0 {
+    if is_all {
         return Ok(());
     }
-    let (what, kind) = (shape.table, StoreErrorKind::Data { row: None });
-    let text = match warnings {
-        0 => format!("table {what} took {changed} rows of {rows}: a trigger or rule took the rest"),
-        _ => format!("table {what}: the server changed a value and warned"),
-    };
-    Err(StoreError::new(kind, text))
+    let what = shape.table;
+    let text =
+        format!("table {what} took {changed} rows of {rows}: a trigger or rule took the rest");
+    Err(StoreError::new(StoreErrorKind::Data { row: None }, text))
 }
 
 fn statement(dialect: Dialect, shape: &Shape<'_>, rows: usize) -> String {

@@ -5,7 +5,9 @@
 
 use super::insert::{BYTES_MAX, Shape, insert};
 use crate::route::{Field, Route};
-use crate::store::{LoadMethod, Param, RowRef, RowSink, Rows, Store, StoreError, StoreErrorKind};
+use crate::store::{
+    LoadMethod, Param, RowRef, RowSink, Rows, Store, StoreError, StoreErrorKind, VALUE_OVERHEAD,
+};
 
 /// Values of one statement.
 ///
@@ -14,6 +16,11 @@ const VALUES_MAX: usize = 30_000;
 
 /// Rows of one statement. Why 512: larger statements were not faster.
 const ROWS_MAX: usize = 512;
+
+/// Bytes of values of one statement for this database, each value counted with [`VALUE_OVERHEAD`] (E14).
+pub(super) fn bytes_max(store: &dyn Store) -> usize {
+    BYTES_MAX.min(store.values_bytes_max())
+}
 
 /// Rows that wait for their statement, of one target.
 #[derive(Default)]
@@ -51,12 +58,12 @@ impl<'r> Placer<'r> {
         row: RowRef<'_>,
     ) -> Result<(), StoreError> {
         let values = self.route.values(target, row)?;
-        let bytes: usize = values.iter().map(Field::len).sum();
+        let bytes: usize = values.iter().map(|value| value.len() + VALUE_OVERHEAD).sum();
         let Some(pending) = self.pending.get(target) else {
             return Err(StoreError::internal("a row has a target that there is not"));
         };
         let is_full = pending.rows >= ROWS_MAX
-            || pending.bytes + bytes > BYTES_MAX
+            || pending.bytes + bytes > bytes_max(store)
             || pending.values.len() + values.len() > VALUES_MAX;
         if is_full {
             self.send(store, target)?;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use harness::route::Route;
 use harness::store::{Connect, RowRef, Store, StoreError, StoreErrorKind, StoreUrl};
 use harness::transaction::{LoadError, Loader};
 
@@ -114,4 +115,22 @@ fn e14_an_error_row_that_cannot_fit_keeps_its_place() {
     assert_eq!((&errors[0].raw_key, &errors[0].raw_value), (&None, &None));
     assert!(errors[0].reason.starts_with("not Avro; left out here"), "{}", errors[0].reason);
     assert_eq!(owner.stands_at().0, 1);
+}
+
+/// Rows that go over a route are cut in the same way, and one that alone is larger is a data error.
+/// Let `bytes_max` in `transaction/place.rs` answer `BYTES_MAX` alone to see it fail.
+#[test]
+fn e14_routed_statements_are_cut_to_the_servers_limit() {
+    let Some((bed, owner, loader)) = small("") else { return };
+    let route = Route { is_upsert: true, ..Route::plain(TABLE) };
+    let mut loader = loader.by(Arc::new(route));
+    let large = json_of(SMALL);
+    let rows = [RowRef { topic: "t", id: "1", record: &large }];
+    let sent = owner.send(&mut loader, &at(1), &rows, &[]);
+    let Err(LoadError::Refused(error)) = sent else { panic!("{sent:?}") };
+    assert!(matches!(error.kind(), StoreErrorKind::TooLarge { .. }), "{error}");
+    let record = json_of(SMALL / 16);
+    let rows = vec![RowRef { topic: "t", id: "1", record: &record }; 30];
+    owner.send(&mut loader, &at(1), &rows, &[]).expect("commits");
+    assert_eq!(bed.row_count(), 30);
 }

@@ -190,6 +190,18 @@ impl Store for BreakingStore {
         self.through(None, |store| store.confine())
     }
 
+    fn shown(&self) -> String {
+        self.inner.as_ref().map_or_else(String::new, |store| store.shown())
+    }
+
+    fn values_bytes_max(&self) -> usize {
+        self.inner.as_ref().map_or(usize::MAX, |store| store.values_bytes_max())
+    }
+
+    fn warning(&mut self) -> Result<Option<StoreError>, StoreError> {
+        self.through(None, |store| store.warning())
+    }
+
     fn begin(&mut self) -> Result<(), StoreError> {
         self.through(Some(Verb::Begin), |store| store.begin())
     }

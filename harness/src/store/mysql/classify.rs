@@ -21,6 +21,16 @@ pub(super) const NOT_PREPARED: u16 = 1295;
 /// There is no connection of that number.
 pub(super) const NO_SUCH_THREAD: u16 = 1094;
 
+/// A value that a column, a key, a constraint or a trigger refuses, or that the server changed, where it warns.
+///
+/// Source: the lists of server errors in MySQL's reference manual ("Server Error Message Reference") and in MariaDB's
+/// ("Error Codes"); 3140 to 3158 are those of JSON and geometry values.
+pub(in crate::store) const VALUE_CODES: [u16; 42] = [
+    1048, 1062, 1169, 1216, 1217, 1263, 1264, 1265, 1292, 1300, 1365, 1366, 1367, 1406, 1411, 1441,
+    1451, 1452, 1557, 1586, 1644, 1690, 1859, 3140, 3141, 3142, 3143, 3144, 3145, 3146, 3147, 3148,
+    3149, 3150, 3151, 3152, 3153, 3154, 3155, 3156, 3157, 3158,
+];
+
 /// The server's number of an error, if the server sent it.
 pub(super) fn code_of(error: &Error) -> Option<u16> {
     match error {
@@ -133,27 +143,7 @@ fn sort(code: u16) -> (StoreErrorKind, &'static str) {
         | 3024
         | 4031 => (StoreErrorKind::Transient, ""),
         // A value that the column, a key, a constraint or a trigger refuses.
-        1048
-        | 1062
-        | 1169
-        | 1216
-        | 1217
-        | 1264
-        | 1265
-        | 1292
-        | 1300
-        | 1366
-        | 1367
-        | 1406
-        | 1411
-        | 1451
-        | 1452
-        | 1557
-        | 1586
-        | 1644
-        | 1690
-        | 1859
-        | 3140..=3158 => (StoreErrorKind::Data { row: None }, ""),
+        code if VALUE_CODES.contains(&code) => (StoreErrorKind::Data { row: None }, ""),
         3819 | 4025 => (
             StoreErrorKind::Data { row: None },
             "; where that is the check of a JSON column: MariaDB takes 32 levels of nesting, MySQL \

@@ -99,8 +99,8 @@ impl MysqlStore {
         sql.push_str(&"(?,?,?),".repeat(size));
         sql.pop();
         self.conn.exec_drop(sql, Params::Positional(values)).map_err(|error| self.fail(&error))?;
-        if self.conn.warnings() != 0 {
-            return Err(self.first_warning());
+        if let Some(error) = self.warning()? {
+            return Err(error);
         }
         let taken = self.conn.affected_rows();
         if usize::try_from(taken) != Ok(size) {
@@ -225,20 +225,6 @@ impl MysqlStore {
                 self.shown, self.packet_bytes_max
             ),
         ))
-    }
-
-    fn first_warning(&mut self) -> StoreError {
-        let warning: Result<Option<(String, u16, String)>, _> =
-            self.conn.query_first("SHOW WARNINGS LIMIT 1");
-        // The text may quote the value; its number is enough to look it up.
-        let code = match warning {
-            Ok(Some((_, code, _))) => code.to_string(),
-            Ok(None) | Err(_) => "unknown".to_owned(),
-        };
-        StoreError::new(
-            StoreErrorKind::Data { row: None },
-            format!("{}: the server changed a value and warned (warning {code})", self.shown),
-        )
     }
 }
 

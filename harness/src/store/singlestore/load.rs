@@ -18,7 +18,7 @@ use crate::store::error::{StoreError, StoreErrorKind};
 use crate::store::mysql::load::{Counters, at_row};
 use crate::store::table::STATIC_COLUMNS;
 use crate::store::url::Compression;
-use crate::store::{Container, Dialect, Rows};
+use crate::store::{Container, Dialect, Rows, Store as _, warnings};
 
 /// Level of gzip; see [`Compression::Gzip`].
 const GZIP_LEVEL: u32 = 1;
@@ -192,11 +192,8 @@ impl SingleStoreStore {
         let sql = format!("{head}{}", rows.join(","));
         self.conn.query_drop(sql).map_err(|error| self.fail(&error))?;
         if self.conn.warnings() != 0 {
-            let named = self.warnings();
-            return Err(StoreError::new(
-                StoreErrorKind::Data { row: None },
-                format!("{}: the server changed a value and warned{named}", self.shown),
-            ));
+            let listed = self.warning()?;
+            return Err(listed.unwrap_or_else(|| warnings::judge(&self.shown, &[])));
         }
         let taken = self.conn.affected_rows();
         if usize::try_from(taken) == Ok(rows.len()) {
