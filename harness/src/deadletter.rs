@@ -11,6 +11,7 @@ use std::fmt;
 
 use serde_json::Value;
 
+pub(crate) use producer::PUT_WITHIN;
 pub use producer::Producer;
 
 /// Settings of the producer that may be given as `producer.override.…`, by the client's names. None of them names

@@ -1,7 +1,7 @@
 //! The one file of the product that produces to Kafka.
 //!
 //! May touch: the Kafka client. Invariants: `put` returns when every letter is acknowledged by all replicas in
-//! sync, or with an error; a producer that failed is not used again, so that no late answer counts for a
+//! sync, or says that they are not yet, or with an error; a producer that failed is not used again, so that no late answer counts for a
 //! later letter.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -18,12 +18,14 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _, ProducerContext
 use super::{DeadLetters, Letter, Sender, context};
 use crate::store::{StoreError, StoreErrorKind};
 
-/// How long a letter may take until it is acknowledged. Why 30 s: an election of a leader takes less, and the
-/// transaction of the batch is open meanwhile.
+/// How long a letter may take until it is acknowledged. Why 30 s: an election of a leader takes less.
 const ACKNOWLEDGED_WITHIN: Duration = Duration::from_secs(30);
 
 /// How long the client may take beyond that to say so.
 const ANSWER_GRACE: Duration = Duration::from_secs(5);
+
+/// How long letters may take in all. Past it the client has said of each what became of it.
+pub(crate) const PUT_WITHIN: Duration = ACKNOWLEDGED_WITHIN.saturating_add(ANSWER_GRACE);
 
 /// How long the topic is looked for before anything is read.
 const CHECK_WITHIN: Duration = Duration::from_secs(10);
@@ -68,12 +70,23 @@ pub struct Producer {
     to: DeadLetters,
     sender: Sender,
     client: Option<(BaseProducer<Answers>, Answers)>,
+    under_way: Option<UnderWay>,
+}
+
+/// Letters that were not all acknowledged when the time of the call was over.
+struct UnderWay {
+    client: BaseProducer<Answers>,
+    answers: Answers,
+    /// How many the client has taken.
+    sent: usize,
+    /// When waiting ends.
+    deadline: Instant,
 }
 
 impl Producer {
     /// One that connects when it is needed.
     pub fn new(to: DeadLetters, sender: Sender) -> Self {
-        Self { to, sender, client: None }
+        Self { to, sender, client: None, under_way: None }
     }
 
     /// Looks whether the topic is there.
@@ -103,54 +116,83 @@ impl Producer {
         Ok(())
     }
 
-    /// Sends letters, and waits until each of them is acknowledged. After an error some may be in the topic.
+    /// Sends letters, and waits until each of them is acknowledged: `true`. After `within` it answers `false`; called
+    /// again with the same letters, it goes on with them. After an error some may be in the topic.
     ///
     /// # Errors
-    /// A letter is refused, or not acknowledged in time.
-    pub fn put(&mut self, letters: &[Letter]) -> Result<(), StoreError> {
-        let (client, answers) = self.take()?;
-        answers.taken.store(0, Ordering::Release);
-        let deadline = Instant::now() + ACKNOWLEDGED_WITHIN + ANSWER_GRACE;
-        for (index, letter) in letters.iter().enumerate() {
-            self.send(&client, letter, index, deadline)?;
+    /// A letter is refused, or not acknowledged in time; `is_over` says that nobody waits any more.
+    pub fn put(
+        &mut self,
+        letters: &[Letter],
+        within: Duration,
+        is_over: &dyn Fn() -> bool,
+    ) -> Result<bool, StoreError> {
+        let mut way = match self.under_way.take() {
+            Some(way) => way,
+            None => {
+                let (client, answers) = self.take()?;
+                answers.taken.store(0, Ordering::Release);
+                let deadline = Instant::now() + PUT_WITHIN;
+                UnderWay { client, answers, sent: 0, deadline }
+            }
+        };
+        let is_done = self.go_on(&mut way, letters, Instant::now() + within, is_over)?;
+        if is_done {
+            self.client = Some((way.client, way.answers));
+        } else {
+            self.under_way = Some(way);
         }
-        while answers.taken.load(Ordering::Acquire) < letters.len() {
-            client.poll(PAUSE);
-            let refused = answers.refused.lock().unwrap_or_else(PoisonError::into_inner).take();
-            if let Some((index, error)) = refused {
+        Ok(is_done)
+    }
+
+    fn go_on(
+        &self,
+        way: &mut UnderWay,
+        letters: &[Letter],
+        until: Instant,
+        is_over: &dyn Fn() -> bool,
+    ) -> Result<bool, StoreError> {
+        loop {
+            while let Some(letter) = letters.get(way.sent)
+                && self.send(&way.client, letter, way.sent)?
+            {
+                way.sent += 1;
+            }
+            if way.answers.taken.load(Ordering::Acquire) >= letters.len() {
+                return Ok(true);
+            }
+            way.client.poll(PAUSE);
+            let mut refused = way.answers.refused.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some((index, error)) = refused.take() {
                 return Err(self.failed(&error, letters.get(index)));
             }
-            if Instant::now() > deadline {
+            drop(refused);
+            let now = Instant::now();
+            if now > way.deadline || is_over() {
                 let error = KafkaError::MessageProduction(RDKafkaErrorCode::MessageTimedOut);
                 return Err(self.failed(&error, None));
             }
+            if now >= until && way.answers.taken.load(Ordering::Acquire) < letters.len() {
+                return Ok(false);
+            }
         }
-        self.client = Some((client, answers));
-        Ok(())
     }
 
+    /// Hands a letter to the client; `false` while its queue is full.
     fn send(
         &self,
         client: &BaseProducer<Answers>,
         letter: &Letter,
         index: usize,
-        deadline: Instant,
-    ) -> Result<(), StoreError> {
+    ) -> Result<bool, StoreError> {
         let mut record: BaseRecord<'_, [u8], [u8], usize> =
             BaseRecord::with_opaque_to(&self.to.topic, index).headers(self.headers(letter));
         record.key = letter.key.as_deref();
         record.payload = letter.value.as_deref();
-        loop {
-            match client.send(record) {
-                Ok(()) => return Ok(()),
-                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), back))
-                    if Instant::now() < deadline =>
-                {
-                    client.poll(PAUSE);
-                    record = back;
-                }
-                Err((error, _)) => return Err(self.failed(&error, Some(letter))),
-            }
+        match client.send(record) {
+            Ok(()) => Ok(true),
+            Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), _)) => Ok(false),
+            Err((error, _)) => Err(self.failed(&error, Some(letter))),
         }
     }
 

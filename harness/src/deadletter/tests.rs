@@ -12,7 +12,7 @@ use rdkafka::producer::DefaultProducerContext;
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::*;
-use crate::store::StoreErrorKind;
+use crate::store::{StoreError, StoreErrorKind};
 
 type Record = (Option<Vec<u8>>, Option<Vec<u8>>, Vec<Header>);
 
@@ -72,6 +72,10 @@ fn cluster() -> (MockCluster<'static, DefaultProducerContext>, DeadLetters) {
     (cluster, letters)
 }
 
+fn put(producer: &mut Producer, letters: &[Letter]) -> Result<bool, StoreError> {
+    producer.put(letters, PUT_WITHIN, &|| false)
+}
+
 fn sender() -> Sender {
     Sender { pipeline: "p".to_owned(), task: 2 }
 }
@@ -90,7 +94,7 @@ fn records_are_unchanged_to_the_byte_and_say_why() {
     ];
     let mut producer = Producer::new(to.clone(), sender());
     producer.check().unwrap();
-    producer.put(&letters).unwrap();
+    put(&mut producer, &letters).unwrap();
     let found = records(&to.servers, "aside", 3);
     for (letter, (key, value, headers)) in letters.iter().zip(&found) {
         assert_eq!((key, value), (&letter.key, &letter.value));
@@ -121,7 +125,7 @@ fn without_context_a_record_is_what_it_was() {
     let (_cluster, to) = cluster();
     let to = DeadLetters { has_context: false, ..to };
     let mut producer = Producer::new(to.clone(), sender());
-    producer.put(&[letter(Some(b"k"), Some(b"v"), &[("h", Some(b"1"))])]).unwrap();
+    put(&mut producer, &[letter(Some(b"k"), Some(b"v"), &[("h", Some(b"1"))])]).unwrap();
     let found = records(&to.servers, "aside", 1);
     let headers = vec![("h".to_owned(), Some(b"1".to_vec()))];
     assert_eq!(found, [(Some(b"k".to_vec()), Some(b"v".to_vec()), headers)]);
@@ -133,17 +137,17 @@ fn a_letter_that_is_not_acknowledged_is_an_error() {
     use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
     let (cluster, to) = cluster();
     let mut producer = Producer::new(to.clone(), sender());
-    producer.put(&[letter(Some(b"k"), Some(b"1"), &[])]).unwrap();
+    put(&mut producer, &[letter(Some(b"k"), Some(b"1"), &[])]).unwrap();
     let refused = [RDKafkaRespErr::RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE];
     cluster.request_errors(RDKafkaApiKey::Produce, &refused);
-    let error = producer.put(&[letter(Some(b"k"), Some(b"2"), &[])]).unwrap_err();
+    let error = put(&mut producer, &[letter(Some(b"k"), Some(b"2"), &[])]).unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::Config, "{error}");
     assert!(error.to_string().contains(r#"{"offset":41}"#), "{error}");
     let denied = [RDKafkaRespErr::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED];
     cluster.request_errors(RDKafkaApiKey::Produce, &denied);
-    let error = producer.put(&[letter(Some(b"k"), Some(b"3"), &[])]).unwrap_err();
+    let error = put(&mut producer, &[letter(Some(b"k"), Some(b"3"), &[])]).unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::Auth, "{error}");
-    producer.put(&[letter(Some(b"k"), Some(b"4"), &[])]).unwrap();
+    put(&mut producer, &[letter(Some(b"k"), Some(b"4"), &[])]).unwrap();
     let values: Vec<_> = records(&to.servers, "aside", 2).into_iter().map(|it| it.1).collect();
     assert_eq!(values, [Some(b"1".to_vec()), Some(b"4".to_vec())]);
 }
@@ -158,4 +162,23 @@ fn a_wrong_setting_or_server_is_told_before_anything_is_read() {
     let error = Producer::new(nobody, sender()).check().unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::Transient);
     assert!(error.to_string().contains("dead-letter topic aside"), "{error}");
+}
+
+/// A broker that is slow is waited for in pieces, without a letter twice; one that nobody waits for any more is not.
+#[test]
+fn letters_under_way_are_gone_on_with() {
+    let (cluster, to) = cluster();
+    let mut producer = Producer::new(to.clone(), sender());
+    let one = [letter(Some(b"k"), Some(b"1"), &[])];
+    cluster.broker_round_trip_time(1, Duration::from_millis(1500)).unwrap();
+    assert_eq!(producer.put(&one, Duration::ZERO, &|| false), Ok(false));
+    assert_eq!(put(&mut producer, &one), Ok(true));
+    let two = [letter(Some(b"k"), Some(b"2"), &[])];
+    cluster.broker_round_trip_time(1, Duration::ZERO).unwrap();
+    assert_eq!(put(&mut producer, &two), Ok(true));
+    let values: Vec<_> = records(&to.servers, "aside", 2).into_iter().map(|it| it.1).collect();
+    assert_eq!(values, [Some(b"1".to_vec()), Some(b"2".to_vec())]);
+    cluster.broker_down(1).unwrap();
+    let error = producer.put(&two, PUT_WITHIN, &|| true).unwrap_err();
+    assert_eq!(error.kind(), StoreErrorKind::Transient, "{error}");
 }

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::time::Duration;
 
 use protocol::message::{Lag, Refused};
 
@@ -13,10 +14,14 @@ use super::refused::explain;
 use super::setup::Setup;
 use super::{Event, OnError, RunError, metadata};
 use crate::catalogue::{Behind, ErrorRow};
-use crate::deadletter::{Producer, Sender};
+use crate::deadletter::{PUT_WITHIN, Producer, Sender};
 use crate::stage::Staged;
-use crate::store::{Store, StoreError};
+use crate::store::{Store, StoreError, StoreErrorKind};
 use crate::transaction::{BatchCommit, Committed, LoadError, Loader, Move};
+
+/// How long letters may take inside the transaction. Why 2 s: a broker that is there answers sooner, and others wait
+/// ten seconds for a lock of the database.
+const SENT_WITHIN: Duration = Duration::from_secs(2);
 
 /// How a split moves in a batch.
 #[derive(Clone, Debug)]
@@ -153,23 +158,32 @@ impl Worker {
         let errors = records.rows();
         let mut patience = Patience::default();
         let mut is_sent = errors.is_empty();
+        let control = self.setup.control.clone();
         loop {
             // Inside the transaction: a batch that is refused or fenced sends nothing, and one that is committed
             // was acknowledged.
             let metadata = self.setup.plan.route.metadata.clone();
             let moves = job.moves.clone();
+            let mut is_late = false;
             let mut send = |store: &mut dyn Store| {
                 if let Some(table) = &metadata {
                     metadata::write(store, table, &moves)?;
                 }
                 if let Some(producer) = producer.as_mut().filter(|_| !is_sent) {
-                    producer.put(&records.letters)?;
-                    is_sent = true;
+                    is_sent = producer.put(&records.letters, SENT_WITHIN, &|| control.is_now())?;
+                    is_late = !is_sent;
+                    if is_late {
+                        return Err(late());
+                    }
                 }
                 Ok(())
             };
             let tried = self
                 .with_batch(job, &errors, |loader, batch| loader.commit_after(batch, &mut send));
+            if let Some(producer) = producer.as_mut().filter(|_| is_late) {
+                is_sent = self.send_rest(producer, records, &mut patience)?;
+                continue;
+            }
             let error = match tried {
                 Err(LoadError::NotCommitted(error)) => error,
                 Err(LoadError::Refused(error)) if self.is_skipped(&error) => {
@@ -183,6 +197,24 @@ impl Worker {
                 Ok(committed) => return Ok(committed),
             };
             patience.wait(&self.setup, self.task, error).map_err(LoadError::NotCommitted)?;
+        }
+    }
+
+    /// Waits for a broker that was too slow for the transaction: nobody waits for the database meanwhile.
+    fn send_rest(
+        &self,
+        producer: &mut Producer,
+        records: &Records,
+        patience: &mut Patience,
+    ) -> Result<bool, LoadError> {
+        let is_over = || self.setup.control.is_now();
+        match producer.put(&records.letters, PUT_WITHIN, &is_over) {
+            Ok(is_sent) => Ok(is_sent),
+            Err(error) if !error.may_pass() => Err(error.into()),
+            Err(error) => {
+                let waited = patience.wait(&self.setup, self.task, error);
+                waited.map(|()| false).map_err(LoadError::NotCommitted)
+            }
         }
     }
 
@@ -236,4 +268,10 @@ impl Worker {
         };
         work(&mut self.loader, &batch)
     }
+}
+
+/// Ends a transaction whose letters are not acknowledged yet.
+fn late() -> StoreError {
+    let text = "the dead-letter topic has not acknowledged the records of a batch yet";
+    StoreError::new(StoreErrorKind::Transient, text)
 }
