@@ -134,7 +134,7 @@ impl Route {
             Rule::One => Ok(0),
             Rule::Topic(tables) => Ok(tables.get(row.topic).copied().unwrap_or(0)),
             Rule::Field { path, tables } => {
-                let named = match Fields::of(row.record)?.find(path) {
+                let named = match Fields::of(row.record)?.find(path)? {
                     Field::Text(text) => tables.get(&text).copied(),
                     Field::Int(number) => tables.get(&number.to_string()).copied(),
                     Field::Null => None,
@@ -152,7 +152,7 @@ impl Route {
     /// The values of a row for its target's columns.
     ///
     /// # Errors
-    /// The record has no fields: [`StoreErrorKind::Data`].
+    /// The record has no fields, or one that is no text: [`StoreErrorKind::Data`].
     pub(crate) fn values(&self, target: usize, row: RowRef<'_>) -> Result<Vec<Field>, StoreError> {
         let columns = self.targets.get(target).map(|target| target.columns.as_slice());
         match columns {
@@ -161,7 +161,7 @@ impl Route {
                 .to_vec()),
             Some(columns) => {
                 let fields = Fields::of(row.record)?;
-                Ok(columns.iter().map(|column| fields.find(&column.path)).collect())
+                columns.iter().map(|column| fields.find(&column.path)).collect()
             }
         }
     }

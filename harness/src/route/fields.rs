@@ -12,26 +12,47 @@ pub(super) struct Fields<'r>(HashMap<String, &'r RawValue>);
 
 impl<'r> Fields<'r> {
     pub(super) fn of(record: &'r str) -> Result<Self, StoreError> {
-        serde_json::from_str(record).map(Self).map_err(|_| misplaced("it is no JSON object"))
+        serde_json::from_str(record).map(Self).map_err(|_| {
+            misplaced(match record.trim_start().starts_with('{') {
+                true => "it is no JSON object, or the name of one of its fields is no text (a lone surrogate, say)",
+                false => "it is no JSON object",
+            })
+        })
     }
 
     /// What is found behind these names.
-    pub(super) fn find(&self, path: &[String]) -> Field {
-        let Some((first, rest)) = path.split_first() else { return Field::Null };
-        let Some(value) = self.0.get(first) else { return Field::Null };
-        if rest.is_empty() {
-            return field(value.get());
+    ///
+    /// # Errors
+    /// It cannot be read as text: it has an escape that is no character, itself or in a name on the way to it.
+    pub(super) fn find(&self, path: &[String]) -> Result<Field, StoreError> {
+        let mut outer = &self.0;
+        let mut inner;
+        let mut path = path.iter().peekable();
+        while let Some(name) = path.next() {
+            let Some(value) = outer.get(name) else { break };
+            let text = value.get();
+            if path.peek().is_none() {
+                return field(text).ok_or_else(|| {
+                    let why = format!("its field {name} is no text (it has a lone surrogate, say)");
+                    misplaced(&why)
+                });
+            }
+            if !text.starts_with('{') {
+                break;
+            }
+            inner = Fields::of(text)?.0;
+            outer = &inner;
         }
-        Fields::of(value.get()).map_or(Field::Null, |inner| inner.find(rest))
+        Ok(Field::Null)
     }
 }
 
-fn field(text: &str) -> Field {
-    match text {
+fn field(text: &str) -> Option<Field> {
+    Some(match text {
         "null" => Field::Null,
         "true" => Field::Int(1),
         "false" => Field::Int(0),
-        _ if text.starts_with('"') => serde_json::from_str(text).map_or(Field::Null, Field::Text),
+        _ if text.starts_with('"') => Field::Text(serde_json::from_str(text).ok()?),
         _ => text.parse().map_or_else(|_| Field::Text(text.to_owned()), Field::Int),
-    }
+    })
 }

@@ -8,7 +8,7 @@ fn path(text: &str) -> Vec<String> {
 
 #[track_caller]
 fn check(record: &str, field: &str, expected: Field) {
-    assert_eq!(Fields::of(record).unwrap().find(&path(field)), expected, "{field} of {record}");
+    assert_eq!(Fields::of(record).unwrap().find(&path(field)), Ok(expected), "{field} of {record}");
 }
 
 fn text(text: &str) -> Field {
@@ -43,6 +43,26 @@ fn a_record_without_fields_is_its_own_error() {
         let error = Fields::of(record).err().unwrap();
         assert!(error.is_refusal(), "{record}: {error}");
     }
+}
+
+/// What the extractor lets through and no column could hold is an error of its record, never NULL.
+#[test]
+fn what_is_no_text_is_its_own_error() {
+    let find = |record, field| Fields::of(record).and_then(|it| it.find(&path(field)));
+    let cases = [
+        (r#"{"a":"x\ud800y","b":1}"#, "a", "its field a is no text"),
+        (r#"{"o":{"a":"\udc00"}}"#, "o.a", "its field a is no text"),
+        (r#" {"\ud800":1,"a":2}"#, "a", "the name of one of its fields is no text"),
+        (r#"{"o":{"\ud800":1,"a":2}}"#, "o.a", "the name of one of its fields is no text"),
+    ];
+    for (record, field, why) in cases {
+        let error = find(record, field).expect_err(record);
+        assert!(error.is_refusal() && error.to_string().contains(why), "{record}: {error}");
+    }
+    // What goes nowhere is nobody's error, and what is embedded stays as it is written.
+    check(cases[0].0, "b", Field::Int(1));
+    check(r#"{"a":["\ud800"]}"#, "a", text(r#"["\ud800"]"#));
+    check(r#"{"a":"\ud83d\ude00"}"#, "a", text("\u{1f600}"));
 }
 
 #[test]
