@@ -19,7 +19,7 @@ use protocol::OffsetValue;
 use protocol::avro::container::{MARKER_LEN, put_block_start};
 use protocol::avro::row::{ERROR_SCHEMA_NUMBER, STATIC_SCHEMA_NUMBER};
 use protocol::avro::{ErrorRow, Marker};
-use protocol::limits::{DATA_FRAME_BYTES_MAX, HEADER_LEN, ROW_BYTES_MAX};
+use protocol::limits::{DATA_FRAME_BYTES_MAX, HEADER_LEN, PARTS_LEFT_OUT, ROW_BYTES_MAX};
 use protocol::message::{BATCH_PREFIX_LEN, BatchPrefix, Extract, Move, Operation, Reason, Refused};
 use protocol::wire::checksum::combine;
 use protocol::wire::{Head, Kind};
@@ -48,7 +48,7 @@ const FRAME_RESERVE: usize = 1024;
 /// Bytes of the two varints in front of a block.
 const VARINTS_MAX: usize = 20;
 
-/// Bytes of the reason in an error row that had to be made small.
+/// Bytes of the reason in an error row that had to be made small, before what says so.
 const REASON_BYTES_MAX: usize = 4096;
 
 const _: () = assert!(ROOM >= HEADER_LEN + BATCH_PREFIX_LEN + VARINTS_MAX);
@@ -443,10 +443,11 @@ impl Batch {
         let taken = self.append(part, Content::Errors, max, &mut |out| row.write(out));
         let Taken::TooLarge { bytes } = taken else { return taken };
         // The record can still be found by its position. Its parts go one after the other.
-        let reason = format!("{} (parts left out, there were {bytes} bytes)", row.reason);
-        let end = reason.floor_char_boundary(REASON_BYTES_MAX);
-        let reason = reason.get(..end).unwrap_or_default();
-        let mut small = ErrorRow { value: None, reason, ..row.clone() };
+        // That they are missing is said however long the reason is.
+        let end = row.reason.floor_char_boundary(REASON_BYTES_MAX);
+        let reason = row.reason.get(..end).unwrap_or_default();
+        let reason = format!("{reason} {PARTS_LEFT_OUT}{bytes} bytes)");
+        let mut small = ErrorRow { value: None, reason: &reason, ..row.clone() };
         let steps: [fn(&mut ErrorRow<'_>); 3] =
             [|_| {}, |row| row.headers.clear(), |row| row.key = None];
         for shrink in steps {

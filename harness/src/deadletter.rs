@@ -9,6 +9,8 @@ mod producer;
 
 use std::fmt;
 
+use protocol::OffsetKey;
+use protocol::limits::PARTS_LEFT_OUT;
 use serde_json::Value;
 
 pub(crate) use producer::PUT_WITHIN;
@@ -43,11 +45,20 @@ pub struct DeadLetters {
     pub client: Vec<(String, String)>,
     /// Whether headers say why.
     pub has_context: bool,
+    /// Whether the pipeline's source is on one of these servers.
+    pub is_own: bool,
 }
 
 impl fmt::Debug for DeadLetters {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("DeadLetters").field("topic", &self.topic).finish_non_exhaustive()
+    }
+}
+
+impl DeadLetters {
+    /// Whether a split is of the very topic that they go to: each letter would become a record of it again.
+    pub(crate) fn is_fed_by(&self, split: &OffsetKey) -> bool {
+        self.is_own && split.to_map().get("topic").and_then(Value::as_str) == Some(&self.topic)
     }
 }
 
@@ -73,6 +84,13 @@ pub struct Letter {
     pub reason: String,
     /// Whether the database refused its row; otherwise it could not be decoded.
     pub is_load: bool,
+}
+
+impl Letter {
+    /// Whether the extractor left parts of the record out, because an error row could not hold it.
+    pub(crate) fn is_cut(&self) -> bool {
+        self.reason.contains(PARTS_LEFT_OUT)
+    }
 }
 
 /// Who puts a letter aside.

@@ -341,6 +341,39 @@ fn a_table_or_a_catalogue_that_does_not_fit_is_told() {
     assert!(line.ends_with("install the newer program"), "{line}");
 }
 
+/// A table of other columns than topic, id and record, in which rows replace, is in order where a run is.
+fn a_mapped_table(bed: &mut Bed, create: impl Fn(&str)) {
+    let mut config = test_source();
+    config["fields.whitelist"] = json!("gen,row");
+    config["singlestore.upsert"] = json!(true);
+    bed.write("p.json", &json!({"name": "p", "config": config}).to_string());
+    create("CREATE TABLE p (gen VARCHAR(9) PRIMARY KEY, `row` INTEGER)");
+    let path = extractor().to_str().unwrap();
+    for _ in 0..2 {
+        let said = bed.doctor();
+        assert_eq!(said.code, 0, "{}", said.out);
+        said.good(&DATABASE);
+        let run = ["run", "p.json", "--until-caught-up", "-q", "--extractor", path];
+        assert!(bed.harness(&run).status().unwrap().success());
+    }
+}
+
+#[test]
+fn a_mapped_table_is_in_order_in_sqlite() {
+    let mut bed = Bed::new(test_source());
+    let file = bed.folder.path().join("s.db");
+    let create = |sql: &str| rusqlite::Connection::open(&file).unwrap().execute_batch(sql).unwrap();
+    a_mapped_table(&mut bed, create);
+}
+
+#[test]
+fn a_mapped_table_is_in_order_in_mariadb() {
+    let mut bed = Bed::new(test_source());
+    let Some(database) = Database::new("doctor_mapped") else { return };
+    bed.store.clone_from(&database.url);
+    a_mapped_table(&mut bed, |sql| admin(&database, sql));
+}
+
 #[test]
 fn a_pipeline_of_the_catalogue_is_examined_by_its_name() {
     let bed = Bed::new(test_source());

@@ -37,6 +37,10 @@ pub const PARTS_MAX: usize = 4096;
 /// Why 512: with the longest reasons they take a quarter of a control frame, and leave the splits their room.
 pub const REFUSED_MAX: usize = 512;
 
+/// What the reason of an error row says, with the number of bytes behind it, where the row could not hold the
+/// record and came without its larger parts.
+pub const PARTS_LEFT_OUT: &str = "(parts left out, there were ";
+
 /// Bytes of the reason of one of them. Why 256: the sentence of a database with a number and names.
 pub const REFUSED_REASON_BYTES_MAX: usize = 256;
 

@@ -165,7 +165,7 @@ fn an_error_row_loses_its_parts_one_after_the_other() {
         let read = ErrorRow::read(&mut protocol::avro::Cursor::new(&bytes)).unwrap();
         let found = (read.value.is_some(), !read.headers.is_empty(), read.key.is_some());
         assert_eq!(found, kept);
-        assert_eq!(read.reason.contains("left out"), kept != (true, true, true));
+        assert_eq!(read.reason.contains(PARTS_LEFT_OUT), kept != (true, true, true));
         assert_eq!((read.split, read.position), (row.split, row.position));
     };
     let row = |value, headers, key| ErrorRow {
@@ -182,6 +182,8 @@ fn an_error_row_loses_its_parts_one_after_the_other() {
     check(row(&big, b"h", b"k"), (false, true, true));
     check(row(&big, &big, b"k"), (false, false, true));
     check(row(&big, &big, &big), (false, false, false));
+    let long = "r".repeat(9000);
+    check(ErrorRow { reason: &long, ..row(&big, b"h", b"k") }, (false, true, true));
 }
 
 fn refused(part: u32, row: u64, datum: &[u8]) -> Refused {

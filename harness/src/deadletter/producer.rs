@@ -30,6 +30,9 @@ pub(crate) const PUT_WITHIN: Duration = ACKNOWLEDGED_WITHIN.saturating_add(ANSWE
 /// How long the topic is looked for before anything is read.
 const CHECK_WITHIN: Duration = Duration::from_secs(10);
 
+/// How long one look for it may take: between two, the client says what hinders it.
+const LOOK: Duration = Duration::from_secs(1);
+
 /// A pause between two looks for the topic, or at the answers.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -42,13 +45,40 @@ struct Answers {
     taken: Arc<AtomicUsize>,
     /// Which letter of a call, and why.
     refused: Arc<Mutex<Option<(usize, KafkaError)>>>,
+    /// The first connection that the broker refused for who asks. The client tries again and again, so that
+    /// all that is seen of it otherwise is the time-out.
+    denied: Arc<Mutex<Option<KafkaError>>>,
+}
+
+impl Answers {
+    /// What a time-out is due to, if the broker said so.
+    fn cause(&self, error: KafkaError) -> KafkaError {
+        self.denied.lock().unwrap_or_else(PoisonError::into_inner).take().unwrap_or(error)
+    }
+}
+
+/// Whether a code says that this user may not, or is not who it says.
+fn is_denied(code: RDKafkaErrorCode) -> bool {
+    use RDKafkaErrorCode as E;
+    let denied = [
+        E::TopicAuthorizationFailed,
+        E::ClusterAuthorizationFailed,
+        E::Authentication,
+        E::SaslAuthenticationFailed,
+    ];
+    denied.contains(&code)
 }
 
 impl ClientContext for Answers {
-    // What goes wrong is in the answers.
+    // What goes wrong is in the answers, and here where no answer comes because nobody may ask.
     fn log(&self, _level: RDKafkaLogLevel, _facility: &str, _line: &str) {}
 
-    fn error(&self, _error: KafkaError, _reason: &str) {}
+    fn error(&self, error: KafkaError, _reason: &str) {
+        if error.rdkafka_error_code().is_some_and(is_denied) {
+            let mut first = self.denied.lock().unwrap_or_else(PoisonError::into_inner);
+            first.get_or_insert(error);
+        }
+    }
 }
 
 impl ProducerContext for Answers {
@@ -97,7 +127,7 @@ impl Producer {
         let (client, answers) = self.take()?;
         let deadline = Instant::now() + CHECK_WITHIN;
         loop {
-            let left = deadline.saturating_duration_since(Instant::now()).max(PAUSE);
+            let left = deadline.saturating_duration_since(Instant::now()).clamp(PAUSE, LOOK);
             let metadata = client.client().fetch_metadata(Some(&self.to.topic), left);
             let error = match metadata {
                 Ok(found) => match found.topics().first().and_then(|topic| topic.error()) {
@@ -106,11 +136,11 @@ impl Producer {
                 },
                 Err(error) => error,
             };
-            if Instant::now() >= deadline {
-                return Err(self.failed(&error, None));
-            }
             // A broker that makes topics by itself needs a moment.
             client.poll(PAUSE);
+            if Instant::now() >= deadline {
+                return Err(self.failed(&answers.cause(error), None));
+            }
         }
         self.client = Some((client, answers));
         Ok(())
@@ -120,7 +150,7 @@ impl Producer {
     /// again with the same letters, it goes on with them. After an error some may be in the topic.
     ///
     /// # Errors
-    /// A letter is refused, or not acknowledged in time; `is_over` says that nobody waits any more.
+    /// A letter is not whole, is refused, or is not acknowledged in time; `is_over` says that nobody waits any more.
     pub fn put(
         &mut self,
         letters: &[Letter],
@@ -130,6 +160,7 @@ impl Producer {
         let mut way = match self.under_way.take() {
             Some(way) => way,
             None => {
+                self.require_whole(letters)?;
                 let (client, answers) = self.take()?;
                 answers.taken.store(0, Ordering::Release);
                 let deadline = Instant::now() + PUT_WITHIN;
@@ -164,18 +195,32 @@ impl Producer {
             way.client.poll(PAUSE);
             let mut refused = way.answers.refused.lock().unwrap_or_else(PoisonError::into_inner);
             if let Some((index, error)) = refused.take() {
-                return Err(self.failed(&error, letters.get(index)));
+                return Err(self.failed(&way.answers.cause(error), letters.get(index)));
             }
             drop(refused);
             let now = Instant::now();
             if now > way.deadline || is_over() {
                 let error = KafkaError::MessageProduction(RDKafkaErrorCode::MessageTimedOut);
-                return Err(self.failed(&error, None));
+                return Err(self.failed(&way.answers.cause(error), None));
             }
             if now >= until && way.answers.taken.load(Ordering::Acquire) < letters.len() {
                 return Ok(false);
             }
         }
+    }
+
+    /// A record without its value would be a tombstone, and delete what it was to bring.
+    fn require_whole(&self, letters: &[Letter]) -> Result<(), StoreError> {
+        let Some(letter) = letters.iter().find(|letter| letter.is_cut()) else { return Ok(()) };
+        let Letter { position, split, reason, .. } = letter;
+        let topic = &self.to.topic;
+        let text = format!(
+            "dead-letter topic {topic}: the record at {position} of split {split} cannot be put there: it is \
+             larger than an error row, which came without its larger parts ({reason}); go on without \
+             errors.deadletterqueue.topic.name until it is in the errors table, or set its split to behind it \
+             with harness set-offsets"
+        );
+        Err(StoreError::new(StoreErrorKind::Config, text))
     }
 
     /// Hands a letter to the client; `false` while its queue is full.
@@ -248,15 +293,12 @@ impl Producer {
             (_, Some(E::UnknownTopic | E::UnknownTopicOrPartition | E::InvalidTopic)) => {
                 (StoreErrorKind::Config, "; make the topic first")
             }
-            (
-                _,
-                Some(
-                    E::TopicAuthorizationFailed
-                    | E::ClusterAuthorizationFailed
-                    | E::Authentication
-                    | E::SaslAuthenticationFailed,
-                ),
-            ) => (StoreErrorKind::Auth, "; allow WRITE on the topic, and give the client its user"),
+            (_, Some(code)) if is_denied(code) => {
+                (StoreErrorKind::Auth, "; allow WRITE on the topic, and give the client its user")
+            }
+            (KafkaError::ClientCreation(_), _) => {
+                (StoreErrorKind::Config, "; correct the settings producer.override.*")
+            }
             _ => (StoreErrorKind::Transient, ""),
         };
         let of = letter.map_or_else(String::new, |it| {
@@ -267,5 +309,27 @@ impl Producer {
             kind,
             format!("dead-letter topic {topic} on {servers}{of}: {error}{advice}"),
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A client that is refused its connection tries again until the time is over; what is told is the refusal.
+    #[test]
+    fn a_wrong_password_is_no_time_out() {
+        let time_out = KafkaError::MetadataFetch(RDKafkaErrorCode::OperationTimedOut);
+        let producer =
+            Producer::new(DeadLetters::default(), Sender { pipeline: "p".to_owned(), task: 0 });
+        let answers = Answers::default();
+        answers.error(KafkaError::Global(RDKafkaErrorCode::AllBrokersDown), "");
+        let error = producer.failed(&answers.cause(time_out.clone()), None);
+        assert_eq!(error.kind(), StoreErrorKind::Transient, "{error}");
+        answers.error(KafkaError::Global(RDKafkaErrorCode::Authentication), "");
+        let error = producer.failed(&answers.cause(time_out), None);
+        assert_eq!(error.kind(), StoreErrorKind::Auth, "{error}");
+        let error = producer.failed(&KafkaError::ClientCreation("no such CA".to_owned()), None);
+        assert_eq!(error.kind(), StoreErrorKind::Config, "{error}");
     }
 }

@@ -68,6 +68,7 @@ fn cluster() -> (MockCluster<'static, DefaultProducerContext>, DeadLetters) {
         servers: cluster.bootstrap_servers(),
         client: Vec::new(),
         has_context: true,
+        is_own: false,
     };
     (cluster, letters)
 }
@@ -181,4 +182,21 @@ fn letters_under_way_are_gone_on_with() {
     cluster.broker_down(1).unwrap();
     let error = producer.put(&two, PUT_WITHIN, &|| true).unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::Transient, "{error}");
+}
+
+/// A record that an error row could not hold is never sent without its value; one that has none is sent as it is.
+#[test]
+fn what_was_left_out_is_no_tombstone() {
+    let (_cluster, to) = cluster();
+    let mut producer = Producer::new(to.clone(), sender());
+    let reason = format!("Duplicate entry {PARTS_LEFT_OUT}70000000 bytes)");
+    let cut = Letter { reason, ..letter(Some(b"k"), None, &[]) };
+    let error = producer
+        .put(&[letter(Some(b"k"), Some(b"1"), &[]), cut], PUT_WITHIN, &|| false)
+        .unwrap_err();
+    assert_eq!(error.kind(), StoreErrorKind::Config, "{error}");
+    assert!(error.to_string().contains(r#"{"offset":41}"#), "{error}");
+    assert_eq!(put(&mut producer, &[letter(Some(b"t"), None, &[])]), Ok(true));
+    let found = records(&to.servers, "aside", 1);
+    assert_eq!((found[0].0.as_deref(), &found[0].1), (Some(&b"t"[..]), &None));
 }

@@ -145,14 +145,10 @@ fn grants(plan: &Plan, store: &mut dyn Store) -> Result<Check, StoreError> {
             }
         }
     }
-    if is_there(store, &plan.table)? {
-        if let Some(refusal) =
-            rights::refused(store, &plan.table, &["topic", "id", "record"], Use::Add)?
-        {
-            return auth(refusal);
-        }
-    } else {
-        is_all_there = false;
+    match tables(plan, store)? {
+        Tables::Refused(refusal) => return auth(refusal),
+        Tables::Missing => is_all_there = false,
+        Tables::There => {}
     }
     if is_all_there {
         return Ok(Check::good(Stage::Rights, "everything that a run does is allowed"));
@@ -175,6 +171,37 @@ fn grants(plan: &Plan, store: &mut dyn Store) -> Result<Check, StoreError> {
             ),
         )),
     }
+}
+
+/// What is found of the tables that rows go to.
+enum Tables {
+    There,
+    /// One of them is yet to be made.
+    Missing,
+    /// The server's words for a right that is missing.
+    Refused(String),
+}
+
+fn tables(plan: &Plan, store: &mut dyn Store) -> Result<Tables, StoreError> {
+    let how = if plan.route.is_upsert { Use::Replace } else { Use::Add };
+    let targets = plan.route.used().map(|(_, to)| (to.table.as_str(), to.names(), how));
+    let metadata = plan.route.metadata.as_deref();
+    let metadata = metadata.map(|table| (table, vec!["id", "count"], Use::Replace));
+    let mut found = Tables::There;
+    for (table, columns, how) in targets.chain(metadata) {
+        if !is_there(store, table)? {
+            found = Tables::Missing;
+            continue;
+        }
+        match rights::refused(store, table, &columns, how) {
+            Ok(None) => {}
+            Ok(Some(refusal)) => return Ok(Tables::Refused(refusal)),
+            // A column that is not there is the next stage's to tell.
+            Err(error) if error.kind() == StoreErrorKind::Schema => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(found)
 }
 
 fn local_infile(plan: &Plan, store: &mut dyn Store) -> Result<Check, StoreError> {

@@ -20,6 +20,8 @@ const TO_MAKE: [&str; 7] =
 pub(super) enum Use {
     /// Rows are added.
     Add,
+    /// Rows are added, and take the place of others.
+    Replace,
     /// Rows are added, changed and removed.
     All,
 }
@@ -39,7 +41,7 @@ pub(super) fn refused(
     let columns: Vec<String> = columns.iter().map(|column| dialect.quote(column)).collect();
     // A table of the person may have columns that the server computes, and that take no value.
     let (into, values) = match how {
-        Use::Add => (format!("({})", columns.join(", ")), columns.join(", ")),
+        Use::Add | Use::Replace => (format!("({})", columns.join(", ")), columns.join(", ")),
         Use::All => (String::new(), "*".to_owned()),
     };
     let mut questions = vec![
@@ -48,6 +50,8 @@ pub(super) fn refused(
     ];
     if let Some(column) = columns.first().filter(|_| how == Use::All) {
         questions.push(format!("EXPLAIN UPDATE {name} SET {column} = {column} WHERE 1 = 0"));
+    }
+    if how != Use::Add {
         questions.push(format!("EXPLAIN DELETE FROM {name} WHERE 1 = 0"));
     }
     for question in questions {

@@ -17,6 +17,10 @@ pub(super) const CLIENT: &str = "producer.override.";
 const TOPIC: &str = "errors.deadletterqueue.topic.name";
 const SERVERS: &str = "errors.deadletterqueue.bootstrap.servers";
 const CONTEXT: &str = "errors.deadletterqueue.context.headers.enable";
+/// Keys of the Kafka source: its servers, and the topics that it reads.
+const SOURCE_SERVERS: [&str; 2] = ["bootstrap.servers", "properties.bootstrap.servers"];
+pub(super) const SOURCE_TOPICS: [&str; 2] = ["topics", "kafka.topic"];
+
 const LOG: &str = "errors.log.enable";
 const MODE: &str = "runtime.error.mode";
 
@@ -61,20 +65,23 @@ impl Reader<'_> {
     }
 
     fn letters(&self, topic: String) -> Result<DeadLetters, PipelineError> {
-        let of_source = self.document.config.iter().find(|entry| entry.key == "bootstrap.servers");
-        let servers = match (self.text(SERVERS)?, of_source.map(|entry| &entry.value)) {
+        let of_source =
+            |keys: [&str; 2]| self.document.config.iter().find(|entry| keys.contains(&&*entry.key));
+        let own = of_source(SOURCE_SERVERS).and_then(|entry| entry.value.as_str());
+        let servers = match (self.text(SERVERS)?, own) {
             (Some(servers), _) => servers,
-            (None, Some(Value::String(servers))) => servers.trim().to_owned(),
-            (None, _) => {
+            (None, Some(servers)) => servers.trim().to_owned(),
+            (None, None) => {
                 let reason = "Kafka bootstrap servers and topic cannot be null when runtime error mode is \
                               KAFKA: add errors.deadletterqueue.bootstrap.servers";
                 return Err(self.wrong(TOPIC, reason));
             }
         };
-        let is_read =
-            self.document.config.iter().filter(|entry| ["topics", "topic"].contains(&&*entry.key));
-        let mut is_read = is_read.filter_map(|entry| entry.value.as_str());
-        if is_read.any(|topics| topics.split(',').any(|it| it.trim() == topic)) {
+        let is_own =
+            own.is_some_and(|own| names(&servers).any(|it| names(own).any(|own| own == it)));
+        // What a pattern matches, the source says when it is asked for its splits.
+        let read = of_source(SOURCE_TOPICS).and_then(|entry| entry.value.as_str());
+        if is_own && read.is_some_and(|read| names(read).any(|it| it == topic)) {
             return Err(self.wrong(TOPIC, "the pipeline reads this topic itself; name another one"));
         }
         let client = self.client_settings().map(|entry| client_setting(self, entry));
@@ -83,6 +90,7 @@ impl Reader<'_> {
             servers,
             client: client.collect::<Result<_, _>>()?,
             has_context: self.flag(CONTEXT, true)?,
+            is_own,
         })
     }
 
@@ -120,6 +128,11 @@ impl Reader<'_> {
             Ok(None) | Err(_) => self.unexpected(name, reason),
         }
     }
+}
+
+/// Names with commas between them.
+pub(super) fn names(text: &str) -> impl Iterator<Item = &str> {
+    text.split(',').map(str::trim)
 }
 
 fn client_setting(reader: &Reader<'_>, entry: &Entry) -> Result<(String, String), PipelineError> {

@@ -147,7 +147,7 @@ keys! {
         number(4, 0, ATTEMPTS_MAX),
         "failures in a row at the same offsets before the pipeline stops";
     "max.retries", number(10, 0, ATTEMPTS_MAX),
-        "attempts at a database that does not answer, instead of retry.away.ms; counted anew after each success";
+        "attempts at a database or a source that does not answer after the first one, instead of retry.away.ms; counted anew after each success";
     "retry.backoff.ms", number(3000, 1, STORE_RETRY_MS_MAX), "the pause before each of them";
     "retry.away.ms" or "store.retry.ms", number(300_000, 0, STORE_RETRY_MS_MAX),
         "how long a database or a source that does not answer is waited for, once the run has begun";

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
+use super::aside::{SOURCE_TOPICS, names};
 use super::document::Entry;
 use super::error::PipelineError;
 use super::plan::Reader;
@@ -29,6 +30,7 @@ impl Reader<'_> {
     pub(super) fn route(&self, table: &str) -> Result<Route, PipelineError> {
         let mut route = Route::plain(table);
         let topics = self.named(TABLE_NAME, &mut route)?;
+        self.require_read(&topics)?;
         let values = self.named(MAPPING, &mut route)?;
         route.rule = match (self.text(MAPPING_FIELD)?, topics.is_empty(), values.is_empty()) {
             (None, true, true) => Rule::One,
@@ -55,6 +57,13 @@ impl Reader<'_> {
         route.is_upsert = self.flag(UPSERT, false)?;
         let name = self.text(METADATA_TABLE)?;
         if self.flag(METADATA, false)? {
+            // Kafka Connect's class names and the short one.
+            let class = self.text("connector.class")?.unwrap_or_default();
+            if class != "kafka" && !class.ends_with("KafkaSourceConnector") {
+                let reason = "its rows are named by topic, partition and offset, which topics of Kafka alone have; \
+                              take it away";
+                return Err(self.wrong(METADATA, reason));
+            }
             let default = || "kafka_connect_transaction_metadata".to_owned();
             route.metadata = Some(name.unwrap_or_else(default));
         } else if name.is_some() {
@@ -62,6 +71,22 @@ impl Reader<'_> {
             return Err(self.wrong(METADATA_TABLE, reason));
         }
         Ok(route)
+    }
+
+    /// Refuses a table for a topic that a list of topics does not have. What a pattern matches is not known here.
+    fn require_read(&self, topics: &BTreeMap<String, usize>) -> Result<(), PipelineError> {
+        let mut config = self.document.config.iter();
+        let listed = config.find(|entry| SOURCE_TOPICS.contains(&&*entry.key));
+        let Some(listed) = listed.and_then(|entry| entry.value.as_str()) else { return Ok(()) };
+        for topic in topics.keys().filter(|topic| names(listed).all(|it| it != *topic)) {
+            let key = format!("{TABLE_NAME}{topic}");
+            if let Some(entry) = self.with(TABLE_NAME).find(|entry| entry.key == key) {
+                let reason =
+                    "the pipeline does not read this topic; correct its name, or add it to topics";
+                return Err(self.document.wrong(entry, reason));
+            }
+        }
+        Ok(())
     }
 
     /// Settings `PREFIX NAME = TABLE`, by name; their tables become targets.

@@ -34,6 +34,7 @@ pub(crate) fn check(store: &mut dyn Store, route: &Route) -> Result<(), StoreErr
         }
         if route.is_upsert {
             require_one_key(store, &target.table)?;
+            require_set_key(store, target)?;
         }
     }
     Ok(())
@@ -86,7 +87,9 @@ fn columns(store: &mut dyn Store, table: &str) -> Result<Vec<Found>, StoreError>
     let sql = match store.dialect() {
         Dialect::Sqlite => {
             "SELECT name, `notnull` = 1 AND dflt_value IS NULL AND hidden = 0 \
-             AND NOT (pk = 1 AND upper(type) = 'INTEGER'), hidden IN (2, 3) FROM pragma_table_xinfo(?)"
+             AND NOT (pk = 1 AND upper(type) = 'INTEGER' AND NOT EXISTS \
+             (SELECT 1 FROM pragma_index_list(?1) WHERE origin = 'pk')), hidden IN (2, 3) \
+             FROM pragma_table_xinfo(?1)"
         }
         Dialect::Mysql | Dialect::Mariadb | Dialect::SingleStore => {
             "SELECT column_name, CAST(is_nullable = 'NO' AND column_default IS NULL \
@@ -114,7 +117,8 @@ fn require_one_key(store: &mut dyn Store, table: &str) -> Result<(), StoreError>
         Dialect::Sqlite => {
             "SELECT (SELECT COUNT(*) FROM pragma_index_list(?1) WHERE \"unique\" = 1) \
              + (SELECT COUNT(*) FROM pragma_table_info(?1) WHERE pk = 1 AND upper(type) = 'INTEGER' \
-                AND (SELECT COUNT(*) FROM pragma_table_info(?1) WHERE pk > 0) = 1)"
+                AND (SELECT COUNT(*) FROM pragma_table_info(?1) WHERE pk > 0) = 1 \
+                AND NOT EXISTS (SELECT 1 FROM pragma_index_list(?1) WHERE origin = 'pk'))"
         }
         Dialect::Mysql | Dialect::Mariadb | Dialect::SingleStore => {
             "SELECT COUNT(DISTINCT index_name) FROM information_schema.statistics \
@@ -132,6 +136,34 @@ fn require_one_key(store: &mut dyn Store, table: &str) -> Result<(), StoreError>
              singlestore.upsert takes a table with one"
         ))),
     }
+}
+
+/// A key that no field goes to is made by the database: no row would ever take the place of another.
+fn require_set_key(store: &mut dyn Store, target: &Target) -> Result<(), StoreError> {
+    let sql = match store.dialect() {
+        Dialect::Sqlite => {
+            "SELECT name FROM pragma_table_info(?1) WHERE pk > 0 UNION SELECT it.name \
+             FROM pragma_index_list(?1) AS list, pragma_index_info(list.name) AS it \
+             WHERE list.\"unique\" = 1 AND it.name IS NOT NULL"
+        }
+        Dialect::Mysql | Dialect::Mariadb | Dialect::SingleStore => {
+            "SELECT DISTINCT column_name FROM information_schema.statistics WHERE non_unique = 0 \
+             AND table_schema = DATABASE() AND table_name = ? AND column_name IS NOT NULL"
+        }
+    };
+    let (table, names) = (&target.table, target.names());
+    let answer = store.query(sql, &[Param::Text(table)])?;
+    let key: Vec<&str> = answer.rows.iter().map(|row| row.text(0)).collect::<Result<_, _>>()?;
+    let is_set = |column: &&str| names.iter().any(|name| name.eq_ignore_ascii_case(column));
+    if key.is_empty() || key.iter().any(is_set) {
+        return Ok(());
+    }
+    Err(refused(format!(
+        "no field goes to the key of table {table} ({}), so that singlestore.upsert would append; add \
+         singlestore.columnToField.{table}.{}",
+        key.join(", "),
+        key.first().copied().unwrap_or_default()
+    )))
 }
 
 /// The table of metadata, as SingleStore's sink has it, with room for the longest topic.

@@ -5,6 +5,9 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
+use protocol::OffsetKey;
+
+use super::RunError;
 use super::load::Job;
 use super::refusals::is_refused;
 use crate::catalogue::{ErrorKind, ErrorRow};
@@ -18,6 +21,25 @@ pub struct Aside {
     pub letters: Option<DeadLetters>,
     /// Whether each is told to the observer.
     pub is_logged: bool,
+}
+
+impl Aside {
+    /// Refuses a source that reads the topic which records are put aside into.
+    ///
+    /// # Errors
+    /// One of these splits is of that topic.
+    pub(super) fn require_not_read<'k>(
+        &self,
+        mut splits: impl Iterator<Item = &'k OffsetKey>,
+    ) -> Result<(), RunError> {
+        let Some(letters) = &self.letters else { return Ok(()) };
+        let Some(split) = splits.find(|split| letters.is_fed_by(split)) else { return Ok(()) };
+        Err(RunError::Config(format!(
+            "errors.deadletterqueue.topic.name: the pipeline reads {} itself (split {split}), so that each bad \
+             record would come again and again; name another topic, or leave it out of topics.regex",
+            letters.topic
+        )))
+    }
 }
 
 /// Those of a batch, copied out of its blocks.

@@ -99,8 +99,8 @@ impl BadRecord {
         let Self { split, position, code, reason } = self;
         RunError::BadRecord(format!(
             "the record at {position} of split {split} cannot be loaded: {code}: {reason}; the \
-             pipeline stops before it; declare what its records are (value.format=json, string or \
-             bytes), or put such records into the errors table with --on-error skip \
+             pipeline stops before it; declare what its records are (key.format, value.format: json, \
+             string, bytes, avro-confluent, avro, csv or json-schema), or put such records into the errors table with --on-error skip \
              (errors.tolerance=all)"
         ))
     }

@@ -189,11 +189,13 @@ impl Worker {
                 Err(LoadError::Refused(error)) if self.is_skipped(&error) => {
                     match self.find(job, &errors) {
                         Err(LoadError::NotCommitted(error)) => error,
-                        Ok(()) => return Err(explain(LoadError::Refused(error), job)),
+                        Ok(()) => {
+                            return Err(self.explained(LoadError::Refused(error), job, &errors));
+                        }
                         Err(other) => return Err(other),
                     }
                 }
-                Err(other) => return Err(explain(other, job)),
+                Err(other) => return Err(self.explained(other, job, &errors)),
                 Ok(committed) => return Ok(committed),
             };
             patience.wait(&self.setup, self.task, error).map_err(LoadError::NotCommitted)?;
@@ -234,6 +236,29 @@ impl Worker {
         let found = self.with_batch(job, errors, search)?;
         job.found = refusals::located(found, job)?;
         Ok(())
+    }
+
+    /// The error with the record that it is about; where the database did not count, the row is looked for.
+    fn explained(&mut self, error: LoadError, job: &Job, errors: &[ErrorRow<'_>]) -> LoadError {
+        let on_error = self.setup.plan.on_error;
+        let LoadError::Refused(refusal) = error else { return error };
+        let is_looked_for = on_error == OnError::Skip && job.can_refuse;
+        if !refusal.is_refusal() || refusal.row().is_some() || is_looked_for {
+            return explain(LoadError::Refused(refusal), job, on_error);
+        }
+        let search = |loader: &mut Loader, batch: &BatchCommit<'_>| loader.find_refused(batch, 1);
+        // What hinders the search changes nothing about the refusal.
+        let found = self.with_batch(job, errors, search).ok();
+        let Some(first) = found.and_then(|found| found.into_iter().next()) else {
+            return explain(LoadError::Refused(refusal), job, on_error);
+        };
+        let row = Some(first.index);
+        let kind = match refusal.kind() {
+            StoreErrorKind::TooLarge { .. } => StoreErrorKind::TooLarge { row },
+            _ => StoreErrorKind::Data { row },
+        };
+        // The first row that is refused may be another one than the statement told of: its own reason is shown.
+        explain(LoadError::Refused(StoreError::new(kind, first.reason)), job, on_error)
     }
 
     fn with_batch<T>(

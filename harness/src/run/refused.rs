@@ -3,6 +3,7 @@
 //!
 //! The text holds the row's id, cut, so that a person finds the record; never its value.
 
+use super::OnError;
 use super::load::Job;
 use crate::stage::Staged;
 use crate::store::{MESSAGE_CHARS_MAX, Rows, StoreError};
@@ -13,22 +14,32 @@ const SHOWN_CHARS_MAX: usize = 100;
 
 /// What can be done about it. A smaller batch is what loads the records before it: the refused one
 /// took its whole batch along.
-const REMEDY: &str = "nothing of its batch was loaded. Change the table or the server so that it \
-                      takes the row; or have such records put aside into the errors table with \
-                      --on-error skip (errors.tolerance=all); or go on without it: run with \
-                      --batch-rows 1 to load what comes before it, then set its split to behind \
-                      it with harness set-offsets";
+fn remedy(on_error: OnError) -> String {
+    let aside = match on_error {
+        OnError::Stop => {
+            "; or have such records put aside into the errors table with --on-error skip \
+             (errors.tolerance=all)"
+        }
+        OnError::Skip => "",
+    };
+    format!(
+        "nothing of its batch was loaded. Change the table or the server so that it takes the row{aside}; \
+         or go on without it: run with --batch-rows 1 to load what comes before it, then set its \
+         split to behind it with harness set-offsets"
+    )
+}
 
 /// Adds to a refusal of the database which record it is about.
-pub(super) fn explain(error: LoadError, job: &Job) -> LoadError {
+pub(super) fn explain(error: LoadError, job: &Job, on_error: OnError) -> LoadError {
     let LoadError::Refused(refusal) = error else { return error };
     let place = refusal.row().zip(job.staged.as_ref());
     let Some(what) = place.and_then(|(row, staged)| describe(row, staged, job)) else {
         return LoadError::Refused(refusal);
     };
-    let room = MESSAGE_CHARS_MAX.saturating_sub(what.chars().count() + REMEDY.chars().count() + 4);
+    let remedy = remedy(on_error);
+    let room = MESSAGE_CHARS_MAX.saturating_sub(what.chars().count() + remedy.chars().count() + 4);
     let cause: String = refusal.to_string().chars().take(room).collect();
-    LoadError::Refused(StoreError::new(refusal.kind(), format!("{what}: {cause}; {REMEDY}")))
+    LoadError::Refused(StoreError::new(refusal.kind(), format!("{what}: {cause}; {remedy}")))
 }
 
 /// The row of this index within the batch: its topic and id, its split, and its place there.

@@ -128,7 +128,8 @@ impl Session {
         let name = &create.name;
         let table = create.load.table.as_ref().unwrap_or(name);
         let plan = self.plan(name, table, definition, (Until::Stopped, self.wishes.leaves))?;
-        if !create.is_inferred {
+        let is_used = plan.route.used().any(|(place, _)| place == 0);
+        if !create.is_inferred && is_used {
             self.require_table(table)?;
         }
         if let Err(error) = self.probe(&plan)?.splits(None) {

@@ -258,3 +258,18 @@ fn a_slow_source_does_not_hold_up_what_is_put_aside() {
     assert_eq!(run.wait(), Some(0), "{}", run.log());
     assert_eq!(pipeline.try_number("SELECT COUNT(*) FROM s2x_errors"), Some(RECORDS));
 }
+
+/// A pattern takes the topic that bad records go to: each would come again and again.
+#[test]
+fn a_topic_that_the_pipeline_reads_by_a_pattern_is_refused() {
+    let (_cluster, bootstrap) = mock();
+    let mut config = config(&bootstrap, "t", "aside");
+    config.as_object_mut().unwrap().remove("topics");
+    config["topics.regex"] = json!("t|asid.");
+    let pipeline = Pipeline::new("letters", None, &config);
+    let mut run = pipeline.start(&["--until-caught-up"]);
+    assert_eq!(run.wait(), Some(78), "{}", run.log());
+    assert!(run.log().contains("the pipeline reads aside itself"), "{}", run.log());
+    assert_eq!(pipeline.try_number("SELECT COUNT(*) FROM letters"), Some(0));
+    assert!(letters(&bootstrap, "aside").is_empty());
+}

@@ -162,6 +162,7 @@ fn rows_replace(store: Option<&str>) {
     };
     refused("", "has no primary or unique key");
     refused("PRIMARY KEY, other INTEGER UNIQUE", "has 2 unique keys");
+    refused(", other INTEGER DEFAULT 1 UNIQUE", "no field goes to the key of table routes (other)");
     refused("PRIMARY KEY, other INTEGER NOT NULL", "other of table routes is NOT NULL without");
     let computed = "CREATE TABLE routes (gen VARCHAR(9) PRIMARY KEY, last INTEGER AS (1))";
     pipeline.query(computed);
@@ -186,6 +187,55 @@ fn rows_take_the_place_of_their_key_in_mariadb() {
         return;
     };
     rows_replace(Some(&database.url));
+}
+
+/// A row that stops the pipeline is named, whether no table is its own or its table refuses it.
+#[test]
+fn a_row_that_stops_the_pipeline_is_named() {
+    let mut config: Value = generator(1, 60);
+    config["singlestore.recordToTable.mappingField"] = json!("row");
+    for row in (0..60).filter(|row| *row != 41) {
+        config[format!("singlestore.recordToTable.mapping.{row}")] = json!("rows");
+    }
+    config["fields.whitelist"] = json!("gen,row");
+    let pipeline = Pipeline::new("routes", None, &config);
+    let stops = |row: u32, why: &str| {
+        let mut run = pipeline.start(&["--until-caught-up"]);
+        assert_eq!(run.wait(), Some(65), "{}", run.log());
+        let log = run.log();
+        let place = format!("number {} of those that split", row + 1);
+        assert!(
+            log.contains("the database refuses the row with id") && log.contains(&place),
+            "{log}"
+        );
+        assert!(log.contains(why) && log.contains("--on-error skip"), "{log}");
+        assert_eq!(pipeline.try_number("SELECT COUNT(*) FROM rows"), Some(0));
+    };
+    pipeline.query("CREATE TABLE rows (gen VARCHAR(9), `row` INTEGER)");
+    stops(41, "no value that singlestore.recordToTable");
+    pipeline.query("DROP TABLE rows");
+    pipeline.query("CREATE TABLE rows (gen VARCHAR(9), `row` INTEGER CHECK (`row` <> 23))");
+    stops(23, "CHECK constraint");
+}
+
+/// A pipeline whose rows go by a field needs no table of its own.
+#[test]
+fn sql_pipelines_by_a_field_need_no_table_of_their_own() {
+    let config = json!({
+        "connector.class": "test", "test.splits": 1, "test.rows": 5,
+        "singlestore.recordToTable.mappingField": "gen",
+        "singlestore.recordToTable.mapping.p0": "zero", "fields.whitelist": "row",
+    });
+    let pipeline = Pipeline::new("routes", None, &config);
+    pipeline.query("CREATE TABLE zero (`row` INTEGER)");
+    let create = format!(
+        "SET GLOBAL experimental_features_config = 'kafka_connect_enabled=true'; \
+         CREATE PIPELINE routes AS LOAD DATA KAFKACONNECT 'x' CONFIG '{config}' CREDENTIALS '{{}}' \
+         INTO TABLE `nowhere` FORMAT AVRO"
+    );
+    pipeline.sql(&create, &[]);
+    let made = "SELECT COUNT(*) FROM sqlite_master WHERE name = 'nowhere'";
+    assert_eq!(pipeline.try_number(made), Some(0));
 }
 
 /// The same switches in the CONFIG of pipeline SQL, and the secret of a producer in its CREDENTIALS.

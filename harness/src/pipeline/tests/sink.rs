@@ -54,7 +54,7 @@ fn tables_and_columns_have_any_names() {
 fn the_switches_reach_no_extractor_and_no_view_has_their_secrets() {
     let lines = r#""errors.tolerance": "all", "errors.deadletterqueue.topic.name": "aside",
         "errors.deadletterqueue.bootstrap.servers": "b:1", "producer.override.sasl.password": "hunter2hunter2",
-        "singlestore.upsert": "true", "singlestore.metadata.allow": true, "fields.whitelist": "a""#;
+        "singlestore.upsert": "true", "fields.whitelist": "a""#;
     let plan = read("p.json", &with_line(lines)).unwrap();
     assert_eq!(plan.source.config.keys().collect::<Vec<_>>(), ["connector.class"]);
     assert!(!plan.source.redacted_json.contains("hunter2"), "{}", plan.source.redacted_json);
@@ -64,7 +64,38 @@ fn the_switches_reach_no_extractor_and_no_view_has_their_secrets() {
     assert!(letters.has_context);
     assert_eq!(letters.client, [("sasl.password".to_owned(), "hunter2hunter2".to_owned())]);
     assert!(plan.route.is_upsert);
-    assert_eq!(plan.route.metadata.as_deref(), Some("kafka_connect_transaction_metadata"));
+}
+
+#[test]
+fn metadata_are_of_topics() {
+    for class in ["kafka", "com.singlestore.kafka.KafkaSourceConnector"] {
+        let text = format!(
+            r#"{{"name":"p","connector.class":"{class}","store":"sqlite:a","singlestore.metadata.allow":true}}"#
+        );
+        let route = read("p.json", &text).unwrap().route;
+        assert_eq!(route.metadata.as_deref(), Some("kafka_connect_transaction_metadata"));
+    }
+}
+
+/// The topic may have the name of one that is read elsewhere; which topics a pattern takes, the source says.
+#[test]
+fn a_topic_is_its_own_only_on_its_own_servers() {
+    let letters = |more: &str| {
+        let lines = format!(
+            r#""errors.tolerance": "all", "errors.deadletterqueue.topic.name": "t", "bootstrap.servers": "b:1, c:1", {more}"#
+        );
+        read("p.json", &with_line(&lines)).unwrap().aside.letters.unwrap()
+    };
+    let key = |text| protocol::OffsetKey::parse(text).unwrap();
+    let of_t = key(r#"{"partition":0,"topic":"t"}"#);
+    let elsewhere = r#""errors.deadletterqueue.bootstrap.servers": "d:1", "topics": "t""#;
+    assert!(!letters(elsewhere).is_fed_by(&of_t));
+    for own in ["", r#""errors.deadletterqueue.bootstrap.servers": "x:1,c:1", "#] {
+        let letters = letters(&format!(r#"{own}"topics.regex": ".*""#));
+        assert!(letters.is_fed_by(&of_t));
+        assert!(!letters.is_fed_by(&key(r#"{"partition":0,"topic":"tt"}"#)));
+        assert!(!letters.is_fed_by(&key(r#"{"shard":"t"}"#)));
+    }
 }
 
 #[test]
@@ -93,7 +124,12 @@ fn what_would_mean_nothing_is_refused_with_its_place() {
     check(&all(r#""producer.override.sasl.username": "u""#), "means nothing without");
     check(&all(r#""runtime.error.mode": "shrug""#), "expected ignore, table, tablestore or kafka");
     let to = r#""errors.deadletterqueue.topic.name": "t", "bootstrap.servers": "b:1""#;
-    check(&all(&format!(r#"{to}, "topics": "s, t""#)), "reads this topic itself");
+    for key in ["topics", "kafka.topic"] {
+        check(&all(&format!(r#"{to}, "{key}": "s, t""#)), "reads this topic itself");
+        let lines = format!(r#""singlestore.tableName.TYPO": "t", "{key}": "typo""#);
+        check(&lines, "does not read this topic");
+    }
+    check(r#""singlestore.metadata.allow": true"#, "topics of Kafka alone");
     check(&all(&format!(r#"{to}, "runtime.error.mode": "ignore""#)), "no record would go there");
     let file = format!(r#"{to}, "producer.override.ssl.ca.location": "/etc/passwd""#);
     check(&all(&file), "the producer takes");

@@ -173,6 +173,8 @@ impl Coordinator {
     }
 
     fn remember(&mut self, discovered: &Discovered) -> Result<(), Stop> {
+        let splits = discovered.splits.iter().map(|split| &split.key);
+        self.setup.plan.aside.require_not_read(splits)?;
         self.note(&discovered.splits);
         if discovered.incarnation.is_empty() {
             let text = "the source cannot tell whether it was deleted and created again; a topic \
@@ -185,6 +187,8 @@ impl Coordinator {
 
     /// New splits: written down, then given to their tasks.
     pub(super) fn grow(&mut self, partitions: &Partitions) -> Result<(), RunError> {
+        let splits = partitions.added.iter().map(|split| &split.key);
+        self.setup.plan.aside.require_not_read(splits)?;
         let mut is_back = false;
         for split in &partitions.added {
             let parents = split.parents.iter().map(|key| key.as_str().to_owned()).collect();
