@@ -6,6 +6,7 @@
 
 import os
 import sys
+import time
 
 MUTATIONS = {}
 
@@ -995,6 +996,10 @@ def stopped_twice():
 
     @around(Extractor, "stop")
     def _(old, self, entry):
+        # The second one may still be under way.
+        until = time.monotonic() + 2
+        while len(again) < 2 and time.monotonic() < until:
+            time.sleep(0.01)
         code = old(self, entry)
         for seq in again[1:]:
             entry.seq = seq
