@@ -131,7 +131,9 @@ const LOGIN_WANTED: &str = "the broker closes the connection after the first ans
 /// The failure that a connection without TLS or without a login is closed with, by the state that
 /// it was in. A guess: a broker that is being restarted looks the same.
 fn guess(lower: &str) -> Option<(Code, &'static str)> {
-    if !lower.contains("disconnected") && !lower.contains("connection reset") {
+    // Whether the end is read or met while sending depends on which comes first.
+    let ends = ["disconnected", "connection reset", "broken pipe"];
+    if !ends.iter().any(|end| lower.contains(end)) {
         return None;
     }
     if lower.contains("in state apiversion_query") && !lower.contains("ssl://") {

@@ -53,6 +53,8 @@ fn ports_that_speak_something_else() {
     assert_eq!(classify(LOST, &format!("ssl://{text}"), Shows::Nothing), None);
     let text = "h:1/1: Disconnected: connection closed by peer (after 3ms in state UP)";
     check(LOST, text, Code::SourceUnavailable, "probably wants a login");
+    let sending = "h:1/bootstrap: Send failed: Broken pipe (after 0ms in state UP)";
+    check(LOST, sending, Code::SourceUnavailable, "probably wants a login");
     assert_eq!(classify(LOST, &format!("sasl_plaintext://{text}"), Shows::Nothing), None);
 }
 
