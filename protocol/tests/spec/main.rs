@@ -223,7 +223,10 @@ fn limits_are_those_of_the_table() {
     };
     check_rows("limits", &cells(table("table", "limits"), 2), &from_code);
     let source = fs::read_to_string(crate_folder().join("src/limits.rs")).unwrap();
-    let declared = source.lines().filter(|line| line.starts_with("pub const ")).count();
+    let declared = source
+        .lines()
+        .filter(|line| line.starts_with("pub const ") && !line.contains(": &str"))
+        .count();
     assert_eq!(declared, from_code.len(), "limits.rs has a constant that this test does not list");
 }
 

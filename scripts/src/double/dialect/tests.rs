@@ -21,7 +21,7 @@ fn tables_lose_what_sqlite_does_not_have() {
     defines(
         "CREATE ROWSTORE TABLE IF NOT EXISTS t (a BIGINT NOT NULL, h BINARY(32), PRIMARY KEY (a, h), \
          UNIQUE KEY n (h), SHARD KEY (a)) CHARACTER SET = utf8mb4 COLLATE = utf8mb4_bin",
-        "CREATE TABLE IF NOT EXISTS t( a BIGINT NOT NULL, h BLOB, PRIMARY KEY (a, h), UNIQUE (h))",
+        "CREATE TABLE IF NOT EXISTS t(a BIGINT NOT NULL, h BLOB, PRIMARY KEY (a, h), UNIQUE (h))",
     );
     defines(
         "CREATE TABLE `k` (\n`topic` TEXT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,\n\
